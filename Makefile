@@ -1,0 +1,37 @@
+.DEFAULT_GOAL := help
+.PHONY: help run setup dev system check fix test gpu-check constraints
+# One worker: trainers and browsers already use every core of a small machine, and tests time them.
+# On a big one: make test PYTEST_ARGS="-n 4 --dist loadfile"
+PYTEST_ARGS ?=
+export PYTHON
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+run: setup ## Set up what is missing, then start the dashboard
+	@exec .venv/bin/python -m dashboard
+
+test: system check ## Run every check, then every test, with coverage
+	@exec .venv/bin/python -m pytest --cov $(PYTEST_ARGS)
+
+check: dev ## Formatting, lint, types and import rules
+	@sh bin/check
+
+fix: dev ## Format the code and mend what ruff can mend
+	@.venv/bin/ruff check --fix; .venv/bin/ruff format
+
+gpu-check: dev ## Run the tests that need an NVIDIA GPU
+	@sh bin/gpu-check $(PYTEST_ARGS)
+
+constraints: dev ## Pin again what requirements*.txt need in turn
+	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
+		requirements.txt requirements-dev.txt --output-file constraints.txt
+
+setup:
+	@sh bin/setup
+
+dev:
+	@sh bin/setup dev
+
+system:
+	@sh bin/setup system

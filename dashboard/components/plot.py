@@ -1,0 +1,40 @@
+"""A Plotly chart that keeps the reader's zoom and hidden traces while new points arrive."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.io.json import to_json_plotly
+
+from dashboard.components import assets
+
+_HERE = Path(__file__).parent
+_mount = st.components.v2.component(
+    "accelboard_plot",
+    html=_HERE.joinpath("plot.html").read_text("utf-8"),
+    css=_HERE.joinpath("plot.css").read_text("utf-8"),
+    js=_HERE.joinpath("plot.js").read_text("utf-8"),
+    isolate_styles=False,  # Plotly writes its stylesheet into the document's head
+)
+
+
+def plot(figure: go.Figure, *, key: str, height: int, alt: str) -> None:
+    """Draw `figure` at the width it is given, `height` pixels high.
+
+    `key` is the chart's identity: the same key on the next run updates the chart in place.
+    What the reader did is kept as long as the layout's `uirevision` and each trace's `uid` stay.
+    `alt` names the chart for a screen reader; say what it shows, not that it is a chart.
+    The figure's template is dropped: Streamlit's theme, light or dark, takes its place.
+    """
+    _mount(key=key, height=height, data=payload(figure, alt))
+
+
+def payload(figure: go.Figure, alt: str) -> bytes:
+    """JSON as bytes: a mapping would be serialised twice more on the way, for each chart a poll."""
+    parts = figure.to_dict()
+    parts["layout"].pop("template", None)
+    head = json.dumps({"script": assets.PLOTLY_PATH, "alt": alt})
+    return f'{head[:-1]}, "figure": {to_json_plotly(parts)}}}'.encode()

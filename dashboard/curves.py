@@ -1,0 +1,59 @@
+"""Curves of runs, from the store, against epoch, step or time."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+from sqlite_utils import Database
+
+from dashboard import charts
+from dashboard.charts import Curve
+from dashboard.links import XAxis
+from engine.metrics import describe
+from storage import metrics
+from storage.runs import Run
+
+# Charts of a run page: title, and what is drawn in it.
+PANELS = {
+    "Loss": ("train_loss", "validation_loss"),
+    "Accuracy": ("train_accuracy", "validation_accuracy"),
+    "Loss by step": ("step_loss",),
+    "Throughput": ("samples_per_s",),
+}
+SHORT = {"train_loss": "training", "train_accuracy": "training"} | {
+    "validation_loss": "validation",
+    "validation_accuracy": "validation",
+}
+
+
+def of_run(db: Database, run: Run, keys: tuple[str, ...], x_axis: XAxis) -> go.Figure:
+    """One run's metrics in one chart."""
+    drawn = [_curve(db, run, key, x_axis, SHORT.get(key, key), i) for i, key in enumerate(keys)]
+    return _figure(drawn, keys[0], x_axis)
+
+
+def of_runs(
+    db: Database, chosen: list[Run], key: str, x_axis: XAxis, *, log_y: bool = False
+) -> go.Figure:
+    """One metric of many runs in one chart."""
+    drawn = [_curve(db, run, key, x_axis, run.name, i) for i, run in enumerate(chosen)]
+    return _figure(drawn, key, x_axis, log_y=log_y)
+
+
+def latest(db: Database, run: Run, key: str, count: int = 50) -> list[float]:
+    """The last values of a metric, for a sparkline."""
+    values = metrics.curve(db, run.id, key).value[-count:]
+    return values[np.isfinite(values)].tolist()
+
+
+def _curve(db: Database, run: Run, key: str, x_axis: XAxis, name: str, color_index: int) -> Curve:
+    found = metrics.curve(db, run.id, key)
+    x = {"epoch": found.epoch, "step": found.step, "time": found.at - (run.started_at or 0.0)}
+    return Curve(
+        name=name, run_id=f"{run.id}.{key}", x=x[x_axis], y=found.value, color_index=color_index
+    )
+
+
+def _figure(drawn: list[Curve], key: str, x_axis: XAxis, *, log_y: bool = False) -> go.Figure:
+    metric = describe(key)
+    return charts.curves(drawn, y_title="", unit=metric.unit, x_axis=x_axis, log_y=log_y)

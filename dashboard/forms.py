@@ -1,0 +1,342 @@
+"""The New run form: fields <-> widgets <-> address.
+
+The address holds what differs from the defaults, or from the run that is cloned. Widgets take any
+value and `launch.check` judges it, so that form, address and command line say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import streamlit as st
+
+from dashboard.words import plain
+from engine import devices, launch
+from engine.config import (
+    ACCELERATOR_NAMES,
+    DEFAULT_BATCH_SIZE,
+    FRAMEWORK_NAMES,
+    PRECISIONS,
+    Optimizer,
+    RunConfig,
+    Synthetic,
+)
+from engine.devices import Hardware
+from engine.problems import Problem
+from engine.settings import Settings
+from storage.runs import Run
+
+KEY = "new."
+FIRST_FRAMEWORK = "torch"
+WHOLE, REAL = ("epochs", "batch_size", "seed", "priority"), ("learning_rate", "timeout_s")
+DETAILS = ("name", "tags", "notes", "priority")
+CHOICES = {
+    "workload": ("mlp",),
+    "dataset": ("fashion_mnist", "synthetic"),
+    "framework": tuple(FRAMEWORK_NAMES),
+    "accelerator": tuple(ACCELERATOR_NAMES),
+    "optimizer": get_args(Optimizer),
+    "precision": PRECISIONS["gpu"],
+}
+LONGEST_IN_ADDRESS = 1000
+
+
+def defaults(framework: str, hardware: Hardware) -> dict[str, str]:
+    """The pattern's examples, on the best accelerator that this host offers the framework."""
+    if framework not in FRAMEWORK_NAMES:
+        framework = FIRST_FRAMEWORK
+    possible, _ = launch.accelerators_of(framework, hardware)
+    here = {"framework": framework, "accelerator": possible[0] if possible else "cpu"}
+    synthetic = {f"dataset.{name}": str(value) for name, value in Synthetic() if name != "name"}
+    return (
+        RunConfig.parse(here).flat()
+        | synthetic
+        | dict.fromkeys(("name", "notes"), "")
+        | {
+            "tags": "",
+            "priority": "0",
+            "timeout_s": "",
+        }
+    )
+
+
+def base(framework: str, cloned: Run | None, hardware: Hardware) -> dict[str, str]:
+    """What the address is read against and written against: defaults, or the run that is cloned."""
+    if cloned is None:
+        return defaults(framework, hardware)
+    details = launch.details_of(cloned)
+    named = {name: ",".join(v) if name == "tags" else str(v) for name, v in details.items()}
+    return defaults(framework, hardware) | RunConfig.parse(cloned.config).flat() | named
+
+
+def _read_address(base: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
+    """The values the widgets begin with, and what of the address no widget can hold."""
+    problems, values = [], {}
+    given = {name: ",".join(st.query_params.get_all(name)) for name in st.query_params}
+    given.pop("clone", None)
+    for name, text in {**base, **given}.items():
+        if name not in base:
+            problems.append(Problem(name, _sentence_for(name, text)))
+            continue
+        try:
+            values[name] = _widget_value(name, text)
+        except ValueError:
+            problems.append(Problem(name, _sentence_for(name, text)))
+            values[name] = _widget_value(name, base[name])
+    return values, problems
+
+
+def begin(cloned: Run | None, hardware: Hardware) -> list[Problem]:
+    """Fill the widgets from the address if it is new; what of it the form could not take.
+
+    That stands until the reader accepts the form as it is, and nothing starts before.
+    """
+    if _address_is_new():
+        framework = st.query_params.get("framework", FIRST_FRAMEWORK)
+        values, refused = _read_address(base(framework, cloned, hardware))
+        for name, value in values.items():
+            st.session_state[KEY + name] = value
+        st.session_state[KEY + "refused"] = refused
+    return st.session_state[KEY + "refused"]
+
+
+def accept() -> None:
+    st.session_state[KEY + "refused"] = []
+
+
+def raw_config() -> dict[str, Any]:
+    """What the widgets hold, for `RunConfig.parse`."""
+    dataset = _value("dataset")
+    chosen = {"name": dataset}
+    if dataset == "synthetic":
+        names = [name for name in Synthetic.model_fields if name != "name"]
+        chosen |= {name: _value(f"dataset.{name}") for name in names}
+    plain_fields = (*WHOLE[:3], *REAL, "framework", "accelerator", "optimizer", "precision")
+    return {name: _value(name) for name in plain_fields} | {
+        "workload": {"name": _value("workload"), "width": _value("workload.width")},
+        "dataset": chosen,
+        "devices": list(_value("devices")) or 1,
+    }
+
+
+def raw_details() -> dict[str, Any]:
+    return {name: _value(name) for name in DETAILS}
+
+
+def write_address(cloned: Run | None, hardware: Hardware) -> None:
+    """Put what differs from the base into the address, so that Copy link brings this form back."""
+    differing: dict[str, str | list[str]] = {"clone": cloned.id} if cloned else {}
+    if _value("framework") != (cloned.framework if cloned else FIRST_FRAMEWORK):
+        differing["framework"] = _value("framework")
+    for name, text in base(_value("framework"), cloned, hardware).items():
+        value = st.session_state.get(KEY + name)
+        if name == "framework" or value is None or value == _widget_value(name, text):
+            continue
+        shown = list(value) if isinstance(value, (list, tuple)) else _text(value)
+        if len(shown) <= LONGEST_IN_ADDRESS:
+            differing[name] = shown
+    st.query_params.from_dict(differing)
+    st.session_state[KEY + "address"] = dict(st.query_params)
+
+
+def _address_is_new() -> bool:
+    """Whether the address was changed by anything but this form, so that it must be read."""
+    return st.session_state.get(KEY + "address") != dict(st.query_params) or (
+        KEY + "framework" not in st.session_state
+    )
+
+
+def what() -> None:
+    """Which model learns from which data."""
+    model, data = st.columns(2)
+    model.selectbox("Workload", CHOICES["workload"], key=KEY + "workload", help=_help("workload"))
+    data.selectbox(
+        "Data set",
+        CHOICES["dataset"],
+        key=KEY + "dataset",
+        format_func={"fashion_mnist": "Fashion-MNIST", "synthetic": "Synthetic"}.get,  # pyright: ignore
+        help="Fashion-MNIST: 70,000 grey 28 x 28 photographs in 10 classes. Synthetic: noisy "
+        "class prototypes of any shape, made on the spot.",
+    )
+    model.number_input("Hidden units", step=1, key=KEY + "workload.width")
+    if _value("dataset") == "synthetic":
+        grid = st.grid(3)
+        for name, label in (
+            ("height", "Height, pixels"),
+            ("width", "Width, pixels"),
+            ("channels", "Channels"),
+            ("classes", "Classes"),
+            ("train_samples", "Training samples"),
+            ("test_samples", "Test samples"),
+        ):
+            grid.number_input(label, step=1, key=f"{KEY}dataset.{name}")
+    else:
+        for name in Synthetic.model_fields:  # kept while the other data set is looked at
+            if (key := f"{KEY}dataset.{name}") in st.session_state:
+                st.session_state[key] = st.session_state[key]
+
+
+def where(settings: Settings, hardware: Hardware) -> None:
+    """Whose loop, on which hardware: what this host can do, and why it cannot do the rest."""
+    reasons = {
+        name: why
+        for name in FRAMEWORK_NAMES
+        if (why := devices.framework_missing(name, settings.interpreter(name)))
+    }
+    offered = [name for name in FRAMEWORK_NAMES if name not in reasons]
+    _keep_among(offered, "framework")
+    st.segmented_control(
+        "Framework",
+        offered,
+        format_func=FRAMEWORK_NAMES.get,  # pyright: ignore[reportArgumentType]
+        key=KEY + "framework",
+        required=True,
+        on_change=_framework_changed,
+        args=(st.session_state.get(KEY + "framework"), hardware),
+    )
+    for name, why in reasons.items():
+        _cannot(FRAMEWORK_NAMES[name], why)
+    _accelerator(hardware)
+
+
+def _accelerator(hardware: Hardware) -> None:
+    possible, reasons = launch.accelerators_of(_value("framework"), hardware)
+    _keep_among(possible, "accelerator")
+    st.segmented_control(
+        "Accelerator",
+        possible,
+        format_func=lambda name: _accelerator_label(_value("framework"), name),
+        key=KEY + "accelerator",
+        required=True,
+    )
+    for name, why in reasons.items():
+        _cannot(ACCELERATOR_NAMES[name], why)
+    here = {device.id: device for device in hardware.of(_value("accelerator"))}
+    chosen = [name for name in _value("devices") or [] if name in here]
+    st.session_state[KEY + "devices"] = chosen
+    st.multiselect(
+        "Devices",
+        list(here),
+        key=KEY + "devices",
+        format_func=lambda name: f"{name}: {here[name].name}" if name in here else name,
+        placeholder="Any free one",
+        help="Leave empty for any free one. The run has its devices to itself.",
+    )
+
+
+def how() -> None:
+    """The numbers of the training."""
+    grid = st.grid(3)
+    grid.number_input("Epochs", step=1, key=KEY + "epochs", help=_help("epochs"))
+    grid.number_input("Batch size", step=1, key=KEY + "batch_size", help=_help("batch_size"))
+    grid.number_input(
+        "Learning rate",
+        format="%g",
+        step=1e-4,
+        key=KEY + "learning_rate",
+        help=_help("learning_rate"),
+    )
+    grid.selectbox(
+        "Optimizer", CHOICES["optimizer"], key=KEY + "optimizer", help=_help("optimizer")
+    )
+    offered = PRECISIONS[_value("accelerator") or "cpu"]
+    _keep_among(offered, "precision")
+    grid.selectbox("Precision", offered, key=KEY + "precision", help=_help("precision"))
+    grid.number_input("Seed", step=1, key=KEY + "seed", help=_help("seed"))
+
+
+def called(known_tags: list[str]) -> None:
+    """What people call the run."""
+    st.text_input("Name", key=KEY + "name", placeholder="Says what runs where, if left empty")
+    st.multiselect(
+        "Tags",
+        sorted({*known_tags, *(_value("tags") or [])}),
+        key=KEY + "tags",
+        accept_new_options=True,
+        placeholder="Choose or type",
+    )
+    st.text_area("Notes", key=KEY + "notes", height=68, placeholder="Why this run?")
+    with st.expander("Queue and limits"):
+        left, right = st.columns(2)
+        left.number_input(
+            "Priority", step=1, key=KEY + "priority", help="Higher goes first, -100 to 100."
+        )
+        right.number_input(
+            "Time limit, s",
+            value=None,
+            step=60.0,
+            format="%g",
+            key=KEY + "timeout_s",
+            help=_help("timeout_s"),
+        )
+
+
+def command_line(config: RunConfig, hardware: Hardware) -> str:
+    """The same run from a terminal: only what differs from the defaults."""
+    flat, base = config.flat(), defaults(config.framework, hardware)
+    pairs = [f"  --set {k}={v}" for k, v in flat.items() if k != "framework" and base.get(k) != v]
+    return " \\\n".join([f"python -m engine submit --framework {flat['framework']}", *pairs])
+
+
+def _framework_changed(before: str | None, hardware: Hardware) -> None:
+    """Another framework has another default batch size; one that was chosen stays."""
+    now = _value("framework")
+    if before and _value("batch_size") == DEFAULT_BATCH_SIZE[before]:
+        st.session_state[KEY + "batch_size"] = DEFAULT_BATCH_SIZE[now]
+    st.session_state[KEY + "accelerator"] = defaults(now, hardware)["accelerator"]
+
+
+def _accelerator_label(framework: str, accelerator: str) -> str:
+    on_cpu = (framework, accelerator) == ("torch_xla", "cpu")
+    return "XLA on CPU" if on_cpu else ACCELERATOR_NAMES[accelerator]
+
+
+def _cannot(what: str, why: str) -> None:
+    st.caption(f":material/block: {what}: {plain(why)}")
+
+
+def _keep_among(offered: Any, name: str) -> None:
+    """A value that is not offered here gives way to the first that is; the form says so above."""
+    if _value(name) not in offered and offered:
+        st.session_state[KEY + name] = offered[0]
+
+
+def _help(field: str) -> str | None:
+    return RunConfig.model_fields[field].description
+
+
+def _value(name: str) -> Any:
+    return st.session_state.get(KEY + name)
+
+
+def _widget_value(name: str, text: str) -> Any:
+    """Raise `ValueError` if the widget of that field cannot hold the text."""
+    if name in WHOLE or name.startswith("dataset.") or name == "workload.width":
+        number = int(text)
+        if abs(number) > 2**53:
+            raise ValueError(text)
+        return number
+    if name in REAL:
+        number = float(text) if text else None
+        if number is not None and not abs(number) < 1e300:
+            raise ValueError(text)
+        return number
+    if name in ("tags", "devices"):
+        return [] if text in ("", "1") else text.split(",")
+    if name in CHOICES and text not in CHOICES[name]:
+        raise ValueError(text)
+    return text
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _sentence_for(name: str, text: str) -> str:
+    """What the command line says of the same field."""
+    try:
+        RunConfig.parse_flat({name: text})
+    except launch.ConfigError as error:
+        return error.problems[0].sentence
+    return f"{name} cannot be {text!r} in this form."

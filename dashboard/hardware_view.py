@@ -1,0 +1,72 @@
+"""Parts of the Hardware page: devices and who has them, and frameworks."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import pages, store
+from dashboard.words import plain
+from engine import devices as engine_devices
+from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
+from engine.format import gib
+from engine.job import Device
+from storage import runs
+from storage.runs import Run
+
+POLL_S = 2.0
+
+
+@st.fragment(run_every=POLL_S)
+def devices() -> None:
+    """A card for each device, and one for each kind that is not here."""
+    found = store.hardware()
+    with store.opened() as db:
+        users = {device: runs.get(db, run_id) for device, run_id in runs.leases(db).items()}
+    others = engine_devices.processes(found)
+    grid = st.grid(3, min_column_width=300)
+    for device in found.devices:
+        with grid.cell(), st.container(border=True, height="stretch", key=f"device-{device.id}"):
+            _device(device, users.get(device.id))
+            for process in (p for p in others if p.device_id == device.id):
+                st.text(f"pid {process.pid} {process.name}: {gib(process.memory_bytes)}")
+    for accelerator, why in found.missing.items():
+        with grid.cell(), st.container(border=True, height="stretch"):
+            st.markdown(f"**No {ACCELERATOR_NAMES[accelerator]}**")
+            st.caption(plain(why))
+
+
+def _device(device: Device, user: Run | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(ACCELERATOR_NAMES[device.accelerator], color="blue")
+        st.text(device.id)
+        st.badge("In use" if user else "Free", color="orange" if user else "green")
+    st.markdown(f"**{plain(device.name)}**")
+    facts = {"memory": gib(device.memory_bytes), **device.details, "found by": device.found_by}
+    st.caption(" · ".join(f"{name}: {plain(str(value))}" for name, value in facts.items()))
+    if user:
+        st.page_link(
+            pages.RUN, label=f"Run {user.id}", query_params={"id": user.id}, icon=":material/link:"
+        )
+        st.text(f"{user.name[:80]}, submitted by {user.submitted_by}")
+    else:
+        st.caption("No run has it.")
+
+
+def frameworks() -> None:
+    """Which frameworks can train here, and with which interpreter."""
+    st.markdown("**Frameworks**")
+    settings, versions = store.configured(), engine_devices.framework_versions()
+    rows = []
+    for name, title in FRAMEWORK_NAMES.items():
+        interpreter = settings.interpreter(name)
+        missing = engine_devices.framework_missing(name, interpreter)
+        version = versions[name] or "—"
+        rows.append(
+            {
+                "Framework": title,
+                "Version": version,
+                "Trainers run with": str(interpreter),
+                "Here": f"no: {missing}" if missing else "yes",
+            }
+        )
+    st.dataframe(rows, hide_index=True, alt="Frameworks and their interpreters")

@@ -1,0 +1,32 @@
+"""The top of every page: what it is, what can be done, and its link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from dashboard import pages, words
+from dashboard.components.copy_link import copy_link
+
+
+@contextmanager
+def header(title: str, *, kicker: str = "") -> Iterator[None]:
+    """The title, and beside it the actions that the block draws, then the page's link."""
+    with st.container(horizontal=True, vertical_alignment="center", key="page-header"):
+        with st.container(width="stretch"):
+            words.title(title, kicker=kicker)
+        with st.container(
+            horizontal=True, width="content", vertical_alignment="center", gap="small"
+        ):
+            yield
+            copy_link(key="copy-link")
+
+
+def not_found(what: str, way_back: str = "All runs") -> None:
+    """A plain page for a link that leads nowhere, with a way back."""
+    with header("Not found"):
+        pass
+    st.info(words.plain(what), icon=":material/search_off:")
+    st.page_link(pages.RUNS, label=way_back, icon=":material/arrow_back:")

@@ -1,0 +1,40 @@
+"""State <-> URL. What a page shows is in its address, so that the address can be shared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, cast, get_args
+
+import streamlit as st
+
+XAxis = Literal["epoch", "step", "time"]
+X_AXES: tuple[XAxis, ...] = cast(tuple[XAxis, ...], get_args(XAxis))
+MAX_COMPARED = 50
+
+
+def run_url(run_id: str) -> str:
+    return f"/run?id={run_id}"
+
+
+def run_id() -> str:
+    return st.query_params.get("id", "")
+
+
+def compared() -> list[str]:
+    """Ids of the runs to compare, each once, in the order of the address."""
+    return list(dict.fromkeys(st.query_params.get_all("runs")))
+
+
+def x_axis() -> XAxis:
+    """What curves are drawn against; an unknown word is taken for the default."""
+    given = st.query_params.get("x", "epoch")
+    return next((axis for axis in X_AXES if axis == given), "epoch")
+
+
+def put(**parameters: str | Sequence[str] | None) -> None:
+    """Bring the address in line with what is shown; None takes a parameter out."""
+    for name, value in parameters.items():
+        if not value:
+            st.query_params.pop(name, None)
+        elif value != (st.query_params.get(name) if isinstance(value, str) else None):
+            st.query_params[name] = value if isinstance(value, str) else list(value)

@@ -1,0 +1,199 @@
+"""The fragment that follows a run: it draws what the store holds until the run is over."""
+
+from __future__ import annotations
+
+import streamlit as st
+from sqlite_utils import Database
+
+from dashboard import curves, links, pages, store, words
+from dashboard.components.plot import plot
+from dashboard.header import header
+from dashboard.words import plain
+from engine import launch
+from engine.config import RunConfig
+from engine.describe import device_names, remaining_s, took
+from engine.failures import title
+from engine.format import duration, figure, metric
+from storage import runs
+from storage.runs import Run
+
+POLL_S = 1.0
+CHART_HEIGHT = 260
+LOG_LINES = 400
+PHASES = {
+    "import": "Importing the framework",
+    "data": "Loading the data set",
+    "build": "Building the model",
+    "compile": "Compiling: the first steps",
+    "train": "Training",
+    "evaluate": "Validating",
+}
+
+
+def follow(run_id: str) -> None:
+    """Draw the run now, and every second while it is not over."""
+    with store.opened() as db:
+        active = launch.find(db, run_id).active
+    st.fragment(_draw, run_every=POLL_S if active else None)(run_id, active)
+
+
+def _draw(run_id: str, was_active: bool) -> None:
+    with store.opened() as db:
+        run = launch.find(db, run_id)
+        if was_active and not run.active:
+            st.rerun()
+        _header(run)
+        _state(run, _doing(db, run))
+        _figures(run, {key: curves.latest(db, run, key) for key in ("validation_accuracy",
+                       "validation_loss", "samples_per_s", "epoch_s")})  # fmt: skip
+        x_axis = _x_axis()
+        grid = st.grid(2, min_column_width=340)
+        for name, keys in curves.PANELS.items():
+            with grid.cell(), st.container(border=True, gap="small", key=f"panel-{keys[0]}"):
+                st.markdown(f"**{name}**")
+                drawn = curves.of_run(db, run, keys, x_axis)
+                plot(drawn, key=f"plot-{keys[0]}", height=CHART_HEIGHT, alt=f"{name} by {x_axis}")
+    _details(run)
+
+
+def _header(run: Run) -> None:
+    with header(run.name, kicker=f"Run {run.id}"):
+        if run.active:
+            st.button(
+                "Stopping" if run.stop_requested_at else "Stop",
+                icon=":material/stop:",
+                key="stop",
+                disabled=run.stop_requested_at is not None,
+                on_click=_stop,
+                args=(run.id,),
+            )
+        elif st.button("Retry", icon=":material/replay:", key="retry"):
+            _retry(run)
+        if st.button("Clone", icon=":material/content_copy:", key="clone"):
+            st.switch_page(pages.NEW, query_params={"clone": run.id})
+        if st.button("Compare", icon=":material/stacked_line_chart:", key="compare"):
+            st.switch_page(pages.COMPARE, query_params={"runs": [run.id]})
+
+
+def _stop(run_id: str) -> None:
+    try:
+        launch.stop(store.configured(), run_id, by=launch.this_user())
+    except launch.NotPossible as error:
+        st.toast(plain(str(error)))
+
+
+def _retry(run: Run) -> None:
+    try:
+        new_id = launch.retry(store.configured(), run.id, by=launch.this_user())
+    except (launch.ConfigError, launch.NotPossible) as error:
+        st.error(plain(str(error)), icon=":material/error:")
+    else:
+        st.switch_page(pages.RUN, query_params={"id": new_id})
+
+
+def _state(run: Run, doing: str) -> None:
+    """Where the run is: one line, a bar while it is not over, and the failure if it failed."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        words.status_badge(run.status)
+        st.text(doing)
+    if run.failure:
+        st.error(
+            f"**{plain(title(run.failure_kind or ''))}.** {plain(run.failure)}",
+            icon=":material/error:",
+        )
+    if run.damaged_lines:
+        st.warning(
+            f"{run.damaged_lines} lines of the run's journal could not be read; what they said is "
+            "missing from the curves.",
+            icon=":material/warning:",
+        )
+    if run.active:
+        st.progress(min(1.0, run.step / run.total_steps))
+
+
+def _doing(db: Database, run: Run) -> str:
+    if run.status == "PENDING":
+        return _why_waiting(db, run)
+    where = device_names(run)
+    if run.status != "RUNNING":
+        return f"{where} · took {duration(took(run))}"
+    if run.stop_requested_at:
+        return f"{where} · stopping, as {run.stop_requested_by} asked"
+    phase = PHASES.get(run.phase or "import", run.phase or "")
+    if run.phase not in ("train", "evaluate"):
+        return f"{where} · {phase}"
+    epochs = RunConfig.parse(run.config).epochs
+    left = duration(remaining_s(db, run))
+    return f"{where} · {phase}, epoch {min(int(run.epoch) + 1, epochs)} of {epochs} · {left} left"
+
+
+def _why_waiting(db: Database, run: Run) -> str:
+    """Whom a PENDING run waits for."""
+    ahead = [other.id for other in runs.queue(db)].index(run.id)
+    users = ", ".join(f"run {user} has {device}" for device, user in runs.leases(db).items())
+    place = f"{ahead} runs ahead in the queue" if ahead else "next in the queue"
+    return f"Waiting, {place}{f'; {users}' if users else ''}."
+
+
+def _figures(run: Run, sparklines: dict[str, list[float]]) -> None:
+    accuracy, loss = run.metrics.get("validation_accuracy"), run.metrics.get("validation_loss")
+    speed, epoch = run.metrics.get("samples_per_s"), run.metrics.get("epoch_s")
+    cards = (
+        ("Best validation accuracy", metric("validation_accuracy", accuracy and accuracy.max),
+         "validation_accuracy"),
+        ("Best validation loss", metric("validation_loss", loss and loss.min), "validation_loss"),
+        ("Throughput, samples/s", figure(speed and speed.last), "samples_per_s"),
+        ("Last epoch", metric("epoch_s", epoch and epoch.last), "epoch_s"),
+    )  # fmt: skip
+    grid = st.grid(4, min_column_width=190)
+    for label, value, key in cards:
+        points = sparklines[key]
+        grid.metric(label, value, border=True, chart_data=points if len(points) > 1 else None,
+                    height="stretch")  # fmt: skip
+
+
+def _x_axis() -> links.XAxis:
+    chosen = st.segmented_control(
+        "Against",
+        links.X_AXES,
+        default=links.x_axis(),
+        key="x",
+        required=True,
+        label_visibility="collapsed",
+        format_func=str.capitalize,
+    )
+    links.put(x=None if chosen == "epoch" else chosen)
+    return chosen or "epoch"
+
+
+def _details(run: Run) -> None:
+    log, configuration, environment = st.tabs(["Log", "Configuration", "Environment"])
+    with log:
+        tail = launch.log_tail(store.configured(), run).splitlines()[-LOG_LINES:]
+        if tail:
+            st.code("\n".join(tail), language=None, height=320, wrap_lines=True)
+        else:
+            st.caption("The trainer has printed nothing.")
+    with configuration:
+        flat = RunConfig.parse(run.config).flat()
+        _facts({"notes": run.notes, "tags": ", ".join(run.tags), "submitted by": run.submitted_by}
+               | flat)  # fmt: skip
+    with environment:
+        named = {f"device {d['id']}": f"{d['name']}, found by {d['found_by']}" for d in run.devices}
+        _facts(named | _flat(run.environment))
+
+
+def _facts(facts: dict[str, str]) -> None:
+    shown = {name: value for name, value in facts.items() if value != ""}
+    rows = {"": list(shown), "value": list(shown.values())}
+    st.dataframe(rows, hide_index=True, width="stretch", height="content")
+
+
+def _flat(nested: dict[str, object], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = "—" if value is None else str(value)
+    return flat

@@ -1,0 +1,19 @@
+"""The pages, by name: `st.switch_page(pages.RUN, query_params={"id": run_id})`."""
+
+from pathlib import Path
+
+import streamlit as st
+
+HERE = Path(__file__).parent
+
+
+def _page(file: str, title: str, icon: str, **options: object) -> st.Page:
+    return st.Page(HERE / file, title=title, icon=f":material/{icon}:", **options)  # pyright: ignore
+
+
+RUNS = _page("runs.py", "Runs", "list", default=True)
+NEW = _page("new_run.py", "New run", "add_circle", url_path="new")
+RUN = _page("run.py", "Run", "show_chart", url_path="run", visibility="hidden")
+COMPARE = _page("compare.py", "Compare", "stacked_line_chart", url_path="compare")
+HARDWARE = _page("hardware.py", "Hardware", "memory", url_path="hardware")
+ALL = (RUNS, NEW, COMPARE, HARDWARE, RUN)

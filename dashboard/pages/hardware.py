@@ -1,0 +1,12 @@
+"""What hardware is here, who is using it, and why is an expected device missing?"""
+
+import streamlit as st
+
+from dashboard import hardware_view, store
+from dashboard.header import header
+
+with header("Hardware"):
+    if st.button("Look again", icon=":material/refresh:", key="look-again"):
+        store.hardware.clear()
+hardware_view.devices()
+hardware_view.frameworks()

@@ -1,0 +1,84 @@
+"""Configure a run and start it."""
+
+import streamlit as st
+
+from dashboard import forms, pages, store
+from dashboard.header import header, not_found
+from dashboard.words import plain
+from engine import launch
+from engine.config import FRAMEWORK_NAMES
+from engine.problems import ConfigError
+from storage import runs
+
+settings, hardware = store.configured(), store.hardware()
+clone = st.query_params.get("clone")
+with store.opened() as db:
+    try:
+        cloned = launch.find(db, clone) if clone else None
+    except launch.UnknownRun as error:
+        not_found(f"There is no run to clone. {error}")
+        st.stop()
+    tags, busy, waiting = runs.all_tags(db), runs.leases(db), len(runs.queue(db))
+
+refused = forms.begin(cloned, hardware)
+with header("New run", kicker=f"Clone of {cloned.id}" if cloned else ""):
+    start = st.button(
+        "Start run",
+        type="primary",
+        icon=":material/play_arrow:",
+        key="start",
+        disabled=bool(refused),
+    )
+problems = st.container()
+
+configuration, called = st.columns([3, 2], gap="medium")
+with configuration:
+    with st.container(border=True, gap="small"):
+        st.markdown("**What is trained**")
+        forms.what()
+    with st.container(border=True, gap="small"):
+        st.markdown("**Where it runs**")
+        forms.where(settings, hardware)
+    with st.container(border=True, gap="small"):
+        st.markdown("**How it is trained**")
+        forms.how()
+with called:
+    with st.container(border=True, gap="small"):
+        st.markdown("**What it is called**")
+        forms.called(tags)
+    summary = st.container(border=True, gap="small")
+
+found, config, details = list(refused), None, None
+try:
+    config, details = launch.check(forms.raw_config(), forms.raw_details(), settings, hardware)
+except ConfigError as error:
+    found += error.problems
+with problems:
+    for problem in found:
+        st.error(plain(problem.sentence), icon=":material/error:")
+    if refused:
+        st.button("Use the form as it stands", on_click=forms.accept, key="accept")
+    else:
+        forms.write_address(cloned, hardware)
+
+with summary:
+    st.markdown("**What will happen**")
+    if config is None:
+        st.caption("Nothing yet: mend what is marked above.")
+    else:
+        st.caption(
+            f"{FRAMEWORK_NAMES[config.framework]} takes {config.steps_per_epoch:,} steps x "
+            f"{config.epochs:,} epochs = {config.total_steps:,} steps of {config.batch_size:,} "
+            "samples, and validates after each epoch."
+        )
+        if busy or waiting:
+            st.caption(
+                f"{len(busy)} of {len(hardware.devices)} devices in use, {waiting} runs waiting: "
+                "this one starts when its devices are free."
+            )
+        st.code(forms.command_line(config, hardware), language="bash", wrap_lines=True)
+
+if start and config and details and not refused:
+    by = launch.this_user()
+    run_id = launch.submit(settings, config, details, by=by, cloned_from=clone)
+    st.switch_page(pages.RUN, query_params={"id": run_id})

@@ -1,0 +1,72 @@
+"""The web server: our own routes, what is prepared once at start, how an error looks."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.routing import Route
+
+from dashboard.components import assets
+from engine import launch, settings
+from storage import database
+
+NAVIGATION = Path(__file__).parent / "navigation.py"
+# Imported before the first reader comes, and then kept out of every later collection.
+WARM_MODULES = ("pandas", "plotly.graph_objects", "plotly.io", "streamlit.dataframe_util")
+
+log = logging.getLogger("accelboard")
+
+
+@asynccontextmanager
+async def lifespan(_: Any) -> AsyncIterator[None]:
+    """Bring the store up to date and start its supervisor; warm up, so that polls stay cheap.
+
+    Streamlit collects garbage after every script run. With what never dies frozen, a poll's
+    collection takes a fraction of the time.
+    """
+    configured = settings.load()
+    database.prepare(configured.store)
+    launch.ensure_supervisor(configured)
+    for module in WARM_MODULES:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()
+    yield
+
+
+async def whose(_: Request) -> PlainTextResponse:
+    """Which store this dashboard shows: a second `make run` asks before it starts another."""
+    return PlainTextResponse(str(settings.load().store))
+
+
+async def to_runs(_: Request) -> RedirectResponse:
+    """The Runs page is the start page; this keeps its name as an address."""
+    return RedirectResponse("/")
+
+
+def say_sorry(error: BaseException) -> bool:
+    """A page that broke says so in words; what broke it goes to the server's log."""
+    log.error("A page failed", exc_info=error)
+    st.error(
+        "This page could not be shown. Nothing was changed. The server's log says why; "
+        "reload to try again.",
+        icon=":material/error:",
+    )
+    return True
+
+
+app = st.App(
+    NAVIGATION,
+    lifespan=lifespan,
+    routes=[Route("/runs", to_runs), Route("/_accelboard", whose), *assets.routes()],
+    on_script_error=say_sorry,
+)

@@ -1,0 +1,69 @@
+"""What pages need of the store: settings, a connection a page run, and what if it is gone."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+from sqlite_utils import Database
+
+from dashboard.words import plain
+from engine import devices, launch, settings
+from engine.devices import Hardware
+from engine.settings import Settings
+from storage import database
+
+LOW_DISK_BYTES = 100 << 20
+
+
+def configured() -> Settings:
+    return settings.load()
+
+
+@contextmanager
+def opened() -> Iterator[Database]:
+    with database.opened(configured().store) as db:
+        yield db
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def hardware() -> Hardware:
+    """Looked at again every 10 s: drivers come and go."""
+    return devices.find()
+
+
+def stop_if_unusable() -> None:
+    """Show what is wrong with the store instead of the page; warn of what soon will be."""
+    where = configured().store
+    try:
+        if not database.path_of(where).exists():
+            database.prepare(where)
+        with opened() as db:
+            db.execute("SELECT 1 FROM runs LIMIT 1").fetchone()
+    except (OSError, sqlite3.Error) as error:
+        st.error(
+            f"The store in {plain(str(where))} cannot be read: {plain(str(error))}. Check that the "
+            "folder exists and is writable, or set ACCELBOARD_STORE.",
+            icon=":material/database_off:",
+        )
+        st.stop()
+    if shutil.disk_usage(where).free < LOW_DISK_BYTES:
+        st.warning(
+            "The store's disk is almost full. Runs train on, but what they record waits for space.",
+            icon=":material/disc_full:",
+        )
+
+
+def warn_if_unsupervised() -> None:
+    """Start a supervisor if there is none, and say so if that did not work."""
+    if launch.supervisor_pid(configured()) is None:
+        launch.ensure_supervisor(configured())
+    if launch.supervisor_pid(configured()) is None:
+        st.warning(
+            f"No supervisor runs, so runs wait. {plain(str(configured().store))}/supervisor.log "
+            "says why it did not start.",
+            icon=":material/pause_circle:",
+        )

@@ -1,0 +1,53 @@
+"""Text from users is data: shown as it is, never as markup."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import streamlit as st
+
+STATUS_COLORS = {
+    "PENDING": "orange",
+    "RUNNING": "blue",
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "STOPPED": "violet",
+}
+STATUS_ICONS = {
+    "PENDING": "schedule",
+    "RUNNING": "play_circle",
+    "SUCCEEDED": "check_circle",
+    "FAILED": "error",
+    "STOPPED": "stop_circle",
+}
+# Every mark that Markdown or Streamlit's extensions of it could take for their own.
+MARKUP = re.compile(r"([!-/:-@\[-`{-~])")
+
+
+def plain(text: str) -> str:
+    """Text for a place that reads Markdown, so that it shows as it is, in one line.
+
+    Streamlit turns `:word:` into an emoji or an icon even behind a backslash; a word joiner, which
+    has no width, between colon and word keeps them apart.
+    """
+    joined = re.sub(r":(?=\S)", ":\u2060", " ".join(text.split()))
+    return MARKUP.sub(r"\\\1", joined)
+
+
+def title(text: str, *, kicker: str = "") -> None:
+    """The page's heading, literally; line breaks and spaces as they are."""
+    above = f'<div class="kicker">{html.escape(kicker)}</div>' if kicker else ""
+    st.html(
+        "<style>.page-title{font-size:1.6rem;font-weight:650;line-height:1.25;margin:0;padding:0;"
+        "white-space:pre-wrap;overflow-wrap:anywhere}.kicker{font-size:.8rem;opacity:.65}</style>"
+        f'{above}<h1 class="page-title">{html.escape(text)}</h1>'
+    )
+
+
+def status_badge(status: str) -> None:
+    st.badge(
+        status.capitalize(),
+        icon=f":material/{STATUS_ICONS[status]}:",
+        color=STATUS_COLORS[status],  # pyright: ignore[reportArgumentType]
+    )

@@ -1,0 +1,1 @@
+"""Runs: configure, queue, start, watch and stop training."""

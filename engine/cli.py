@@ -1,0 +1,247 @@
+"""The command line: the same engine as the pages.
+
+Tables are for people; `--json` prints one JSON object a line. Exit status: 0 it went well, 1 the
+run failed, 2 bad input, 3 the run was stopped, 4 no such run, 5 not possible now, 130 watching was
+interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine import cli_output as output
+from engine import devices, launch, settings, supervisor
+from engine.config import FRAMEWORK_NAMES, RunConfig, unflatten
+from engine.launch import NotPossible, UnknownRun
+from engine.problems import ConfigError, Problem
+from engine.settings import Settings
+from storage import database, runs
+
+EXIT_BAD_INPUT, EXIT_UNKNOWN_RUN, EXIT_NOT_POSSIBLE, EXIT_INTERRUPTED = 2, 4, 5, 130
+EXIT_OF_STATUS = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 3}
+
+
+def store_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Give the command `--store`, and its function the settings instead; errors in a sentence."""
+
+    @click.option(
+        "--store", type=click.Path(path_type=Path, file_okay=False), help="The store's folder."
+    )
+    @functools.wraps(command)
+    def wrapped(store: Path | None, **arguments: Any) -> None:
+        try:
+            command(settings=settings.load(store), **arguments)
+        except ConfigError as error:
+            for problem in error.problems:
+                click.echo(f"Error: {problem.sentence}", err=True)
+            sys.exit(EXIT_BAD_INPUT)
+        except UnknownRun as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(EXIT_UNKNOWN_RUN)
+        except NotPossible as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(EXIT_NOT_POSSIBLE)
+
+    return wrapped
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Train the same model on whatever hardware there is, and keep what it took.
+
+    Exit status: 0 well, 1 the run failed, 2 bad input, 3 stopped, 4 no such run, 5 not possible.
+    """
+
+
+@main.command()
+@click.option("--framework", help=f"One of: {', '.join(FRAMEWORK_NAMES)}.")
+@click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A field of the config; repeatable."
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A config as JSON, as `show --json` prints it; --set goes on top.",
+)
+@click.option("--name", default="", help="What to call the run.")
+@click.option("--tag", "tags", multiple=True, help="For finding it again; repeatable.")
+@click.option("--notes", default="", help="Why this run.")
+@click.option("--priority", default=0, help="Higher goes first.", show_default=True)
+@click.option("--watch", is_flag=True, help="Follow the run until it is over.")
+@json_option
+@store_option
+def submit(
+    settings: Settings,
+    framework: str | None,
+    pairs: tuple[str, ...],
+    config_file: Path | None,
+    watch: bool,
+    as_json: bool,
+    **details: Any,
+) -> None:
+    """Put a run into the queue.
+
+    \b
+    Fields for --set, with their defaults:
+    {fields}
+    """
+    raw = _config_from(framework, pairs, config_file)
+    config, named = launch.check(raw, details, settings, devices.find())
+    run_id = launch.submit(settings, config, named, by=launch.this_user())
+    if watch:
+        _watch(settings, run_id, as_json)
+    else:
+        output.submitted(run_id, as_json)
+
+
+@main.command("list")
+@click.option("--limit", default=20, show_default=True, help="How many, the newest first.")
+@click.option("--status", "statuses", multiple=True, help="Only these; repeatable.")
+@json_option
+@store_option
+def list_runs(settings: Settings, limit: int, statuses: tuple[str, ...], as_json: bool) -> None:
+    """The newest runs."""
+    chosen = [status.upper() for status in statuses] or runs.STATUSES
+    unknown = next((status for status in chosen if status not in runs.STATUSES), None)
+    if unknown:
+        raise click.UsageError(
+            f"Unknown status {unknown!r}. Choose one of: {', '.join(runs.STATUSES)}."
+        )
+    database.prepare(settings.store)
+    with database.opened(settings.store) as db:
+        output.run_list(runs.list_newest(db, limit, chosen), as_json)
+
+
+@main.command()
+@click.argument("run_id")
+@json_option
+@store_option
+def show(settings: Settings, run_id: str, as_json: bool) -> None:
+    """All about one run."""
+    database.prepare(settings.store)
+    with database.opened(settings.store) as db:
+        output.run(launch.find(db, run_id), as_json)
+
+
+@main.command()
+@click.argument("run_id")
+@json_option
+@store_option
+def watch(settings: Settings, run_id: str, as_json: bool) -> None:
+    """Follow a run until it is over. Ctrl-C stops watching, not the run."""
+    _watch(settings, run_id, as_json)
+
+
+@main.command()
+@click.argument("run_id")
+@json_option
+@store_option
+def stop(settings: Settings, run_id: str, as_json: bool) -> None:
+    """Stop a run: at once if it waits, after the steps in hand if it trains."""
+    database.prepare(settings.store)
+    launch.stop(settings, run_id, by=launch.this_user())
+    with database.opened(settings.store) as db:
+        output.stopping(launch.find(db, run_id), as_json)
+
+
+@main.command()
+@click.argument("run_id")
+@click.option("--watch", is_flag=True, help="Follow the new run until it is over.")
+@json_option
+@store_option
+def retry(settings: Settings, run_id: str, watch: bool, as_json: bool) -> None:
+    """Submit a run's config once more, as a run of its own."""
+    database.prepare(settings.store)
+    new_id = launch.retry(settings, run_id, by=launch.this_user())
+    if watch:
+        _watch(settings, new_id, as_json)
+    else:
+        output.submitted(new_id, as_json)
+
+
+@main.command("devices")
+@json_option
+@store_option
+def list_devices(settings: Settings, as_json: bool) -> None:
+    """The hardware of this host, who uses it, and why an expected device is missing."""
+    database.prepare(settings.store)
+    with database.opened(settings.store) as db:
+        leases = runs.leases(db)
+    output.hardware(devices.find(), leases, as_json)
+
+
+@main.command("supervisor")
+@click.option("--stop", "end", is_flag=True, help="End the store's supervisor; its runs train on.")
+@store_option
+def supervise(settings: Settings, end: bool) -> None:
+    """Start and record this store's runs until told to stop. One for each store."""
+    if end:
+        output.supervisor_ended(launch.end_supervisor(settings))
+        return
+    database.prepare(settings.store)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        with supervisor.locked(settings.store):
+            supervisor.say(
+                f"Supervising {settings.store}, pid {supervisor.pid_of(settings.store)}."
+            )
+            supervisor.Supervisor(settings).run(stopping)
+    except supervisor.AlreadySupervised as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_NOT_POSSIBLE)
+
+
+def _config_from(
+    framework: str | None, pairs: tuple[str, ...], config_file: Path | None
+) -> dict[str, Any]:
+    """The file's fields, then `--framework`, then each `--set`. Raise `ConfigError`."""
+    raw = _read_config(config_file) if config_file else {}
+    flat: dict[str, str] = {"framework": framework} if framework else {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set takes KEY=VALUE, got {pair!r}.")
+        flat[key.strip()] = value.strip()
+    return raw | unflatten(flat)
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError([Problem("config", f"{file} is not valid JSON: {error}.")]) from None
+    if not isinstance(raw, dict):
+        raise ConfigError([Problem("config", f"{file} must hold one JSON object of fields.")])
+    return raw
+
+
+def _watch(settings: Settings, run_id: str, as_json: bool) -> None:
+    database.prepare(settings.store)
+    with database.opened(settings.store) as db:
+        launch.find(db, run_id)
+        try:
+            run = output.follow(db, run_id, as_json)
+        except KeyboardInterrupt:
+            click.echo(f"\nStopped watching; run {run_id} goes on.", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+    sys.exit(EXIT_OF_STATUS[run.status])
+
+
+submit.help = (submit.help or "").replace(
+    "{fields}", "\n".join(f"  {key}={value}" for key, value in RunConfig().flat().items())
+)

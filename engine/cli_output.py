@@ -1,0 +1,231 @@
+"""What the command line prints: tables for people, one JSON object a line for programs."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+from sqlite_utils import Database
+
+from engine import launch, metrics
+from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
+from engine.describe import device_names, took
+from engine.devices import Hardware
+from engine.failures import title
+from engine.format import duration, figure, gib, metric
+from storage.runs import Run
+
+POLL_S = 0.5
+STATUS_STYLES = {
+    "PENDING": "yellow",
+    "RUNNING": "blue",
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "STOPPED": "magenta",
+}
+
+
+def run_json(run: Run) -> dict[str, Any]:
+    """A run as programs get it. `best` is None for a metric without a better end."""
+    best = {
+        key: {"best": metrics.best(key, s.min, s.max), "last": s.last}
+        for key, s in run.metrics.items()
+    }
+    hidden = ("pid", "pid_started_at", "journal_offset")
+    return {k: v for k, v in asdict(run).items() if k not in hidden} | {"metrics": best}
+
+
+def submitted(run_id: str, as_json: bool) -> None:
+    if as_json:
+        _json({"id": run_id, "status": "PENDING"})
+    else:
+        click.echo(f"Submitted run {run_id}. Follow it: python -m engine watch {run_id}")
+
+
+def stopping(run: Run, as_json: bool) -> None:
+    if as_json:
+        _json({"id": run.id, "status": run.status})
+    elif run.active:
+        click.echo(f"Asked run {run.id} to stop.")
+    else:
+        click.echo(f"Run {run.id} is {run.status}.")
+
+
+def supervisor_ended(pid: int | None) -> None:
+    if pid is None:
+        click.echo("This store has no supervisor.")
+    else:
+        click.echo(f"Ended the supervisor, pid {pid}. Runs that train go on.")
+
+
+def run_list(listed: list[Run], as_json: bool) -> None:
+    if as_json:
+        for run in listed:
+            _json(run_json(run))
+        return
+    if not listed:
+        click.echo("No runs yet. Submit one: python -m engine submit")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in (
+        "id",
+        "status",
+        "name",
+        "framework",
+        "device",
+        "accuracy",
+        "throughput",
+        "took",
+    ):
+        right = heading in ("accuracy", "throughput", "took")
+        table.add_column(heading, justify="right" if right else "left", overflow="ellipsis")
+    for run in listed:
+        table.add_row(*_row(run))
+    _console().print(table)
+
+
+def run(shown: Run, as_json: bool) -> None:
+    """One run; its metrics as best and last."""
+    if as_json:
+        _json(run_json(shown))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for label, value in _facts(shown):
+        table.add_row(Text(label, style="bold"), _plain(value))
+    console = _console()
+    console.print(table)
+    if not shown.metrics:
+        return
+    figures = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("metric", "best", "last"):
+        figures.add_column(heading, justify="left" if heading == "metric" else "right")
+    for key, summary in shown.metrics.items():
+        best = metrics.best(key, summary.min, summary.max)
+        figures.add_row(metrics.describe(key).title, metric(key, best), metric(key, summary.last))
+    console.print()
+    console.print(figures)
+
+
+def hardware(found: Hardware, leases: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        for device in found.devices:
+            _json(asdict(device) | {"leased_by": leases.get(device.id)})
+        for accelerator, why in found.missing.items():
+            _json({"accelerator": accelerator, "missing": why})
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("device", "name", "memory", "found by", "in use by"):
+        table.add_column(heading)
+    for device in found.devices:
+        user = leases.get(device.id, "nobody")
+        table.add_row(device.id, device.name, gib(device.memory_bytes), device.found_by, user)
+    _console().print(table)
+    for accelerator, why in found.missing.items():
+        click.echo(f"No {ACCELERATOR_NAMES[accelerator]}: {why}")
+
+
+def follow(db: Database, run_id: str, as_json: bool) -> Run:
+    """Show progress until the run is over, and then the run."""
+    final = _follow_json(db, run_id) if as_json else _follow_bar(db, run_id)
+    run(final, as_json)
+    return final
+
+
+def _follow_json(db: Database, run_id: str) -> Run:
+    before = None
+    while True:
+        now = launch.find(db, run_id)
+        if not now.active:
+            return now
+        state = (now.status, now.phase, now.step)
+        if state != before:
+            _json({"id": run_id, "status": now.status, "phase": now.phase, "step": now.step,
+                   "total_steps": now.total_steps, "epoch": now.epoch})  # fmt: skip
+        before = state
+        time.sleep(POLL_S)
+
+
+def _follow_bar(db: Database, run_id: str) -> Run:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+    )
+    with Progress(*columns, TimeRemainingColumn(), console=_console(stderr=True)) as bar:
+        now = launch.find(db, run_id)
+        task = bar.add_task(_doing(now), total=now.total_steps)
+        while now.active:
+            bar.update(task, completed=now.step, description=_doing(now))
+            time.sleep(POLL_S)
+            now = launch.find(db, run_id)
+        bar.update(task, completed=now.step, description=now.status)
+    return now
+
+
+def _doing(run: Run) -> str:
+    if run.stop_requested_at:
+        return "stopping"
+    return (
+        f"epoch {min(int(run.epoch) + 1, run.config['epochs'])}/{run.config['epochs']}"
+        if (run.step)
+        else (run.phase or run.status.lower())
+    )
+
+
+def _row(run: Run) -> tuple[Text, ...]:
+    accuracy = run.metrics.get("validation_accuracy")
+    speed = run.metrics.get("samples_per_s")
+    status = Text(run.status, style=STATUS_STYLES[run.status])
+    cells = (
+        run.name,
+        FRAMEWORK_NAMES.get(run.framework, run.framework),
+        device_names(run),
+        metric("validation_accuracy", accuracy.max if accuracy else None),
+        metric("samples_per_s", speed.last if speed else None),
+        duration(took(run)),
+    )
+    return (Text(run.id), status, *map(_plain, cells))
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    facts = [
+        ("id", run.id),
+        ("name", run.name),
+        ("status", run.status),
+        ("failure", f"{title(run.failure_kind)}: {run.failure}" if run.failure_kind else ""),
+        ("submitted", f"{_local(run.submitted_at)} by {run.submitted_by}"),
+        ("took", duration(took(run))),
+        ("device", device_names(run)),
+        ("progress", f"step {figure(run.step)} of {figure(run.total_steps)}"),
+        ("tags", ", ".join(run.tags)),
+        ("notes", run.notes),
+        ("config", json.dumps(run.config)),
+    ]
+    return [(label, value) for label, value in facts if value]
+
+
+def _local(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _plain(text: str) -> Text:
+    """User text as it is: no markup, and control characters made visible."""
+    return Text(
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    )
+
+
+def _console(stderr: bool = False) -> Console:
+    return Console(stderr=stderr, highlight=False)
+
+
+def _json(value: dict[str, Any]) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))

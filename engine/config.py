@@ -1,0 +1,288 @@
+"""What a run is asked to do: one frozen, validated value.
+
+It is stored as JSON, travels to the trainer as JSON, fills a form, and round-trips through a URL
+or a command line as flat text (`workload=mlp`, `workload.width=128`). Every way in ends in
+`RunConfig.parse`, so the same input gets the same sentence everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from engine.problems import ConfigError, Problem, problems_of
+
+Framework = Literal["keras", "torch", "torch_xla"]
+Accelerator = Literal["cpu", "gpu", "tpu"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+Optimizer = Literal["adam", "adamw", "sgd"]
+
+FRAMEWORK_NAMES = {"keras": "Keras/TensorFlow", "torch": "PyTorch", "torch_xla": "PyTorch/XLA"}
+ACCELERATOR_NAMES = {"cpu": "CPU", "gpu": "GPU", "tpu": "TPU"}
+
+# Why each pair that cannot be, cannot be; a pair that is absent here can.
+IMPOSSIBLE_PAIRS = {
+    ("keras", "tpu"): "Keras/TensorFlow has no TPU trainer here; use PyTorch/XLA",
+    ("torch", "tpu"): "PyTorch drives a TPU through XLA; use PyTorch/XLA",
+    ("torch_xla", "gpu"): "PyTorch/XLA 2.9 ships no CUDA build; use PyTorch or Keras/TensorFlow",
+}
+PRECISIONS: dict[str, tuple[Precision, ...]] = {
+    "cpu": ("fp32", "bf16"),
+    "gpu": ("fp32", "tf32", "bf16", "fp16"),
+    "tpu": ("fp32", "bf16"),
+}
+DEFAULT_BATCH_SIZE = {"keras": 32, "torch": 128, "torch_xla": 128}
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+class Mlp(Section):
+    """One hidden layer of ReLU units: 784-128-10 on Fashion-MNIST as it stands."""
+
+    name: Literal["mlp"] = "mlp"
+    width: int = Field(default=128, ge=1, le=16_384, description="Units in the hidden layer.")
+
+
+class FashionMnist(Section):
+    """70,000 grey 28 x 28 photographs of clothes in 10 classes; 10,000 of them are for testing."""
+
+    name: Literal["fashion_mnist"] = "fashion_mnist"
+
+    @property
+    def train_samples(self) -> int:
+        return 60_000
+
+    @property
+    def test_samples(self) -> int:
+        return 10_000
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, channels of one sample."""
+        return (28, 28, 1)
+
+    @property
+    def classes(self) -> int:
+        return 10
+
+
+class Synthetic(Section):
+    """Noisy class prototypes, the same in every run: learnable, of any shape, without files."""
+
+    name: Literal["synthetic"] = "synthetic"
+    height: int = Field(default=28, ge=1, le=1024, description="Pixels.")
+    width: int = Field(default=28, ge=1, le=1024, description="Pixels.")
+    channels: int = Field(default=1, ge=1, le=16)
+    classes: int = Field(default=10, ge=2, le=1000)
+    train_samples: int = Field(default=8192, ge=1, le=10_000_000)
+    test_samples: int = Field(default=2048, ge=1, le=1_000_000)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.height, self.width, self.channels)
+
+
+Dataset = Annotated[FashionMnist | Synthetic, Field(discriminator="name")]
+
+
+class RunConfig(Section):
+    """Everything about a run that can change its result. Two runs with equal configs are repeats.
+
+    `batch_size` is global, over all devices. `devices` is how many, or which by id.
+    """
+
+    workload: Mlp = Field(default=Mlp(), description="The model that is trained.")
+    dataset: Dataset = Field(default=FashionMnist(), description="What it is trained on.")
+    framework: Framework = Field(default="torch", description="Whose training loop runs it.")
+    accelerator: Accelerator = Field(default="cpu", description="The kind of hardware it runs on.")
+    devices: int | tuple[str, ...] = Field(
+        default=1, description="How many devices, or their ids. A run has them to itself."
+    )
+    epochs: int = Field(default=10, ge=1, le=100_000, description="Passes over the training data.")
+    batch_size: int = Field(
+        default=128, ge=1, le=1_000_000, description="Samples per step, over all devices together."
+    )
+    optimizer: Optimizer = Field(default="adam", description="sgd has momentum 0.9.")
+    learning_rate: float = Field(default=1e-3, gt=0, le=1000, description="Constant over the run.")
+    precision: Precision = Field(default="fp32", description="Number format of the arithmetic.")
+    seed: int = Field(
+        default=0, ge=0, le=2**63 - 1, description="Fixes initial weights and the order of samples."
+    )
+    timeout_s: float | None = Field(
+        default=None, gt=0, le=30 * 86_400, description="Stop as failed after this many seconds."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _batch_size_of_the_framework(cls, raw: Any) -> Any:
+        if isinstance(raw, Mapping) and "batch_size" not in raw:
+            framework = raw.get("framework", "torch")
+            default = DEFAULT_BATCH_SIZE.get(framework) if isinstance(framework, str) else None
+            return {**raw, "batch_size": default} if default else raw
+        return raw
+
+    @field_validator("devices")
+    @classmethod
+    def _some_devices(cls, devices: int | tuple[str, ...]) -> int | tuple[str, ...]:
+        if isinstance(devices, int) and not 1 <= devices <= 1024:
+            raise _problem("devices", f"Devices must be between 1 and 1,024, got {devices:,}.")
+        if isinstance(devices, tuple) and not all(devices):
+            raise _problem("devices", "Devices must be a count or ids such as cpu:0,gpu:1.")
+        if isinstance(devices, tuple) and len(set(devices)) != len(devices):
+            raise _problem("devices", f"Devices names one twice: {', '.join(devices)}.")
+        return devices
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for problem in _conflicts(self):
+            raise _problem(*problem)
+        return self
+
+    @classmethod
+    def parse(cls, raw: Any) -> RunConfig:
+        """Validate nested data; raise `ConfigError` with a sentence for each problem."""
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            raise ConfigError(problems_of(error, cls, raw)) from None
+
+    @classmethod
+    def parse_flat(cls, flat: Mapping[str, str]) -> RunConfig:
+        """Validate text such as `{"epochs": "3", "workload.width": "64"}`."""
+        return cls.parse(unflatten(flat))
+
+    @property
+    def device_count(self) -> int:
+        return self.devices if isinstance(self.devices, int) else len(self.devices)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches only: the rest of an epoch's permutation is left out of that epoch."""
+        return self.dataset.train_samples // self.batch_size
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_per_epoch * self.epochs
+
+    def flat(self) -> dict[str, str]:
+        """The same config as flat text; `parse_flat` gives it back."""
+        return flatten(self.model_dump(mode="json", exclude_none=True))
+
+
+class RunDetails(Section):
+    """What people call a run. It belongs to the run, not to its config."""
+
+    name: str = Field(
+        default="", max_length=200, description="Left empty, it says what runs where."
+    )
+    tags: tuple[str, ...] = Field(default=(), max_length=20, description="For finding runs again.")
+    notes: str = Field(
+        default="", max_length=10_000, description="Why this run, and what came of it."
+    )
+    priority: int = Field(
+        default=0, ge=-100, le=100, description="Higher goes first when runs wait for a device."
+    )
+
+    @field_validator("tags")
+    @classmethod
+    def _short_tags(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        trimmed = tuple(dict.fromkeys(tag.strip() for tag in tags if tag.strip()))
+        for tag in trimmed:
+            if len(tag) > 50:
+                raise _problem(
+                    "tags", f"A tag may have 50 characters at most, got {len(tag):,} in one."
+                )
+        return trimmed
+
+    @classmethod
+    def parse(cls, raw: Any) -> RunDetails:
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            raise ConfigError(problems_of(error, cls, raw)) from None
+
+
+def unflatten(flat: Mapping[str, str]) -> dict[str, Any]:
+    """`{"dataset": "synthetic", "dataset.height": "8"}` -> `{"dataset": {"name": …, "height": …}}`.
+
+    >>> unflatten({"epochs": "3", "workload": "mlp"})
+    {'epochs': '3', 'workload': {'name': 'mlp'}}
+    """
+    raw: dict[str, Any] = {}
+    for key, value in flat.items():
+        section, _, field = key.partition(".")
+        if section in ("workload", "dataset"):
+            raw.setdefault(section, {})[field or "name"] = value
+        elif section == "devices":
+            raw[key] = _devices_from_text(value)
+        else:
+            raw[key] = value
+    for section, default in (("workload", "mlp"), ("dataset", "fashion_mnist")):
+        if section in raw:
+            raw[section].setdefault("name", default)
+    return raw
+
+
+def flatten(raw: Mapping[str, Any]) -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in raw.items():
+        if isinstance(value, Mapping):
+            flat[key] = str(value["name"])
+            flat |= {f"{key}.{k}": str(v) for k, v in value.items() if k != "name"}
+        elif isinstance(value, (list, tuple)):
+            flat[key] = ",".join(value)
+        else:
+            flat[key] = repr(value) if isinstance(value, float) else str(value)
+    return flat
+
+
+def _devices_from_text(text: str) -> int | list[str]:
+    try:
+        return int(text)
+    except ValueError:
+        return [part.strip() for part in text.split(",")]
+
+
+def _problem(field: str, sentence: str) -> PydanticCustomError:
+    return PydanticCustomError("problem", "{sentence}", {"field": field, "sentence": sentence})
+
+
+def _conflicts(config: RunConfig) -> list[Problem]:
+    """What is wrong between fields that are each right by themselves."""
+    found = []
+    pair = (config.framework, config.accelerator)
+    if pair in IMPOSSIBLE_PAIRS:
+        found.append(Problem("accelerator", f"{IMPOSSIBLE_PAIRS[pair]}."))
+    if config.precision not in PRECISIONS[config.accelerator]:
+        choices = ", ".join(PRECISIONS[config.accelerator])
+        name = ACCELERATOR_NAMES[config.accelerator]
+        found.append(
+            Problem(
+                "precision",
+                f"A {name} has no {config.precision} here. Choose one of: {choices}.",
+            )
+        )
+    if config.batch_size > config.dataset.train_samples:
+        found.append(
+            Problem(
+                "batch_size",
+                f"Batch size {config.batch_size:,} is larger than the data set's "
+                f"{config.dataset.train_samples:,} training samples.",
+            )
+        )
+    if config.device_count > 1 and config.accelerator != "tpu":
+        found.append(
+            Problem(
+                "devices",
+                f"A run trains on one {ACCELERATOR_NAMES[config.accelerator]} device, "
+                f"got {config.device_count}.",
+            )
+        )
+    return found

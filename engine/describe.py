@@ -1,0 +1,42 @@
+"""What people are told of a run, on pages and on the command line alike."""
+
+from __future__ import annotations
+
+import time
+
+from sqlite_utils import Database
+
+from engine.config import ACCELERATOR_NAMES
+from storage import metrics
+from storage.runs import Run
+
+
+def device_names(run: Run) -> str:
+    """`AMD EPYC`; XLA without a TPU is labelled as what it is."""
+    names = ", ".join(device["name"] for device in run.devices) or (
+        ACCELERATOR_NAMES.get(run.accelerator, run.accelerator)
+    )
+    on_cpu = run.framework == "torch_xla" and run.accelerator == "cpu"
+    return f"{names} (XLA on CPU)" if on_cpu else names
+
+
+def took(run: Run, now: float | None = None) -> float | None:
+    """Seconds from its start to its end, or to now; None before it starts."""
+    if run.started_at is None:
+        return None
+    end = run.finished_at or (time.time() if now is None else now)
+    return max(0.0, end - run.started_at)
+
+
+def remaining_s(db: Database, run: Run, now: float | None = None) -> float | None:
+    """Seconds to the last step, at the pace since the first; None before there is a pace.
+
+    Validation is in it, since it lies between the steps; start-up is not.
+    """
+    ends = metrics.ends(db, run.id, "step_loss")
+    if ends is None or ends[1].step == ends[0].step:
+        return None
+    first, last = ends
+    pace_s = (last.at - first.at) / (last.step - first.step)
+    since = (time.time() if now is None else now) - last.at
+    return max(0.0, (run.total_steps - last.step) * pace_s - since)

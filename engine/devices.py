@@ -1,0 +1,210 @@
+"""What hardware this host has, how each device was found, and why an expected one is missing.
+
+No framework is imported: the CPU is asked through the kernel, NVIDIA's driver through NVML, and a
+TPU shows itself on the PCI bus.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pynvml
+
+from engine.job import Device
+
+NVIDIA_VENDOR, GOOGLE_VENDOR = "0x10de", "0x1ae0"
+# Google's other PCI devices (network, disk) share its vendor id, so a TPU is known by both.
+TPU_PCI_IDS = {
+    "0x0027": "TPU v2/v3",
+    "0x005e": "TPU v4",
+    "0x0063": "TPU v5e",
+    "0x0062": "TPU v5p",
+    "0x006f": "TPU v6e",
+    "0x0076": "TPU v7x",
+}
+PCI_DEVICES = Path("/sys/bus/pci/devices")
+DISPLAY_CLASS = "0x03"
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What was found, and for each accelerator that has no device here, why."""
+
+    devices: tuple[Device, ...]
+    missing: dict[str, str]
+
+    def of(self, accelerator: str) -> list[Device]:
+        return [device for device in self.devices if device.accelerator == accelerator]
+
+
+@dataclass(frozen=True)
+class DeviceProcess:
+    """A process that uses a GPU, ours or not. Unknown figures are None."""
+
+    device_id: str
+    pid: int
+    name: str
+    memory_bytes: int | None
+
+
+def find(pci: Path = PCI_DEVICES) -> Hardware:
+    """Look for every kind of device; `pci` is where the kernel lists the PCI bus."""
+    gpus, no_gpu = _gpus(pci)
+    tpus, no_tpu = _tpus(pci)
+    missing = {"gpu": no_gpu, "tpu": no_tpu}
+    return Hardware(
+        (_cpu(), *gpus, *tpus), {kind: why for kind, why in missing.items() if why is not None}
+    )
+
+
+def framework_versions() -> dict[str, str | None]:
+    """Version of each framework in this interpreter, None where it is not installed."""
+    packages = {"keras": "tensorflow", "torch": "torch", "torch_xla": "torch_xla"}
+    return {framework: _version(package) for framework, package in packages.items()}
+
+
+def framework_missing(framework: str, interpreter: Path) -> str | None:
+    """Why a framework's trainers cannot run here, None if they can.
+
+    An interpreter of its own is taken at its word: it is looked into when a trainer starts.
+    """
+    if interpreter != Path(sys.executable):
+        return None if interpreter.exists() else f"its interpreter {interpreter} does not exist"
+    if framework_versions()[framework] is not None:
+        return None
+    if framework == "torch_xla" and (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        where = f"{platform.system()} on {platform.machine()}"
+        return f"torch_xla 2.9 has no wheel for {where}; it needs Linux on x86_64"
+    return "its package is not installed in this environment; run `make run` again to install it"
+
+
+def processes(hardware: Hardware) -> list[DeviceProcess]:
+    """Who computes on the GPUs now, by NVIDIA's driver; empty without one."""
+    found: list[DeviceProcess] = []
+    gpus = hardware.of("gpu")
+    if not gpus:
+        return found
+    with _nvml():
+        for gpu in gpus:
+            handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
+            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                name = _process_name(process.pid)
+                found.append(DeviceProcess(gpu.id, process.pid, name, process.usedGpuMemory))
+    return found
+
+
+def _cpu() -> Device:
+    return Device(
+        id="cpu:0",
+        accelerator="cpu",
+        name=_cpu_model(),
+        found_by="the operating system",
+        memory_bytes=psutil.virtual_memory().total,
+        details={
+            "logical cores": psutil.cpu_count(),
+            "physical cores": psutil.cpu_count(logical=False),
+        },
+    )
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _gpus(pci: Path) -> tuple[list[Device], str | None]:
+    try:
+        with _nvml():
+            count = pynvml.nvmlDeviceGetCount()
+            gpus = [_gpu(index) for index in range(count)]
+    except pynvml.NVMLError as error:
+        return [], _why_no_gpu(error, pci)
+    return gpus, None if gpus else "NVIDIA's driver is loaded, but it lists no GPU."
+
+
+def _gpu(index: int) -> Device:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    return Device(
+        id=f"gpu:{index}",
+        accelerator="gpu",
+        name=pynvml.nvmlDeviceGetName(handle),
+        found_by="NVML",
+        uuid=pynvml.nvmlDeviceGetUUID(handle),
+        memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+        details={"driver": pynvml.nvmlSystemGetDriverVersion()},
+    )
+
+
+def _why_no_gpu(error: pynvml.NVMLError, pci: Path) -> str:
+    on_bus = [
+        device
+        for device in _pci_devices(pci, NVIDIA_VENDOR)
+        if _read(device / "class").startswith(DISPLAY_CLASS)
+    ]
+    if on_bus:
+        return (
+            f"{len(on_bus)} NVIDIA GPU on the PCI bus, but the driver does not answer ({error}). "
+            "Load or install NVIDIA's driver."
+        )
+    return f"No NVIDIA GPU on the PCI bus, and no driver ({error})."
+
+
+def _tpus(pci: Path) -> tuple[list[Device], str | None]:
+    chips = [
+        (device.name, TPU_PCI_IDS[_read(device / "device")])
+        for device in _pci_devices(pci, GOOGLE_VENDOR)
+        if _read(device / "device") in TPU_PCI_IDS
+    ]
+    tpus = [
+        Device(f"tpu:{index}", "tpu", name, "the PCI bus", uuid=address)
+        for index, (address, name) in enumerate(chips)
+    ]
+    if not tpus:
+        return [], "No Google TPU on the PCI bus."
+    if _version("torch_xla") is None:
+        return [], f"{len(tpus)} TPU chips on the PCI bus, but torch_xla is not installed."
+    return tpus, None
+
+
+def _pci_devices(pci: Path, vendor: str) -> list[Path]:
+    found = sorted(pci.iterdir()) if pci.exists() else []
+    return [device for device in found if _read(device / "vendor") == vendor]
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except OSError:  # the device went away, or may not be looked at
+        return ""
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _process_name(pid: int) -> str:
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return "unknown"
+
+
+@contextmanager
+def _nvml() -> Iterator[None]:
+    pynvml.nvmlInit()
+    try:
+        yield
+    finally:
+        pynvml.nvmlShutdown()

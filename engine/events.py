@@ -1,0 +1,75 @@
+"""What a trainer says about its run: five kinds of event, each one JSON line in the journal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Phase = Literal["import", "data", "build", "compile", "train", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """The trainer is up, and on what. `environment` is versions, driver, host, git commit."""
+
+    environment: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PhaseStarted:
+    """What the trainer does from now on, until the next one."""
+
+    phase: Phase
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Scalars at an optimizer step. `epoch` counts passes and may be fractional.
+
+    A value that is not finite is None: JSON has no NaN, and neither has a curve.
+    """
+
+    step: int
+    epoch: float
+    values: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event of a run that came to an orderly end."""
+
+    status: Literal["SUCCEEDED", "STOPPED"]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The last event of a run that failed and knew it. `kind` is a `FailureKind`."""
+
+    kind: str
+    sentence: str
+
+
+Event = Started | PhaseStarted | Metrics | Finished | Failed
+KINDS: dict[str, type[Event]] = {
+    "started": Started,
+    "phase": PhaseStarted,
+    "metrics": Metrics,
+    "finished": Finished,
+    "failed": Failed,
+}
+NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    return {"type": NAMES[type(event)], **asdict(event)}
+
+
+def from_json(raw: dict[str, Any]) -> Event:
+    """Raise `KeyError` or `TypeError` if `raw` is no event of ours."""
+    fields = dict(raw)
+    return KINDS[fields.pop("type")](**fields)
+
+
+def finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,32 @@
+"""The ways a run fails, told from each other."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+FailureKind = Literal[
+    "out_of_memory",
+    "diverged",
+    "crashed",
+    "framework_error",
+    "data_missing",
+    "device_missing",
+    "timed_out",
+    "stalled",
+    "lost",
+    "disk_full",
+]
+KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
+
+
+class RunFailed(Exception):
+    """Ends a run as FAILED; `sentence` says what happened and the way out."""
+
+    def __init__(self, kind: FailureKind, sentence: str) -> None:
+        super().__init__(sentence)
+        self.kind: FailureKind = kind
+        self.sentence = sentence
+
+
+def title(kind: str) -> str:
+    return kind.replace("_", " ").capitalize()

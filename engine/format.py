@@ -1,0 +1,50 @@
+"""Figures as people read them: with a unit and no more digits than they can use. Unknown is —."""
+
+from __future__ import annotations
+
+from engine.metrics import describe
+
+UNKNOWN = "—"
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """Significant digits, with thousands separated: 0.0123, 4.56, 12,300.
+
+    >>> figure(12345.6), figure(0.012345), figure(None)
+    ('12,346', '0.0123', '—')
+    """
+    if value is None:
+        return UNKNOWN
+    if abs(value) >= 1000 or (isinstance(value, int)):
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def metric(key: str, value: float | None) -> str:
+    """A metric's value with its unit: `88.1 %`, `64,300 samples/s`, `0.327`."""
+    unit = describe(key).unit
+    if value is None:
+        return UNKNOWN
+    if unit == "%":
+        return f"{100 * value:.1f} %"
+    return f"{figure(value)} {unit}".rstrip()
+
+
+def duration(seconds: float | None) -> str:
+    """`0.8 s`, `42 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def gib(size_bytes: int | None) -> str:
+    return UNKNOWN if size_bytes is None else f"{size_bytes / 2**30:.1f} GiB"

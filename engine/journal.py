@@ -1,0 +1,100 @@
+"""The trainer's journal: one JSON line an event, numbered from 1, in a file of the run's own.
+
+With nobody reading, the trainer writes on; a reader that comes back reads on from its offset.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine import events
+
+READ_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Record:
+    """One event as it stands in the journal. `at` is Unix time in seconds."""
+
+    seq: int
+    at: float
+    event: events.Event
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What one read gave. `damaged` lines were complete but no events of ours."""
+
+    records: list[Record]
+    offset: int
+    damaged: int
+
+
+class Writer:
+    """Appends events. What a full disk refuses is kept in memory and tried again."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._clock = clock
+        self._pending = b""
+        self._seq = 0
+
+    def append(self, event: events.Event) -> None:
+        """Queue the event and write all that is queued; a full disk leaves it queued."""
+        self._seq += 1
+        line = {"seq": self._seq, "at": round(self._clock(), 4), **events.to_json(event)}
+        text = json.dumps(line, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        self._pending += text.encode("utf-8", "backslashreplace") + b"\n"
+        self.flush()
+
+    def flush(self) -> bool:
+        """Write what is queued; False if there is no room for it yet."""
+        while self._pending:
+            try:
+                written = os.write(self._fd, self._pending)
+            except OSError:  # no room, quota or I/O error: the caller decides how long to wait
+                return False
+            self._pending = self._pending[written:]
+        return True
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def read(path: Path, offset: int) -> Chunk:
+    """Events in complete lines from byte `offset` on; a line still being written is left."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(READ_BYTES)
+    except FileNotFoundError:
+        return Chunk([], offset, 0)
+    complete = data[: data.rfind(b"\n") + 1]
+    parsed = [_parse(line) for line in complete.splitlines()]
+    records = [record for record in parsed if record]
+    return Chunk(records, offset + len(complete), len(parsed) - len(records))
+
+
+def outcome(path: Path) -> Record | None:
+    """The event that ended the run, if the trainer got as far as writing one."""
+    records = read(path, max(0, _size(path) - READ_BYTES)).records
+    ended = [r for r in records if isinstance(r.event, (events.Finished, events.Failed))]
+    return ended[-1] if ended else None
+
+
+def _parse(line: bytes) -> Record | None:
+    try:
+        raw: dict[str, Any] = json.loads(line)
+        return Record(raw.pop("seq"), raw.pop("at"), events.from_json(raw))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,51 @@
+"""How trainer processes start, and how the supervisor holds on to them.
+
+A trainer outlives the supervisor that started it; the next one finds it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from engine.job import Job
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a trainer ended: its exit status, or minus the signal; None if nobody saw."""
+
+    code: int | None
+
+
+class Trainer(Protocol):
+    """A trainer process that runs or has run."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def started_at(self) -> float: ...
+
+    def poll(self) -> Exit | None:
+        """None while it runs; then the same Exit at every call, with its children ended too."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to stop. It may be gone already."""
+        ...
+
+    def kill(self) -> None:
+        """End it and its children now. It may be gone already."""
+        ...
+
+
+class Launcher(Protocol):
+    def start(self, job: Job) -> Trainer:
+        """Start the job's trainer; raise `OSError` if it cannot be started."""
+        ...
+
+    def find(self, run_dir: Path, pid: int | None, started_at: float | None) -> Trainer | None:
+        """The running trainer of a run that another supervisor started; None if it is gone."""
+        ...

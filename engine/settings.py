@@ -1,0 +1,91 @@
+"""Where things are and how they are reached: environment variables, else `accelboard.toml`.
+
+The file is looked for in the project's folder, or is the one that ACCELBOARD_SETTINGS names.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from engine.problems import ConfigError, problems_of
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="ACCELBOARD_", extra="ignore", env_ignore_empty=True, frozen=True
+    )
+
+    store: Path = Field(
+        default=PROJECT / "store", description="Folder of the database and the runs."
+    )
+    data_dir: Path = Field(
+        default=Path("~/.cache/accelboard"), description="Folder where data sets are cached."
+    )
+    address: str = Field(
+        default="127.0.0.1", description="Network address the dashboard listens on."
+    )
+    port: int = Field(default=8501, ge=1, le=65_535, description="Port the dashboard listens on.")
+    python_keras: Path = Field(
+        default=Path(sys.executable), description="Interpreter of Keras/TensorFlow trainers."
+    )
+    python_torch: Path = Field(
+        default=Path(sys.executable), description="Interpreter of PyTorch trainers."
+    )
+    python_torch_xla: Path = Field(
+        default=Path(sys.executable), description="Interpreter of PyTorch/XLA trainers."
+    )
+    stop_grace_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=3600,
+        description="Seconds a trainer has to stop before it is killed.",
+    )
+    stall_s: float = Field(
+        default=900.0,
+        gt=0,
+        le=86_400,
+        description="Seconds without an event before a run is stalled.",
+    )
+
+    @field_validator("store", "data_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = Path(os.environ.get("ACCELBOARD_SETTINGS", PROJECT / "accelboard.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+    def interpreter(self, framework: str) -> Path:
+        """The Python that runs a framework's trainers."""
+        return getattr(self, f"python_{framework}")
+
+
+def load(store: Path | None = None) -> Settings:
+    """Settings as they stand now; `store` overrides what is configured. Raise `ConfigError`."""
+    given: dict[str, Any] = {"store": store} if store else {}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise ConfigError(problems_of(error, Settings, {})) from None

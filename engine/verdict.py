@@ -1,0 +1,87 @@
+"""How a run ended, from what its journal says, how its trainer exited, and what was asked of it."""
+
+from __future__ import annotations
+
+import signal
+from typing import NamedTuple
+
+from engine import events
+from engine.config import RunConfig
+from engine.failures import FailureKind
+from engine.job import EXIT_JOURNAL_LOST
+from engine.journal import Record
+from engine.launchers import Exit
+from storage.runs import Run
+
+
+class Verdict(NamedTuple):
+    status: str
+    finished_at: float
+    failure_kind: str | None = None
+    failure: str | None = None
+
+
+class Overdue(NamedTuple):
+    """Why the supervisor ends a run by itself."""
+
+    kind: FailureKind
+    sentence: str
+
+
+def overdue(run: Run, now: float, stall_s: float) -> Overdue | None:
+    """Whether a RUNNING run has used up its time, or has been silent for too long."""
+    timeout_s = RunConfig.parse(run.config).timeout_s
+    if timeout_s and run.started_at and now - run.started_at > timeout_s:
+        return Overdue("timed_out", f"The run took longer than its limit of {timeout_s:g} s.")
+    if run.last_event_at and now - run.last_event_at > stall_s:
+        return Overdue(
+            "stalled",
+            f"The trainer was silent for {now - run.last_event_at:.0f} s and was ended. "
+            "If its steps are that long, raise ACCELBOARD_STALL_S.",
+        )
+    return None
+
+
+def of(run: Run, ended: Record | None, exited: Exit, now: float, stall_s: float) -> Verdict:
+    """The final status of a run whose trainer is gone. `ended` is its journal's last word."""
+    event, at = (ended.event, ended.at) if ended else (None, now)
+    if isinstance(event, events.Failed):
+        return Verdict("FAILED", at, event.kind, event.sentence)
+    if isinstance(event, events.Finished) and event.status == "SUCCEEDED":
+        return Verdict("SUCCEEDED", at)
+    if run.stop_requested_at:
+        return Verdict("STOPPED", at)
+    late = overdue(run, now, stall_s)
+    if late:
+        return Verdict("FAILED", now, late.kind, late.sentence)
+    if isinstance(event, events.Finished):
+        return Verdict("STOPPED", at)
+    kind, sentence = _of_exit(run, exited)
+    return Verdict("FAILED", run.last_event_at or now if kind == "lost" else now, kind, sentence)
+
+
+def _of_exit(run: Run, exited: Exit) -> tuple[FailureKind, str]:
+    reached = f"after {run.epoch:.1f} epochs" if run.step else "before its first step"
+    if exited.code is None:
+        return "lost", (
+            f"The trainer went away {reached} while no supervisor was there to see how: the host "
+            "was restarted, or everything was killed. What it had recorded is kept; retry it."
+        )
+    if exited.code == EXIT_JOURNAL_LOST:
+        return "disk_full", (
+            f"The store's disk was full {reached}, and the last events could not be written. "
+            "Free some space and retry."
+        )
+    if exited.code < 0:
+        name = signal.Signals(-exited.code).name
+        hint = (
+            " If nobody did that by hand, the host ran out of memory: try a smaller batch size or "
+            "model."
+            if name == "SIGKILL"
+            else " The log's last lines may say why."
+        )
+        return "crashed", f"The trainer was killed by {name} {reached}.{hint}"
+    return "crashed", (
+        f"The trainer exited with status {exited.code} {reached} without saying why. "
+        "The log's last lines may."
+    )

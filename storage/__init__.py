@@ -1,0 +1,1 @@
+"""Remembers: everything Accelboard knows about its runs, in one SQLite file."""

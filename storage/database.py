@@ -1,0 +1,69 @@
+"""The store's database: one SQLite file in write-ahead-log mode.
+
+A connection belongs to the thread that opened it. Open one for each page run, command or loop.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from storage.migrations import migrations
+
+FILE_NAME = "accelboard.sqlite"
+BUSY_TIMEOUT_S = 30.0
+
+
+def path_of(store: Path) -> Path:
+    return store / FILE_NAME
+
+
+def prepare(store: Path) -> None:
+    """Create the store, or bring an older one up to date; many processes may do so at once.
+
+    Raise `OSError` or `sqlite3.Error` if the folder cannot be written.
+    """
+    store.mkdir(parents=True, exist_ok=True)
+    with (store / "migrate.lock").open("w") as lock, opened(store) as db:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        db.execute("PRAGMA journal_mode = WAL")
+        migrations.apply(db)
+
+
+@contextmanager
+def opened(store: Path) -> Iterator[Database]:
+    """A connection for the calling thread, closed at the end of the block."""
+    connection = sqlite3.connect(path_of(store), timeout=BUSY_TIMEOUT_S)
+    with closing(connection):
+        connection.row_factory = sqlite3.Row
+        db = Database(connection)
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA synchronous = NORMAL")
+        yield db
+
+
+@contextmanager
+def transaction(db: Database) -> Iterator[None]:
+    """All or nothing, with the write lock taken first, so that a reader turned writer waits."""
+    db.conn.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.conn.rollback()
+        raise
+    db.conn.commit()
+
+
+@contextmanager
+def change(db: Database) -> Iterator[None]:
+    """A transaction of its own, or part of the one that is open."""
+    if db.conn.in_transaction:
+        yield
+    else:
+        with transaction(db):
+            yield

@@ -1,0 +1,250 @@
+"""Runs: one row an execution. A change of state is one conditional UPDATE; final states stay."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlite_utils import Database
+
+from storage import ids
+from storage.database import change
+
+ACTIVE = ("PENDING", "RUNNING")
+FINAL = ("SUCCEEDED", "FAILED", "STOPPED")
+STATUSES = ACTIVE + FINAL
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is known of one metric of one run without reading its points."""
+
+    points: int
+    last: float | None
+    min: float | None
+    max: float | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row. Times are Unix seconds; None is unknown or not yet."""
+
+    id: str
+    name: str
+    notes: str
+    tags: tuple[str, ...]
+    submitted_by: str
+    priority: int
+    config: dict[str, Any]
+    workload: str
+    dataset: str
+    framework: str
+    accelerator: str
+    total_steps: int
+    cloned_from: str | None
+    status: str
+    failure_kind: str | None
+    failure: str | None
+    submitted_at: float
+    started_at: float | None
+    finished_at: float | None
+    stop_requested_at: float | None
+    stop_requested_by: str | None
+    host: str | None
+    devices: list[dict[str, Any]]
+    environment: dict[str, Any]
+    pid: int | None
+    pid_started_at: float | None
+    phase: str | None
+    step: int
+    epoch: float
+    last_event_at: float | None
+    last_seq: int
+    journal_offset: int
+    damaged_lines: int
+    archived: bool
+    metrics: dict[str, Summary]
+
+    @property
+    def active(self) -> bool:
+        return self.status in ACTIVE
+
+
+# A run's row with its tags and metric summaries, each as one JSON value: one query, no series.
+SELECT = """
+    SELECT runs.*,
+        (SELECT json_group_array(tag) FROM tags WHERE run_id = runs.id) AS tags,
+        (SELECT json_group_object(key, json_array(points, last, min, max))
+            FROM series WHERE run_id = runs.id) AS metrics
+    FROM runs
+"""
+
+
+def create(
+    db: Database,
+    *,
+    name: str,
+    config: dict[str, Any],
+    total_steps: int,
+    submitted_by: str,
+    notes: str = "",
+    tags: Iterable[str] = (),
+    priority: int = 0,
+    cloned_from: str | None = None,
+    environment: dict[str, Any] | None = None,
+    now: float | None = None,
+) -> str:
+    """Add a PENDING run and return its id."""
+    now = time.time() if now is None else now
+    row = {
+        "id": ids.new(now),
+        "name": name,
+        "notes": notes,
+        "submitted_by": submitted_by,
+        "priority": priority,
+        "config": json.dumps(config),
+        "workload": config["workload"]["name"],
+        "dataset": config["dataset"]["name"],
+        "framework": config["framework"],
+        "accelerator": config["accelerator"],
+        "total_steps": total_steps,
+        "cloned_from": cloned_from,
+        "environment": json.dumps(environment or {}),
+        "submitted_at": now,
+    }
+    columns = ", ".join(row)
+    values = ", ".join(f":{column}" for column in row)
+    with change(db):
+        db.execute(f"INSERT INTO runs ({columns}) VALUES ({values})", row)  # noqa: S608  own names
+        for tag in tags:
+            db.execute("INSERT OR IGNORE INTO tags VALUES (?, ?)", [row["id"], tag])
+    return row["id"]
+
+
+def get(db: Database, run_id: str) -> Run | None:
+    row = db.execute(f"{SELECT} WHERE id = ?", [run_id]).fetchone()
+    return _run(row) if row else None
+
+
+def list_newest(db: Database, limit: int, statuses: Sequence[str] = STATUSES) -> list[Run]:
+    marks = ", ".join("?" * len(statuses))
+    query = f"{SELECT} WHERE status IN ({marks}) ORDER BY submitted_at DESC, id DESC LIMIT ?"
+    return [_run(row) for row in db.execute(query, [*statuses, limit])]
+
+
+def queue(db: Database) -> list[Run]:
+    """PENDING runs, the next one first: by priority, then by time of submission."""
+    query = f"{SELECT} WHERE status = 'PENDING' ORDER BY priority DESC, submitted_at, id"
+    return [_run(row) for row in db.execute(query)]
+
+
+def running(db: Database) -> list[Run]:
+    return [_run(row) for row in db.execute(f"{SELECT} WHERE status = 'RUNNING' ORDER BY id")]
+
+
+def counts(db: Database) -> dict[str, int]:
+    """How many runs there are in each status that has any."""
+    return dict(tuple(row) for row in db.execute("SELECT status, count(*) FROM runs GROUP BY 1"))
+
+
+def all_tags(db: Database) -> list[str]:
+    return [row[0] for row in db.execute("SELECT DISTINCT tag FROM tags ORDER BY tag")]
+
+
+def claim(
+    db: Database, run_id: str, *, host: str, devices: Sequence[dict[str, Any]], now: float
+) -> bool:
+    """Move a PENDING run to RUNNING and lease its devices; False if either is taken."""
+    with change(db):
+        ids_taken = [device["id"] for device in devices]
+        marks = ", ".join("?" * len(ids_taken))
+        busy = db.execute(f"SELECT 1 FROM leases WHERE device_id IN ({marks})", ids_taken)  # noqa: S608
+        if busy.fetchone():
+            return False
+        claimed = db.execute(
+            "UPDATE runs SET status = 'RUNNING', started_at = ?, host = ?, devices = ?, "
+            "last_event_at = ? WHERE id = ? AND status = 'PENDING'",
+            [now, host, json.dumps(list(devices)), now, run_id],
+        ).rowcount
+        for device_id in ids_taken if claimed else ():
+            db.execute("INSERT INTO leases VALUES (?, ?)", [device_id, run_id])
+    return bool(claimed)
+
+
+def unclaim(db: Database, run_id: str) -> bool:
+    """Put a RUNNING run whose trainer never started back into the queue."""
+    with change(db):
+        put_back = db.execute(
+            "UPDATE runs SET status = 'PENDING', started_at = NULL, devices = '[]' "
+            "WHERE id = ? AND status = 'RUNNING' AND pid IS NULL AND last_seq = 0",
+            [run_id],
+        ).rowcount
+        if put_back:
+            db.execute("DELETE FROM leases WHERE run_id = ?", [run_id])
+    return bool(put_back)
+
+
+def record_process(db: Database, run_id: str, pid: int, pid_started_at: float) -> None:
+    with change(db):
+        db.execute(
+            "UPDATE runs SET pid = ?, pid_started_at = ? WHERE id = ? AND status = 'RUNNING'",
+            [pid, pid_started_at, run_id],
+        )
+
+
+def request_stop(db: Database, run_id: str, by: str, now: float) -> bool:
+    """Stop a PENDING run at once, ask a RUNNING one to; False if it is over already."""
+    with change(db):
+        changed = db.execute(
+            "UPDATE runs SET stop_requested_at = coalesce(stop_requested_at, :now), "
+            "stop_requested_by = coalesce(stop_requested_by, :by), "
+            "finished_at = iif(status = 'PENDING', :now, NULL), "
+            "status = iif(status = 'PENDING', 'STOPPED', status) "
+            "WHERE id = :id AND status IN ('PENDING', 'RUNNING')",
+            {"now": now, "by": by, "id": run_id},
+        ).rowcount
+    return bool(changed)
+
+
+def finish(
+    db: Database,
+    run_id: str,
+    status: str,
+    *,
+    finished_at: float,
+    failure_kind: str | None = None,
+    failure: str | None = None,
+) -> bool:
+    """Move an active run to its final status and free its devices; False if it had one."""
+    with change(db):
+        changed = db.execute(
+            "UPDATE runs SET status = ?, finished_at = ?, failure_kind = ?, failure = ?, "
+            "phase = NULL WHERE id = ? AND status IN ('PENDING', 'RUNNING')",
+            [status, finished_at, failure_kind, failure, run_id],
+        ).rowcount
+        db.execute("DELETE FROM leases WHERE run_id = ?", [run_id])
+    return bool(changed)
+
+
+def leases(db: Database) -> dict[str, str]:
+    """Device id -> id of the run that has it to itself."""
+    return dict(tuple(row) for row in db.execute("SELECT device_id, run_id FROM leases"))
+
+
+def _run(row: Any) -> Run:
+    fields = dict(row)
+    summaries = json.loads(fields.pop("metrics"))
+    return Run(
+        **fields
+        | {
+            "tags": tuple(json.loads(fields["tags"])),
+            "config": json.loads(fields["config"]),
+            "devices": json.loads(fields["devices"]),
+            "environment": json.loads(fields["environment"]),
+            "archived": bool(fields["archived"]),
+            "metrics": {key: Summary(*values) for key, values in summaries.items()},
+        }
+    )
