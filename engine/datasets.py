@@ -65,9 +65,7 @@ class Unusable(Exception):
     """A source did not give the file; the message says why."""
 
 
-def load(
-    dataset: FashionMnist | Synthetic, data_dir: Path, sources: Sources | None = None
-) -> Data:
+def load(dataset: FashionMnist | Synthetic, data_dir: Path, sources: Sources | None = None) -> Data:
     """The data set's arrays; raise `RunFailed` if its files or the memory for it are missing.
 
     `data_dir` is where downloads are kept for the next run.

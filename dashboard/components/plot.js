@@ -14,13 +14,19 @@ let library;
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".accelboard-plot");
   const chart = charts.get(root) ?? create(root);
-  Object.assign(chart, JSON.parse(new TextDecoder().decode(data)));
+  take(chart, new TextDecoder().decode(data));
   root.setAttribute("aria-label", chart.alt);
   load(chart.script)
     .then(() => draw(chart))
     .catch((error) => fail(chart, error));
   // Also called when a newer run overtakes this one: only a chart off the page is torn down.
   return () => root.isConnected || destroy(chart);
+}
+
+// The same text again (a poll without news, another theme) is no new figure.
+function take(chart, text) {
+  if (text === chart.text) return;
+  Object.assign(chart, { text, shown: undefined }, JSON.parse(text));
 }
 
 function load(path) {
@@ -49,16 +55,18 @@ function create(root) {
 
 // A redraw would take a half-drawn zoom box out of the reader's hand: wait until it is let go.
 function hold(chart) {
-  clearTimeout(chart.release);
+  clearTimeout(chart.timer);
   chart.held = true;
+  const released = new AbortController();
   const release = () => {
-    chart.release = setTimeout(() => {
+    released.abort();
+    chart.timer = setTimeout(() => {
       chart.held = false;
       draw(chart);
     }, RELEASE_MS);
   };
   for (const end of ["pointerup", "pointercancel"]) {
-    window.addEventListener(end, release, { once: true });
+    window.addEventListener(end, release, { signal: released.signal });
   }
 }
 
@@ -69,8 +77,8 @@ function draw(chart) {
   if (!figure || !width || held) return;
   const template = { layout: theme(root) };
   const shown = JSON.stringify([width, root.clientHeight, template]);
-  if (chart.figureShown === figure && chart.shown === shown) return;
-  Object.assign(chart, { figureShown: figure, shown });
+  if (shown === chart.shown) return;
+  chart.shown = shown;
   const layout = { ...figure.layout, template, width, height: root.clientHeight };
   window.Plotly.react(canvas, figure.data, layout, CONFIG)
     .then(() => root.setAttribute("data-state", "drawn"))

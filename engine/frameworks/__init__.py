@@ -7,7 +7,7 @@ framework does the same job in the same order, and one contract suite tests them
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
@@ -24,6 +24,14 @@ MODULES = {
 # The installed package that each framework is known by, for versions and for "is it here?".
 PACKAGES = {"keras": "tensorflow", "torch": "torch", "torch_xla": "torch_xla"}
 
+# Libraries' defaults differ (epsilon 1e-7 in Keras, 1e-8 in torch; decay 0.004 and 0.01): here
+# one value goes to all. Betas are 0.9 and 0.999 everywhere.
+ADAM_EPSILON = 1e-7
+ADAMW_WEIGHT_DECAY = 0.01
+SGD_MOMENTUM = 0.9
+
+EVALUATION_BATCH = 2000
+
 
 class Totals(NamedTuple):
     """Sums over the samples of some steps, or of a whole split."""
@@ -32,10 +40,9 @@ class Totals(NamedTuple):
     correct: int
     samples: int
 
-    def __add__(self, other: object) -> Totals:
-        assert isinstance(other, Totals)
+    def since(self, earlier: Totals) -> Totals:
         return Totals(
-            self.loss + other.loss, self.correct + other.correct, self.samples + other.samples
+            self.loss - earlier.loss, self.correct - earlier.correct, self.samples - earlier.samples
         )
 
     @property
@@ -62,11 +69,23 @@ class Session(Protocol):
         ...
 
     def run(self, steps: int) -> Totals:
-        """Take the next `steps` optimizer steps and wait for the device: sums over them."""
+        """Take the next `steps` optimizer steps and wait for the device.
+
+        The sums are over all replicas and since the epoch began, added up in the order of the
+        steps: so an epoch's sum is the same to the last bit however its steps were parcelled out.
+        """
         ...
 
     def evaluate(self) -> Totals:
         """Sums over the whole test split, with the weights as they are."""
+        ...
+
+    def agree(self, value: int) -> int:
+        """Replica 0's value, in every replica. All of them call this together."""
+        ...
+
+    def compiles(self) -> int:
+        """How many programs have been compiled so far; 0 where nothing is."""
         ...
 
 
@@ -83,9 +102,18 @@ class Framework(Protocol):
         """Package versions and settings that figures depend on, name -> value."""
         ...
 
-    def is_out_of_memory(self, error: BaseException) -> bool: ...
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Whether the framework's error says so. The framework may be absent or half imported."""
+        ...
 
 
 def load(name: str) -> Framework:
     """Import a framework's module; the framework itself is imported when it is first used."""
     return cast(Framework, importlib.import_module(MODULES[name]))
+
+
+def evaluation_batches(data: Data) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    """The test split in batches of at most two sizes, so that compilers see two shapes at most."""
+    parts = -(-len(data.test_labels) // EVALUATION_BATCH)
+    images = np.array_split(data.test_images, parts)
+    yield from zip(images, np.array_split(data.test_labels, parts), strict=True)

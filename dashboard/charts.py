@@ -1,0 +1,237 @@
+"""Rows -> Plotly figures: pure, dense, and safe for names that users chose."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from tsdownsample import M4Downsampler
+
+XAxis = Literal["epoch", "step", "time"]
+
+# Okabe and Ito's four that stand out from white and from Streamlit's dark alike (contrast >= 3),
+# then six found by search: no two are closer, to any kind of colour blindness (Machado 2009),
+# than the closest of those four are to each other. Colours that lie early lie far apart.
+PALETTE = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8700ff"),
+    *("#964b5a", "#3c96ff", "#c30f00", "#c31e96", "#f04be1"),
+)
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+MAX_POINTS = 2_000
+MARKED_POINTS = 50  # with so few, each is marked; a single point would not be seen otherwise
+LEGEND_LETTERS = 28
+HOVER_LETTERS = 44
+TIME_UNITS = (("h", 3600.0, 3 * 3600.0), ("min", 60.0, 180.0))  # name, seconds, used from
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One line: `y` against `x`, sorted by `x`; in `y` NaN is a gap. `x` of time is in seconds.
+
+    `run_id` and `name` are the line's identity: while they stay, it stays hidden if it was.
+    """
+
+    name: str
+    run_id: str
+    x: NDArray[Any]
+    y: NDArray[Any]
+    color_index: int = 0
+    dash: str | None = None
+
+
+def curves(
+    drawn: Sequence[Curve],
+    *,
+    y_title: str,
+    unit: str = "",
+    x_axis: XAxis,
+    log_y: bool = False,
+) -> go.Figure:
+    """Draw curves that share both axes. With unit "%", values are fractions of one."""
+    scale, x_unit = _x_unit(drawn, x_axis)
+    hover = f"{_x_hover(x_axis, x_unit)}<br>{_y_hover(drawn, unit)}"
+    traces = [
+        _trace(curve, uid, scale, hover)
+        for curve, uid in zip(drawn, _identities(drawn), strict=True)
+    ]
+    return go.Figure(traces, _layout(drawn, y_title, unit, x_axis, x_unit, log_y))
+
+
+def color(index: int) -> str:
+    return PALETTE[index % len(PALETTE)]
+
+
+def dash(index: int) -> str:
+    """Each round through the palette is dashed in its own way."""
+    return DASHES[index // len(PALETTE) % len(DASHES)]
+
+
+def literal(text: str) -> str:
+    """Show `text` as it is written: Plotly reads a little HTML in every string."""
+    return html.escape(" ".join(text.split()), quote=False)
+
+
+def shortened(name: str, letters: int = LEGEND_LETTERS) -> str:
+    """Leave out the middle: names of runs tend to differ at the end."""
+    name = " ".join(name.split())
+    if len(name) <= letters:
+        return name
+    tail = (letters - 1) * 2 // 5
+    return f"{name[: letters - 1 - tail].rstrip()}…{name[-tail:].lstrip()}"
+
+
+def thinned(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Keep about `MAX_POINTS`: of each bucket its first, last, least and greatest (M4).
+
+    Between two kept points, one NaN stands for the gap that was there.
+    """
+    if len(y) <= MAX_POINTS:
+        return x, y
+    finite = np.flatnonzero(np.isfinite(y))
+    if len(finite) > MAX_POINTS:
+        kept = M4Downsampler().downsample(y[finite], n_out=MAX_POINTS)
+        gap_after = np.diff(finite) > 1
+    else:
+        kept, gap_after = np.arange(len(finite)), np.diff(finite) > 1
+    gaps = _first_gaps(finite, kept, gap_after)
+    index = np.sort(np.concatenate([finite[kept], gaps]))
+    return x[index], y[index]
+
+
+def _first_gaps(
+    finite: NDArray[Any], kept: NDArray[Any], gap_after: NDArray[np.bool_]
+) -> NDArray[Any]:
+    """Where a value is missing between one kept point and the next: the first such place."""
+    gaps = np.flatnonzero(gap_after)
+    interval = np.searchsorted(kept, gaps, side="right")
+    _, first = np.unique(interval, return_index=True)
+    return finite[gaps[first]] + 1
+
+
+def _trace(curve: Curve, uid: str, scale: float, hover: str) -> dict[str, Any]:
+    x, y = thinned(np.asarray(curve.x), np.asarray(curve.y, dtype=np.float64))
+    return {
+        "type": "scatter",
+        "uid": uid,
+        "name": literal(shortened(curve.name)),
+        "text": _hover_name(curve.name),  # a template would read %{…} in the name
+        "x": x if scale == 1 else x / scale,
+        "y": y.astype(np.float32),  # seven digits are more than a hover shows
+        "mode": "lines+markers" if len(y) <= MARKED_POINTS else "lines",
+        "line": {
+            "color": color(curve.color_index),
+            "dash": curve.dash or dash(curve.color_index),
+            "width": 1.75,
+        },
+        "marker": {"size": 5},
+        "hovertemplate": f"<b>%{{text}}</b><br>{hover}<extra></extra>",
+    }
+
+
+def _hover_name(name: str) -> str:
+    return "<br>".join(map(literal, textwrap.wrap(name, HOVER_LETTERS))) or " "
+
+
+def _identities(drawn: Sequence[Curve]) -> Iterator[str]:
+    """A trace's `uid`, its own even where two curves have one run and one name."""
+    seen: dict[str, int] = {}
+    for curve in drawn:
+        uid = f"{curve.run_id}/{curve.name}"
+        seen[uid] = seen.get(uid, 0) + 1
+        yield uid if seen[uid] == 1 else f"{uid}/{seen[uid]}"
+
+
+def _x_unit(drawn: Sequence[Curve], x_axis: XAxis) -> tuple[float, str]:
+    """By what to divide x, and the unit it is then in: "" unless x is time."""
+    if x_axis != "time":
+        return 1, ""
+    longest = _largest(curve.x for curve in drawn)
+    for name, seconds, used_from in TIME_UNITS:
+        if longest >= used_from:
+            return seconds, name
+    return 1, "s"
+
+
+def _largest(arrays: Any) -> float:
+    """The largest magnitude that is finite; 0 if there is none."""
+    return max((float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in arrays), default=0.0)
+
+
+def _x_hover(x_axis: XAxis, unit: str) -> str:
+    return {
+        "epoch": "Epoch %{x:,.2~f}",
+        "step": "Step %{x:,.0f}",
+        "time": f"After %{{x:,.1~f}} {unit}",
+    }[x_axis]
+
+
+def _y_hover(drawn: Sequence[Curve], unit: str) -> str:
+    """Five significant digits, and every digit before the point."""
+    if unit == "%":
+        return "%{y:.2%}"
+    largest = _largest(np.asarray(curve.y, dtype=np.float64) for curve in drawn)
+    digits = max(5, len(f"{largest:.0f}"))
+    return f"%{{y:,.{min(digits, 15)}~g}} {literal(unit)}".rstrip()
+
+
+def _layout(
+    drawn: Sequence[Curve], y_title: str, unit: str, x_axis: XAxis, x_unit: str, log_y: bool
+) -> dict[str, Any]:
+    """`uirevision` names what a zoom belongs to: new points keep it, another axis drops it."""
+    x_title = f"Time ({x_unit})" if x_axis == "time" else x_axis.capitalize()
+    empty = not any(np.isfinite(curve.y).any() for curve in drawn)
+    return {
+        "template": None,
+        "uirevision": "kept",
+        "margin": {"l": 4, "r": 8, "t": 8, "b": 4},
+        "hovermode": "closest",
+        "hoverdistance": -1,
+        "showlegend": len(drawn) > 1,
+        "legend": _LEGEND,
+        "annotations": [_NO_POINTS] if empty else [],
+        "xaxis": {
+            "title": {"text": x_title},
+            "uirevision": f"{x_axis} {x_unit}",
+            "tickformat": ",.6~g",
+            "visible": not empty,
+        },
+        "yaxis": {
+            "title": {"text": _y_title(y_title, unit)},
+            "uirevision": f"{y_title} {unit} {log_y}",
+            "tickformat": ",.3~%" if unit == "%" else ",.6~g",
+            "type": "log" if log_y else "linear",
+            "visible": not empty,
+        },
+    }
+
+
+def _y_title(title: str, unit: str) -> str:
+    if unit in ("", "%"):  # a percent sign stands at each tick
+        return literal(title)
+    return literal(f"{title} ({unit})" if title else unit)
+
+
+_LEGEND = {
+    "orientation": "h",
+    "x": 0,
+    "xanchor": "left",
+    "y": 1.0,
+    "yanchor": "bottom",
+    "maxheight": 0.3,
+    "itemsizing": "constant",
+}
+_NO_POINTS = {
+    "text": "No points yet",
+    "showarrow": False,
+    "xref": "paper",
+    "yref": "paper",
+    "x": 0.5,
+    "y": 0.5,
+}

@@ -1,0 +1,48 @@
+// Copies the page's address. A browser gives navigator.clipboard only to https and to localhost.
+
+const ANSWER_MS = 2000;
+const timers = new WeakMap(); // button -> when its answer goes away
+
+export default function ({ data, parentElement }) {
+  const button = parentElement.querySelector(".copy");
+  button.querySelector(".label").textContent = data.label;
+  button.onclick = async () => {
+    const copied = await copy(window.location.href, parentElement);
+    answer(parentElement, button, copied ? "Copied" : "Not copied");
+  };
+}
+
+async function copy(text, parent) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copySelected(text, parent);
+  }
+}
+
+// Beside the button, not in the body: an open dialog takes the focus back from anything outside it.
+function copySelected(text, parent) {
+  const button = parent.querySelector(".copy");
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.readOnly = true;
+  area.style.cssText = "position: fixed; top: 0; opacity: 0";
+  button.after(area);
+  area.select();
+  const copied = document.execCommand("copy");
+  area.remove();
+  button.focus();
+  return copied;
+}
+
+function answer(parent, button, words) {
+  const say = (text) => {
+    button.querySelector(".answer").textContent = text;
+    parent.querySelector(".spoken").textContent = text;
+    button.toggleAttribute("data-answered", text !== "");
+  };
+  say(words);
+  clearTimeout(timers.get(button));
+  timers.set(button, setTimeout(say, ANSWER_MS, ""));
+}

@@ -1,0 +1,20 @@
+"""A button that copies the address of the page as the reader sees it now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+_HERE = Path(__file__).parent
+_mount = st.components.v2.component(
+    "accelboard_copy_link",
+    html=_HERE.joinpath("copy_link.html").read_text("utf-8"),
+    css=_HERE.joinpath("copy_link.css").read_text("utf-8"),
+    js=_HERE.joinpath("copy_link.js").read_text("utf-8"),
+)
+
+
+def copy_link(label: str = "Copy link", *, key: str) -> None:
+    """Say "Copied" for two seconds; the script does not run again."""
+    _mount(key=key, data={"label": label}, width="content")

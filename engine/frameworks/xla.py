@@ -1,0 +1,254 @@
+"""PyTorch/XLA, on a CPU, one TPU chip, or all chips of a TPU host (one process each).
+
+Steps are recorded and run as one compiled program. Nothing that changes from step to step may be a
+Python number, or each step is a program of its own: so the step counter is a tensor. The
+optimizers are torch_xla's own, whose update is one operation: recorded in half the time.
+
+The CPU path is tested. The TPU path is written after torch_xla's documentation and has not run on
+a TPU.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import workloads
+from engine.config import RunConfig
+from engine.datasets import Data
+from engine.failures import RunFailed
+from engine.frameworks import (
+    ADAM_EPSILON,
+    ADAMW_WEIGHT_DECAY,
+    SGD_MOMENTUM,
+    Replica,
+    Totals,
+    evaluation_batches,
+)
+from engine.job import Job
+
+if TYPE_CHECKING:
+    import torch
+
+# libtpu's settings for one chip by itself; torch_xla's launcher sets the same.
+ONE_CHIP = {
+    "TPU_VISIBLE_CHIPS": "0",
+    "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1",
+    "TPU_PROCESS_BOUNDS": "1,1,1",
+}
+
+
+def launch(main: Callable[[Job, Replica], None], job: Job) -> None:
+    """One device is this process's; several are a TPU host's, with a process for each chip.
+
+    torch_xla is not imported here for one device: that belongs to the run's import phase.
+    """
+    os.environ["PJRT_DEVICE"] = job.config.accelerator.upper()
+    if job.config.device_count == 1:
+        if job.config.accelerator == "tpu":
+            for name, value in ONE_CHIP.items():
+                os.environ.setdefault(name, value)
+        return main(job, Replica())
+    import torch_xla
+
+    return torch_xla.launch(_replica, (main, job))
+
+
+def _replica(rank: int, main: Callable[[Job, Replica], None], job: Job) -> None:
+    import torch_xla.runtime as xr
+
+    main(job, Replica(rank, xr.world_size()))
+
+
+def session(job: Job, data: Data, replica: Replica) -> XlaSession:
+    import torch_xla.backends
+
+    _check_replicas(job.config, replica)
+    if job.config.precision == "fp32":
+        torch_xla.backends.set_mat_mul_precision("highest")
+    return XlaSession(job.config, data, replica, _device(job.config.accelerator))
+
+
+def environment() -> dict[str, str]:
+    import torch
+    import torch_xla
+
+    found = {
+        "torch_xla": torch_xla.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "PJRT_DEVICE": os.environ.get("PJRT_DEVICE", ""),
+    }
+    try:
+        return found | {"libtpu": importlib.metadata.version("libtpu")}
+    except importlib.metadata.PackageNotFoundError:
+        return found
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    said = str(error)
+    return "RESOURCE_EXHAUSTED" in said or "Out of memory" in said or "can't allocate" in said
+
+
+class XlaSession:
+    def __init__(
+        self, config: RunConfig, data: Data, replica: Replica, device: torch.device
+    ) -> None:
+        import torch
+
+        workload = workloads.load(config.workload.name)
+        model = workload.torch_model(config.workload, config.dataset, config.seed)
+        self._torch, self._device, self._replica = torch, device, replica
+        self._bf16 = config.precision == "bf16"
+        self._model = model.to(device)
+        self._optimizer = optimizer(self._model, config)
+        self._no_skip = torch.zeros(()).to(device)  # torch_xla's optimizers skip a step on 1
+        self._images = torch.tensor(data.train_images).to(device)
+        self._labels = torch.tensor(data.train_labels).to(device)
+        self._test = [
+            (torch.tensor(images).to(device), torch.tensor(labels).to(device))
+            for images, labels in evaluation_batches(data)
+        ]
+
+    def begin_epoch(self, order: NDArray[np.int64]) -> None:
+        """Zeros come from the host: made on the device, they would be part of a step's program."""
+        torch, device = self._torch, self._device
+        mine = np.ascontiguousarray(order[:, self._replica.rank :: self._replica.world])
+        self._order = torch.tensor(mine).to(device)
+        self._row = torch.zeros(1, dtype=torch.int64).to(device)
+        self._done, self._batch = 0, mine.shape[1]
+        self._loss = torch.zeros((), dtype=torch.float64).to(device)
+        self._correct = torch.zeros((), dtype=torch.int64).to(device)
+
+    def run(self, steps: int) -> Totals:
+        import torch_xla
+
+        for _ in range(steps):
+            self._step()
+            torch_xla.sync()
+        self._done += steps
+        loss, correct = self._summed(self._loss, self._correct)
+        samples = self._done * self._batch * self._replica.world
+        return Totals(loss * self._batch, int(correct), samples)
+
+    def evaluate(self) -> Totals:
+        """Each replica judges the whole split: their weights are the same, and so are the sums."""
+        import torch_xla
+
+        loss, correct, samples = 0.0, 0, 0
+        for images, labels in self._test:
+            batch_loss, batch_correct = self._judged(images, labels)
+            torch_xla.sync()
+            loss, correct = loss + batch_loss.item(), correct + int(batch_correct.item())
+            samples += len(labels)
+        return Totals(loss, correct, samples)
+
+    def agree(self, value: int) -> int:
+        if self._replica.world == 1:
+            return value
+        said = self._torch.tensor([value if self._replica.rank == 0 else 0])
+        return int(_sum_over_replicas(said.to(self._device)).item())
+
+    def compiles(self) -> int:
+        from torch_xla.debug import metrics
+
+        compiled = metrics.metric_data("CompileTime")
+        return compiled[0] if compiled else 0
+
+    def _step(self) -> None:
+        torch = self._torch
+        rows = torch.index_select(self._order, 0, self._row)[0]
+        labels = self._labels[rows]
+        logits = self._logits(self._images[rows])
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._average_gradients()
+        self._optimizer.step(found_inf=self._no_skip)
+        self._row += 1
+        self._loss += loss.detach()
+        self._correct += (logits.detach().argmax(1) == labels).sum()
+
+    def _judged(
+        self, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        torch = self._torch
+        with torch.no_grad():
+            logits = self._logits(images)
+            loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+            return loss, (logits.argmax(1) == labels).sum()
+
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        """In float32 for the loss, whatever the model computed in."""
+        torch = self._torch
+        with torch.autocast("xla", dtype=torch.bfloat16, enabled=self._bf16):
+            return self._model(images).float()
+
+    def _average_gradients(self) -> None:
+        if self._replica.world > 1:
+            import torch_xla.core.xla_model as xm
+
+            xm.reduce_gradients(self._optimizer)
+
+    def _summed(self, *values: torch.Tensor) -> list[float]:
+        """Over all replicas, on the host."""
+        if self._replica.world == 1:
+            return [value.item() for value in values]
+        return [_sum_over_replicas(value.clone()).item() for value in values]
+
+
+def _sum_over_replicas(value: torch.Tensor) -> torch.Tensor:
+    import torch_xla.core.xla_model as xm
+
+    return xm.all_reduce(xm.REDUCE_SUM, value)
+
+
+def optimizer(model: torch.nn.Module, config: RunConfig) -> Any:
+    """torch_xla's own: torch's formulas, each parameter's update one operation."""
+    from torch_xla.amp import syncfree
+
+    parameters, rate = model.parameters(), config.learning_rate
+    match config.optimizer:
+        case "adam":
+            return syncfree.Adam(parameters, rate, eps=ADAM_EPSILON)
+        case "adamw":
+            return syncfree.AdamW(
+                parameters, rate, eps=ADAM_EPSILON, weight_decay=ADAMW_WEIGHT_DECAY
+            )
+        case "sgd":
+            return syncfree.SGD(parameters, rate, momentum=SGD_MOMENTUM)
+
+
+def _device(accelerator: str) -> torch.device:
+    import torch_xla
+
+    try:
+        return torch_xla.device()
+    except RuntimeError as error:
+        raise RunFailed(
+            "device_missing",
+            f"PyTorch/XLA found no {accelerator.upper()} ({str(error).splitlines()[0]}). Check "
+            "that it is there and that no other process has it.",
+        ) from error
+
+
+def _check_replicas(config: RunConfig, replica: Replica) -> None:
+    if replica.world != config.device_count:
+        raise RunFailed(
+            "device_missing",
+            f"The run asks for {config.device_count} devices and this host has {replica.world}. "
+            f"Take one, or all {replica.world}.",
+        )
+    if config.batch_size % replica.world:
+        raise RunFailed(
+            "framework_error",
+            f"A batch of {config.batch_size} cannot be shared out evenly to {replica.world} "
+            f"devices. Take a multiple of {replica.world}.",
+        )

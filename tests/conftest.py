@@ -1,0 +1,125 @@
+"""What tests share: apps served on loopback, and a real Chromium to look at them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = os.environ.get("ACCELBOARD_CHROMIUM", "/usr/bin/chromium")
+# The last one gives a host name that is not localhost: a browser trusts it as little as any http.
+FLAGS = [
+    *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--hide-scrollbars"),
+    "--host-resolver-rules=MAP accelboard.test 127.0.0.1",
+]
+START_S = 60.0
+
+Serve = Callable[..., str]
+NewPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests. Its event loop runs on: no `asyncio.run` beside it."""
+    if shutil.which(CHROMIUM) is None:
+        pytest.skip(
+            f"No browser at {CHROMIUM}: install the Debian package chromium, "
+            "or name a Chromium in ACCELBOARD_CHROMIUM."
+        )
+    flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_page(chromium: Browser) -> Iterator[NewPage]:
+    """Open pages, each in a context of its own: `new_page(color_scheme="dark", …)`."""
+    contexts = []
+
+    def open_page(**options: object) -> Page:
+        contexts.append(chromium.new_context(**{"reduced_motion": "reduce"} | options))
+        return contexts[-1].new_page()
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def browser_page(new_page: NewPage) -> Page:
+    return new_page()
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Serve a Streamlit script on a free loopback port until the session ends; return its URL.
+
+    The same script and settings are served once: `serve(path, "--theme.base=dark")`.
+    """
+    servers: dict[tuple[str, ...], tuple[subprocess.Popen[bytes], str]] = {}
+
+    def start(script: Path, *settings: str) -> str:
+        key = (str(script), *settings)
+        if key not in servers:
+            log = tmp_path_factory.mktemp("serve") / "server.log"
+            servers[key] = _start_server(script, settings, log)
+        return servers[key][1]
+
+    yield start
+    for process, _ in servers.values():
+        process.terminate()
+    for process, _ in servers.values():
+        process.wait(timeout=20)
+
+
+def _start_server(
+    script: Path, settings: tuple[str, ...], log: Path
+) -> tuple[subprocess.Popen[bytes], str]:
+    port = _free_port()
+    command = [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}"]
+    command += ["--server.address=127.0.0.1", "--server.headless=true", *settings]
+    command += ["--browser.gatherUsageStats=false", "--server.fileWatcherType=none"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    url = f"http://127.0.0.1:{port}"
+    _wait_until_healthy(process, url, log)
+    return process, url
+
+
+def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.1)
+    process.kill()
+    pytest.fail(f"No server at {url}:\n{log.read_text('utf-8')}")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

@@ -1,0 +1,103 @@
+"""What a run may be asked, and what is said to what it may not."""
+
+import json
+
+import pytest
+
+from engine.config import RunConfig, RunDetails
+from engine.problems import ConfigError
+
+
+def sentences(raw):
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.parse(raw)
+    return [problem.sentence for problem in caught.value.problems]
+
+
+BAD = [
+    ({"epochs": 0}, "Epochs must be between 1 and 100,000, got 0."),
+    ({"epochs": -1}, "Epochs must be between 1 and 100,000, got -1."),
+    ({"epochs": 10**9}, "Epochs must be between 1 and 100,000, got 1,000,000,000."),
+    ({"epochs": "many"}, "Epochs must be a whole number, got 'many'."),
+    ({"epochs": 1.5}, "Epochs must be a whole number, got 1.5."),
+    ({"batch_size": 60_001}, "Batch size 60,001 is larger than the data set's 60,000 training samples."),
+    ({"learning_rate": 0}, "Learning rate must be above 0 and at most 1,000, got 0."),
+    ({"learning_rate": "nan"}, "Learning rate must be a finite number, got 'nan'."),
+    ({"learning_rate": 1e9}, "Learning rate must be above 0 and at most 1,000, got 1e+09."),
+    ({"framework": "jax"}, "Unknown framework 'jax'. Choose one of: keras, torch, torch_xla."),
+    ({"framework": "keras", "accelerator": "tpu"},
+     "Keras/TensorFlow has no TPU trainer here; use PyTorch/XLA."),
+    ({"framework": "torch_xla", "accelerator": "gpu"},
+     "PyTorch/XLA 2.9 ships no CUDA build; use PyTorch or Keras/TensorFlow."),
+    ({"precision": "fp16"}, "A CPU has no fp16 here. Choose one of: fp32, bf16."),
+    ({"epohcs": 3}, "Unknown field 'epohcs'. Did you mean 'epochs'?"),
+    ({"workload": {"name": "cnn"}}, "Unknown workload 'cnn'. Choose one of: mlp."),
+    ({"workload": {"name": "mlp", "depht": 1}},
+     "Unknown field 'workload.depht'. Did you mean 'workload.width'?"),
+    ({"dataset": {"name": "synthetic", "height": 0}},
+     "Height must be between 1 and 1,024, got 0."),
+    ({"devices": 0}, "Devices must be between 1 and 1,024, got 0."),
+    ({"devices": ["cpu:0", "cpu:0"]}, "Devices names one twice: cpu:0, cpu:0."),
+    ([1], "Config must be an object of named fields, got [1]."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "sentence"), BAD, ids=[str(raw) for raw, _ in BAD])
+def test_bad_input_gets_one_clear_sentence(raw, sentence):
+    assert sentences(raw) == [sentence]
+
+
+def test_each_wrong_field_is_named_at_once():
+    assert len(sentences({"epochs": 0, "seed": -1, "optimizer": "lion"})) == 3
+
+
+def test_defaults_are_the_patterns_examples():
+    keras, torch = RunConfig.parse({"framework": "keras"}), RunConfig.parse({"framework": "torch"})
+    assert (keras.batch_size, torch.batch_size) == (32, 128)
+    assert (torch.epochs, torch.optimizer, torch.workload.width) == (10, "adam", 128)
+
+
+def test_a_config_survives_json_and_flat_text():
+    config = RunConfig.parse(
+        {
+            "framework": "keras",
+            "learning_rate": 3.0000000000000001e-05,
+            "devices": ["cpu:0"],
+            "dataset": {"name": "synthetic", "height": 3, "channels": 2},
+            "timeout_s": 90,
+        }
+    )
+    assert RunConfig.parse(json.loads(config.model_dump_json())) == config
+    assert RunConfig.parse_flat(config.flat()) == config
+
+
+def test_only_full_batches_are_steps():
+    config = RunConfig.parse({"batch_size": 128, "epochs": 2})
+    assert (config.steps_per_epoch, config.total_steps) == (468, 936)
+
+
+ODD_NAMES = ["<b>x</b>", "# heading", "'quoted\" `code`", "two\nlines", "🚀 émoji", "", "{x!r} %s $y$"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_are_kept_as_they_are(name):
+    assert RunDetails.parse({"name": name}).name == name
+
+
+@pytest.mark.parametrize(
+    ("details", "sentence"),
+    [
+        ({"name": "x" * 10_000}, "Name may have 200 characters at most, got 10,000."),
+        ({"name": "\ud800"}, "Name holds characters that are not Unicode text; type it again."),
+        ({"tags": ["x" * 51]}, "A tag may have 50 characters at most, got 51 in one."),
+        ({"tags": [str(i) for i in range(21)]}, "Tags may have 20 entries at most, got 21."),
+        ({"priority": 101}, "Priority must be between -100 and 100, got 101."),
+    ],
+)
+def test_details_out_of_bounds_are_refused(details, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        RunDetails.parse(details)
+
+
+def test_tags_are_trimmed_and_each_is_there_once():
+    assert RunDetails.parse({"tags": [" a ", "a", "", "b"]}).tags == ("a", "b")

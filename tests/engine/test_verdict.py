@@ -1,0 +1,80 @@
+"""How a run ended is decided from what it said, how it exited, and what was asked."""
+
+import dataclasses
+
+import pytest
+
+from engine import verdict
+from engine.config import RunConfig
+from engine.events import Failed, Finished
+from engine.job import EXIT_JOURNAL_LOST
+from engine.journal import Record
+from engine.launchers import Exit
+from storage import database, runs
+
+NOW, STALL_S = 2000.0, 900.0
+
+
+@pytest.fixture()
+def run(tmp_path):
+    """A run that started at 1000 s and said something at 1990 s."""
+    database.prepare(tmp_path)
+    config = RunConfig.parse({"timeout_s": 5000}).model_dump(mode="json")
+    with database.opened(tmp_path) as db:
+        run_id = runs.create(db, name="", config=config, total_steps=9, submitted_by="test")
+        row = runs.get(db, run_id)
+    return dataclasses.replace(
+        row, status="RUNNING", started_at=1000.0, last_event_at=1990.0, step=3, epoch=1.5
+    )
+
+
+def said(event):
+    return Record(9, 1995.0, event)
+
+
+def decide(run, ended, code):
+    return verdict.of(run, ended, Exit(code), NOW, STALL_S)
+
+
+def test_a_run_that_said_it_succeeded_did_at_that_time(run):
+    assert decide(run, said(Finished("SUCCEEDED")), 0) == ("SUCCEEDED", 1995.0, None, None)
+
+
+def test_success_before_the_stop_arrived_is_success(run):
+    asked = dataclasses.replace(run, stop_requested_at=1994.0)
+    assert decide(asked, said(Finished("SUCCEEDED")), 0).status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("code", [0, -9])
+def test_a_run_that_was_asked_to_stop_is_stopped_however_it_left(run, code):
+    assert decide(dataclasses.replace(run, stop_requested_at=1994.0), None, code).status == "STOPPED"
+
+
+def test_the_trainers_own_words_are_the_failure(run):
+    end = decide(run, said(Failed("diverged", "NaN.")), 1)
+    assert (end.failure_kind, end.failure) == ("diverged", "NaN.")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "part"),
+    [
+        (-9, "crashed", "killed by SIGKILL after 1.5 epochs"),
+        (-11, "crashed", "killed by SIGSEGV"),
+        (3, "crashed", "exited with status 3"),
+        (0, "crashed", "without saying why"),
+        (None, "lost", "no supervisor was there"),
+        (EXIT_JOURNAL_LOST, "disk_full", "disk was full"),
+    ],
+)
+def test_each_way_to_go_has_its_kind_and_sentence(run, code, kind, part):
+    end = decide(run, None, code)
+    assert (end.status, end.failure_kind) == ("FAILED", kind)
+    assert part in end.failure
+
+
+def test_time_used_up_and_silence_are_told_apart(run):
+    late = dataclasses.replace(run, started_at=NOW - 5001)
+    silent = dataclasses.replace(run, last_event_at=NOW - 901)
+    assert decide(late, said(Finished("STOPPED")), 0).failure_kind == "timed_out"
+    assert decide(silent, None, -9).failure_kind == "stalled"
+    assert verdict.overdue(run, NOW, STALL_S) is None

@@ -1,0 +1,156 @@
+"""Runs in the store: states change once, devices are leased whole, final states stay."""
+
+import multiprocessing
+
+import pytest
+
+from engine.config import RunConfig
+from storage import database, ids, metrics, runs
+from storage.metrics import Point
+
+CONFIG = RunConfig.parse({}).model_dump(mode="json")
+
+
+@pytest.fixture()
+def store(tmp_path):
+    database.prepare(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture()
+def db(store):
+    with database.opened(store) as db:
+        yield db
+
+
+def create(db, **fields):
+    given = {"name": "a run", "config": CONFIG, "total_steps": 10, "submitted_by": "test"} | fields
+    return runs.create(db, **given)
+
+
+def claim(db, run_id, device="cpu:0"):
+    return runs.claim(db, run_id, host="here", devices=[{"id": device}], now=5.0)
+
+
+def test_ids_sort_by_time_and_are_safe_words():
+    made = [ids.new(1_700_000_000 + second) for second in range(3)]
+    assert made == sorted(made)
+    assert all(ids.is_id(one) for one in made)
+    assert not any(ids.is_id(bad) for bad in ("../../etc/passwd", "' OR 1=1", "", made[0] + "\n"))
+
+
+def test_a_run_reads_back_as_it_was_written(db):
+    name = "<b>'; DROP TABLE runs; --\n🚀"
+    run = runs.get(db, create(db, name=name, tags=["b", "a"], notes="why", priority=3))
+    assert (run.name, run.tags, run.notes, run.priority) == (name, ("a", "b"), "why", 3)
+    assert run.config == CONFIG
+    assert (run.status, run.started_at, run.metrics) == ("PENDING", None, {})
+
+
+def test_a_device_is_one_runs_at_a_time(db):
+    first, second = create(db), create(db)
+    assert claim(db, first)
+    assert not claim(db, second)
+    runs.finish(db, first, "SUCCEEDED", finished_at=6.0)
+    assert claim(db, second)
+    assert runs.leases(db) == {"cpu:0": second}
+
+
+def test_a_run_is_claimed_once(db):
+    run_id = create(db)
+    assert claim(db, run_id)
+    assert not claim(db, run_id, device="gpu:0")
+    assert runs.leases(db) == {"cpu:0": run_id}
+
+
+def test_finished_run_keeps_its_first_status(db):
+    run_id = create(db)
+    claim(db, run_id)
+    assert runs.finish(db, run_id, "SUCCEEDED", finished_at=6.0)
+    assert not runs.finish(db, run_id, "FAILED", finished_at=7.0, failure_kind="lost")
+    assert not runs.request_stop(db, run_id, "test", 8.0)
+    run = runs.get(db, run_id)
+    assert (run.status, run.finished_at, run.failure_kind) == ("SUCCEEDED", 6.0, None)
+
+
+def test_stop_ends_a_waiting_run_and_asks_a_running_one(db):
+    waiting, running = create(db), create(db)
+    claim(db, running)
+    assert runs.request_stop(db, waiting, "ann", 6.0)
+    assert runs.request_stop(db, running, "bob", 7.0)
+    assert runs.get(db, waiting).status == "STOPPED"
+    asked = runs.get(db, running)
+    assert (asked.status, asked.stop_requested_by) == ("RUNNING", "bob")
+    assert not claim(db, waiting, device="gpu:0")
+
+
+def test_only_a_run_that_never_began_goes_back_to_the_queue(db):
+    fresh, begun = create(db), create(db)
+    claim(db, fresh)
+    claim(db, begun, device="gpu:0")
+    runs.record_process(db, begun, 12, 3.0)
+    assert runs.unclaim(db, fresh)
+    assert not runs.unclaim(db, begun)
+    assert runs.leases(db) == {"gpu:0": begun}
+
+
+def test_summaries_follow_the_points(db):
+    run_id = create(db)
+    values = [3.0, None, 1.0, 2.0]
+    points = [Point("loss", i, i / 10, float(i), v) for i, v in enumerate(values)]
+    metrics.ingest(db, run_id, points[:2], last_seq=2, offset=20)
+    metrics.ingest(db, run_id, points[2:], last_seq=4, offset=40, phase="train")
+    run = runs.get(db, run_id)
+    assert run.metrics["loss"] == runs.Summary(points=4, last=2.0, min=1.0, max=3.0)
+    assert (run.step, run.last_seq, run.journal_offset, run.phase) == (3, 4, 40, "train")
+    curve = metrics.curve(db, run_id, "loss")
+    assert curve.step.tolist() == [0, 1, 2, 3]
+    assert str(curve.value.tolist()) == "[3.0, nan, 1.0, 2.0]"
+    assert metrics.ends(db, run_id, "loss") == (points[0], points[3])
+
+
+def test_a_read_of_the_journal_is_stored_whole_or_not_at_all(db):
+    run_id = create(db)
+    half_bad = [Point("loss", 1, 0.1, 1.0, 1.0), Point("loss", "x", None, None, 1.0)]
+    with pytest.raises(Exception, match="NOT NULL"):
+        metrics.ingest(db, run_id, half_bad, last_seq=2, offset=20)
+    assert runs.get(db, run_id).last_seq == 0
+    assert metrics.curve(db, run_id, "loss").step.size == 0
+
+
+def test_the_queue_is_by_priority_then_time(db):
+    late, early, urgent = create(db, now=3.0), create(db, now=1.0), create(db, priority=1, now=9.0)
+    assert [run.id for run in runs.queue(db)] == [urgent, early, late]
+    assert [run.id for run in runs.list_newest(db, 2)] == [urgent, late]
+
+
+def _open_and_create(store):
+    database.prepare(store)
+    with database.opened(store) as db:
+        return create(db)
+
+
+def test_many_processes_may_open_a_new_store_at_once(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        made = pool.map(_open_and_create, [tmp_path / "new"] * 8)
+    with database.opened(tmp_path / "new") as db:
+        assert sorted(made) == sorted(run.id for run in runs.queue(db))
+
+
+def test_a_store_of_an_older_schema_is_brought_up_to_date_with_its_runs(tmp_path):
+    """The first schema had no metrics: such a store gains them, and keeps what it had."""
+    from sqlite_utils import Database
+
+    from storage.migrations import migrations
+
+    old = Database(tmp_path / database.FILE_NAME)
+    migrations.apply(old, stop_before="create_metrics")
+    run_id = create(old)
+    assert "points" not in old.table_names()
+    old.conn.close()
+
+    database.prepare(tmp_path)
+    with database.opened(tmp_path) as db:
+        assert runs.get(db, run_id).name == "a run"
+        metrics.ingest(db, run_id, [Point("loss", 1, 0.1, 1.0, 2.0)], last_seq=1, offset=9)
+        assert runs.get(db, run_id).metrics["loss"].last == 2.0
