@@ -1,5 +1,12 @@
-"""The entry: `streamlit run streamlit_app.py`, or `python -m dashboard` with its settings."""
+"""The entry: `python -m dashboard` with its settings, or plain `streamlit run streamlit_app.py`."""
 
-from dashboard.server import app
+import streamlit as st
 
-__all__ = ["app"]
+from dashboard import server
+
+app = st.App(
+    server.NAVIGATION,
+    lifespan=server.lifespan,
+    routes=server.ROUTES,
+    on_script_error=server.say_sorry,
+)

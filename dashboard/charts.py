@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -95,21 +95,16 @@ def thinned(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any
     if len(y) <= MAX_POINTS:
         return x, y
     finite = np.flatnonzero(np.isfinite(y))
+    kept = np.arange(len(finite))
     if len(finite) > MAX_POINTS:
-        kept = M4Downsampler().downsample(y[finite], n_out=MAX_POINTS)
-        gap_after = np.diff(finite) > 1
-    else:
-        kept, gap_after = np.arange(len(finite)), np.diff(finite) > 1
-    gaps = _first_gaps(finite, kept, gap_after)
-    index = np.sort(np.concatenate([finite[kept], gaps]))
+        kept = np.unique(M4Downsampler().downsample(y[finite], n_out=MAX_POINTS))
+    index = np.sort(np.concatenate([finite[kept], _first_gaps(finite, kept)]))
     return x[index], y[index]
 
 
-def _first_gaps(
-    finite: NDArray[Any], kept: NDArray[Any], gap_after: NDArray[np.bool_]
-) -> NDArray[Any]:
+def _first_gaps(finite: NDArray[Any], kept: NDArray[Any]) -> NDArray[Any]:
     """Where a value is missing between one kept point and the next: the first such place."""
-    gaps = np.flatnonzero(gap_after)
+    gaps = np.flatnonzero(np.diff(finite) > 1)
     interval = np.searchsorted(kept, gaps, side="right")
     _, first = np.unique(interval, return_index=True)
     return finite[gaps[first]] + 1
@@ -130,7 +125,7 @@ def _trace(curve: Curve, uid: str, scale: float, hover: str) -> dict[str, Any]:
             "dash": curve.dash or dash(curve.color_index),
             "width": 1.75,
         },
-        "marker": {"size": 5},
+        "marker": {"size": 4.5},
         "hovertemplate": f"<b>%{{text}}</b><br>{hover}<extra></extra>",
     }
 
@@ -159,7 +154,7 @@ def _x_unit(drawn: Sequence[Curve], x_axis: XAxis) -> tuple[float, str]:
     return 1, "s"
 
 
-def _largest(arrays: Any) -> float:
+def _largest(arrays: Iterable[NDArray[Any]]) -> float:
     """The largest magnitude that is finite; 0 if there is none."""
     return max((float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in arrays), default=0.0)
 
@@ -225,7 +220,6 @@ _LEGEND = {
     "y": 1.0,
     "yanchor": "bottom",
     "maxheight": 0.3,
-    "itemsizing": "constant",
 }
 _NO_POINTS = {
     "text": "No points yet",

@@ -23,14 +23,14 @@ def devices() -> None:
     with store.opened() as db:
         users = {device: runs.get(db, run_id) for device, run_id in runs.leases(db).items()}
     others = engine_devices.processes(found)
-    grid = st.grid(3, min_column_width=300)
+    grid = st.grid(3, min_column_width=300, border=True)
     for device in found.devices:
-        with grid.cell(), st.container(border=True, height="stretch", key=f"device-{device.id}"):
+        with grid.cell():
             _device(device, users.get(device.id))
             for process in (p for p in others if p.device_id == device.id):
                 st.text(f"pid {process.pid} {process.name}: {gib(process.memory_bytes)}")
     for accelerator, why in found.missing.items():
-        with grid.cell(), st.container(border=True, height="stretch"):
+        with grid.cell():
             st.markdown(f"**No {ACCELERATOR_NAMES[accelerator]}**")
             st.caption(plain(why))
 

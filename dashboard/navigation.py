@@ -1,10 +1,15 @@
 """Which pages there are. Streamlit runs this script, and it runs the page that was asked for."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from dashboard import pages, store
 
-st.set_page_config(page_title="Accelboard", page_icon=":material/speed:", layout="wide")
+BRAND = Path(__file__).parent / "brand"
+
+st.set_page_config(page_title="Accelboard", page_icon=str(BRAND / "mark.svg"), layout="wide")
+st.logo(BRAND / "wordmark.svg", icon_image=BRAND / "mark.svg", size="medium")
 page = st.navigation(list(pages.ALL), position="top")
 store.stop_if_unusable()
 page.run()

@@ -108,7 +108,7 @@ def _row(run: Run) -> dict[str, Any]:
         "device": device_names(run),
         "progress": min(1.0, run.step / run.total_steps),
         "accuracy": accuracy.max if accuracy else None,
-        "speed": speed.last if speed else None,
+        "speed": round(speed.last) if speed and speed.last else None,
         "took": duration(took(run)),
         "submitted": datetime.fromtimestamp(run.submitted_at).astimezone(),
         "tags": list(run.tags),

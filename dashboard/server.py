@@ -64,9 +64,4 @@ def say_sorry(error: BaseException) -> bool:
     return True
 
 
-app = st.App(
-    NAVIGATION,
-    lifespan=lifespan,
-    routes=[Route("/runs", to_runs), Route("/_accelboard", whose), *assets.routes()],
-    on_script_error=say_sorry,
-)
+ROUTES = (Route("/runs", to_runs), Route("/_accelboard", whose), *assets.routes())

@@ -86,7 +86,8 @@ def run_list(listed: list[Run], as_json: bool) -> None:
         "took",
     ):
         right = heading in ("accuracy", "throughput", "took")
-        table.add_column(heading, justify="right" if right else "left", overflow="ellipsis")
+        cut = heading in ("name", "device")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=not cut)
     for run in listed:
         table.add_row(*_row(run))
     _console().print(table)
@@ -224,7 +225,9 @@ def _plain(text: str) -> Text:
 
 
 def _console(stderr: bool = False) -> Console:
-    return Console(stderr=stderr, highlight=False)
+    """As wide as the terminal; wide enough for a table where there is none."""
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=140)
 
 
 def _json(value: dict[str, Any]) -> None:

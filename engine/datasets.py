@@ -23,11 +23,13 @@ from engine.config import FashionMnist, Synthetic
 from engine.failures import RunFailed
 
 # SHA-256 of what is inside the .gz: how it was compressed differs from source to source.
+TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
+TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 FASHION_MNIST_SHA256 = {
-    "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    TRAIN_IMAGES: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    TRAIN_LABELS: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    TEST_IMAGES: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    TEST_LABELS: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
 IMAGES_HEADER_BYTES, LABELS_HEADER_BYTES = 16, 8  # of the IDX format
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -78,10 +80,11 @@ def load(dataset: FashionMnist | Synthetic, data_dir: Path, sources: Sources | N
 
 
 def _fashion_mnist(cache: Path, sources: Sources) -> Data:
-    content = [_content(name, cache, sources) for name in FASHION_MNIST_SHA256]
-    train_images, train_labels, test_images, test_labels = content
     return Data(
-        _images(train_images), _labels(train_labels), _images(test_images), _labels(test_labels)
+        _images(_content(TRAIN_IMAGES, cache, sources)),
+        _labels(_content(TRAIN_LABELS, cache, sources)),
+        _images(_content(TEST_IMAGES, cache, sources)),
+        _labels(_content(TEST_LABELS, cache, sources)),
     )
 
 
@@ -131,7 +134,7 @@ def _from_folder(path: Path) -> bytes:
 def _downloaded(url: str, path: Path, timeout_s: float) -> bytes:
     """Fetch, verify and keep one file. `timeout_s` bounds each wait, not the whole."""
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
             compressed = answer.read()
         content = _verified(path.name, compressed)
     except Unusable as error:
@@ -166,7 +169,7 @@ def _keep(path: Path, compressed: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(compressed)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
         print(f"{path} was not kept: {error.strerror}.", file=sys.stderr)  # noqa: T201

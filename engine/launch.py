@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine import devices, environment, queue, supervisor
+from engine import devices, queue, supervisor
 from engine.config import (
     ACCELERATOR_NAMES,
     FRAMEWORK_NAMES,
@@ -120,7 +120,6 @@ def submit(
             tags=details.tags,
             priority=details.priority,
             cloned_from=cloned_from,
-            environment=environment.git(),
         )
     ensure_supervisor(settings)
     return run_id

@@ -94,7 +94,6 @@ def create(
     tags: Iterable[str] = (),
     priority: int = 0,
     cloned_from: str | None = None,
-    environment: dict[str, Any] | None = None,
     now: float | None = None,
 ) -> str:
     """Add a PENDING run and return its id."""
@@ -112,7 +111,6 @@ def create(
         "accelerator": config["accelerator"],
         "total_steps": total_steps,
         "cloned_from": cloned_from,
-        "environment": json.dumps(environment or {}),
         "submitted_at": now,
     }
     columns = ", ".join(row)

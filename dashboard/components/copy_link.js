@@ -6,6 +6,7 @@ const timers = new WeakMap(); // button -> when its answer goes away
 export default function ({ data, parentElement }) {
   const button = parentElement.querySelector(".copy");
   button.querySelector(".label").textContent = data.label;
+  button.setAttribute("aria-label", data.label);
   button.onclick = async () => {
     const copied = await copy(window.location.href, parentElement);
     answer(parentElement, button, copied ? "Copied" : "Not copied");

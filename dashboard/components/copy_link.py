@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import streamlit as st
+from streamlit.components.v2 import component
 
 _HERE = Path(__file__).parent
-_mount = st.components.v2.component(
+_mount = component(
     "accelboard_copy_link",
     html=_HERE.joinpath("copy_link.html").read_text("utf-8"),
     css=_HERE.joinpath("copy_link.css").read_text("utf-8"),

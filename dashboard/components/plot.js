@@ -16,6 +16,7 @@ export default function ({ data, parentElement }) {
   const chart = charts.get(root) ?? create(root);
   take(chart, new TextDecoder().decode(data));
   root.setAttribute("aria-label", chart.alt);
+  root.style.height = `${chart.height}px`;
   load(chart.script)
     .then(() => draw(chart))
     .catch((error) => fail(chart, error));
@@ -72,14 +73,14 @@ function hold(chart) {
 
 // Nothing is drawn while the chart has no width (a closed tab or expander): it is when it has.
 function draw(chart) {
-  const { root, canvas, figure, held } = chart;
+  const { root, canvas, figure, height, held } = chart;
   const width = root.clientWidth;
   if (!figure || !width || held) return;
   const template = { layout: theme(root) };
-  const shown = JSON.stringify([width, root.clientHeight, template]);
+  const shown = JSON.stringify([width, template]);
   if (shown === chart.shown) return;
   chart.shown = shown;
-  const layout = { ...figure.layout, template, width, height: root.clientHeight };
+  const layout = { ...figure.layout, template, width, height };
   window.Plotly.react(canvas, figure.data, layout, CONFIG)
     .then(() => root.setAttribute("data-state", "drawn"))
     .catch((error) => fail(chart, error));

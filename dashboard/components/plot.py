@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import plotly.graph_objects as go
-import streamlit as st
 from plotly.io.json import to_json_plotly
+from streamlit.components.v2 import component
 
 from dashboard.components import assets
 
 _HERE = Path(__file__).parent
-_mount = st.components.v2.component(
+_mount = component(
     "accelboard_plot",
     html=_HERE.joinpath("plot.html").read_text("utf-8"),
     css=_HERE.joinpath("plot.css").read_text("utf-8"),
@@ -29,12 +29,12 @@ def plot(figure: go.Figure, *, key: str, height: int, alt: str) -> None:
     `alt` names the chart for a screen reader; say what it shows, not that it is a chart.
     The figure's template is dropped: Streamlit's theme, light or dark, takes its place.
     """
-    _mount(key=key, height=height, data=payload(figure, alt))
+    _mount(key=key, height=height, data=payload(figure, height, alt))
 
 
-def payload(figure: go.Figure, alt: str) -> bytes:
+def payload(figure: go.Figure, height: int, alt: str) -> bytes:
     """JSON as bytes: a mapping would be serialised twice more on the way, for each chart a poll."""
     parts = figure.to_dict()
     parts["layout"].pop("template", None)
-    head = json.dumps({"script": assets.PLOTLY_PATH, "alt": alt})
+    head = json.dumps({"script": assets.PLOTLY_PATH, "height": height, "alt": alt})
     return f'{head[:-1]}, "figure": {to_json_plotly(parts)}}}'.encode()

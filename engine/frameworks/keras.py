@@ -159,10 +159,10 @@ def optimizer(config: RunConfig) -> Any:
     """With dynamic loss scaling in fp16, as Keras's own `compile` would add it."""
     from keras import optimizers
 
-    rate, adam = config.learning_rate, {"epsilon": ADAM_EPSILON}
+    rate, decay = config.learning_rate, ADAMW_WEIGHT_DECAY
     makers = {
-        "adam": lambda: optimizers.Adam(rate, **adam),
-        "adamw": lambda: optimizers.AdamW(rate, weight_decay=ADAMW_WEIGHT_DECAY, **adam),
+        "adam": lambda: optimizers.Adam(rate, epsilon=ADAM_EPSILON),
+        "adamw": lambda: optimizers.AdamW(rate, epsilon=ADAM_EPSILON, weight_decay=decay),
         "sgd": lambda: optimizers.SGD(rate, momentum=SGD_MOMENTUM),
     }
     made = makers[config.optimizer]()

@@ -138,17 +138,16 @@ class TorchSession:
 def optimizer(model: torch.nn.Module, config: RunConfig) -> torch.optim.Optimizer:
     import torch
 
-    parameters, rate = model.parameters(), config.learning_rate
-    match config.optimizer:
-        case "adam":
-            return torch.optim.Adam(parameters, rate, eps=ADAM_EPSILON, fused=True)
-        case "adamw":
-            decay = ADAMW_WEIGHT_DECAY
-            return torch.optim.AdamW(
-                parameters, rate, eps=ADAM_EPSILON, weight_decay=decay, fused=True
-            )
-        case "sgd":
-            return torch.optim.SGD(parameters, rate, momentum=SGD_MOMENTUM, fused=True)
+    optim, parameters = torch.optim, model.parameters()
+    rate, decay = config.learning_rate, ADAMW_WEIGHT_DECAY
+    makers = {
+        "adam": lambda: optim.Adam(parameters, rate, eps=ADAM_EPSILON, fused=True),
+        "adamw": lambda: optim.AdamW(
+            parameters, rate, eps=ADAM_EPSILON, weight_decay=decay, fused=True
+        ),
+        "sgd": lambda: optim.SGD(parameters, rate, momentum=SGD_MOMENTUM, fused=True),
+    }
+    return makers[config.optimizer]()
 
 
 def _device(accelerator: str) -> torch.device:

@@ -14,7 +14,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,10 +77,10 @@ def session(job: Job, data: Data, replica: Replica) -> XlaSession:
 
 def environment() -> dict[str, str]:
     import torch
-    import torch_xla
+    import torch_xla  # noqa: F401  what it costs belongs to the import phase
 
     found = {
-        "torch_xla": torch_xla.__version__,
+        "torch_xla": importlib.metadata.version("torch_xla"),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
@@ -207,23 +207,22 @@ class XlaSession:
 def _sum_over_replicas(value: torch.Tensor) -> torch.Tensor:
     import torch_xla.core.xla_model as xm
 
-    return xm.all_reduce(xm.REDUCE_SUM, value)
+    return cast("torch.Tensor", xm.all_reduce(xm.REDUCE_SUM, value))
 
 
 def optimizer(model: torch.nn.Module, config: RunConfig) -> Any:
     """torch_xla's own: torch's formulas, each parameter's update one operation."""
-    from torch_xla.amp import syncfree
+    from torch_xla.amp.syncfree.adam import Adam
+    from torch_xla.amp.syncfree.adamw import AdamW
+    from torch_xla.amp.syncfree.sgd import SGD
 
-    parameters, rate = model.parameters(), config.learning_rate
-    match config.optimizer:
-        case "adam":
-            return syncfree.Adam(parameters, rate, eps=ADAM_EPSILON)
-        case "adamw":
-            return syncfree.AdamW(
-                parameters, rate, eps=ADAM_EPSILON, weight_decay=ADAMW_WEIGHT_DECAY
-            )
-        case "sgd":
-            return syncfree.SGD(parameters, rate, momentum=SGD_MOMENTUM)
+    parameters, rate, decay = model.parameters(), config.learning_rate, ADAMW_WEIGHT_DECAY
+    makers = {
+        "adam": lambda: Adam(parameters, rate, eps=ADAM_EPSILON),
+        "adamw": lambda: AdamW(parameters, rate, eps=ADAM_EPSILON, weight_decay=decay),
+        "sgd": lambda: SGD(parameters, rate, momentum=SGD_MOMENTUM),
+    }
+    return makers[config.optimizer]()
 
 
 def _device(accelerator: str) -> torch.device:

@@ -55,9 +55,8 @@ def torch_model(workload: Mlp, dataset: FashionMnist | Synthetic, seed: int) -> 
     weights = initial_weights(workload, dataset, seed)
     with torch.no_grad():
         for name, (kernel, bias) in weights.items():
-            layer = model.get_submodule(name)
-            layer.weight.copy_(torch.from_numpy(kernel.T))  # torch keeps kernels [out, in]
-            layer.bias.copy_(torch.from_numpy(bias))
+            model.get_parameter(f"{name}.weight").copy_(torch.from_numpy(kernel.T))  # [out, in]
+            model.get_parameter(f"{name}.bias").copy_(torch.from_numpy(bias))
     return model
 
 

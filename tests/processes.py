@@ -1,0 +1,190 @@
+"""Real stores, supervisors and dashboards for tests; each process that is started is ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from engine import devices, journal, launch, supervisor
+from engine.events import Metrics
+from engine.settings import PROJECT, Settings
+from storage import database, metrics, runs
+from storage.runs import Run
+
+T = TypeVar("T")
+
+# Learnable in a second or two by any framework.
+SMALL = {
+    "framework": "torch",
+    "accelerator": "cpu",
+    "workload": {"name": "mlp", "width": 16},
+    "dataset": {"name": "synthetic", "height": 8, "width": 8, "train_samples": 2048,
+                "test_samples": 256},
+    "epochs": 2,
+    "batch_size": 64,
+}  # fmt: skip
+ENDLESS = SMALL | {"epochs": 100_000}
+
+
+def eventually(check: Callable[[], T], within_s: float = 60.0, every_s: float = 0.05) -> T:
+    """The first true result of `check`; fails after `within_s` seconds without one."""
+    give_up = time.monotonic() + within_s
+    while True:
+        found = check()
+        if found:
+            return found
+        if time.monotonic() > give_up:
+            raise AssertionError(f"Not within {within_s} s; the last result was {found!r}")
+        time.sleep(every_s)
+
+
+class Lab:
+    """A store of its own, with what is needed to run things in it and to look."""
+
+    def __init__(self, store: Path, **overrides: Any) -> None:
+        self.settings = Settings(store=store, **overrides)
+        self.store = store
+        self.env = os.environ | {"ACCELBOARD_STORE": str(store)}
+        self.env |= {f"ACCELBOARD_{k.upper()}": str(v) for k, v in overrides.items()}
+        self._started: list[subprocess.Popen[bytes]] = []
+        database.prepare(store)
+
+    def submit(self, raw: dict[str, Any], **details: Any) -> str:
+        """Into the queue, without starting a supervisor."""
+        config, _ = launch.check(raw, {}, self.settings, devices.find())
+        with database.opened(self.store) as db:
+            return runs.create(
+                db,
+                name=details.get("name", "test"),
+                config=config.model_dump(mode="json"),
+                total_steps=config.total_steps,
+                submitted_by="test",
+                priority=details.get("priority", 0),
+                tags=details.get("tags", ()),
+            )
+
+    def supervise(self, wait: bool = True) -> subprocess.Popen[bytes]:
+        process = self.start("-m", "engine", "supervisor")
+        if wait:
+            eventually(lambda: launch.supervisor_pid(self.settings) == process.pid, 30)
+        return process
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A Python process of the project, ended with the lab."""
+        with (self.store / f"process-{len(self._started)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=PROJECT,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._started.append(process)
+        return process
+
+    def cli(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "engine", *arguments],
+            cwd=PROJECT,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def run(self, run_id: str) -> Run:
+        with database.opened(self.store) as db:
+            found = runs.get(db, run_id)
+        assert found is not None
+        return found
+
+    def over(self, run_id: str, within_s: float = 90.0) -> Run:
+        return eventually(lambda: (r := self.run(run_id)) and not r.active and r, within_s)
+
+    def training(self, run_id: str, epochs: float = 1.0) -> Run:
+        """The run once it has trained for that many epochs and its process is known."""
+        return eventually(lambda: (r := self.run(run_id)).pid and r.epoch >= epochs and r, 90)
+
+    def journal(self, run_id: str) -> Path:
+        return supervisor.run_dir_of(self.store, run_id) / "events.jsonl"
+
+    def journaled(self, run_id: str) -> dict[tuple[str, int], float | None]:
+        """(key, step) -> value, as the journal has it."""
+        records = journal.read(self.journal(run_id), 0).records
+        return {
+            (key, record.event.step): value
+            for record in records
+            if isinstance(record.event, Metrics)
+            for key, value in record.event.values.items()
+        }
+
+    def stored(self, run_id: str) -> dict[tuple[str, int], float | None]:
+        """(key, step) -> value, as SQLite has it."""
+        with database.opened(self.store) as db:
+            query = "SELECT key, step, value FROM metrics WHERE run_id = ?"
+            return {(key, step): value for key, step, value in db.execute(query, [run_id])}
+
+    def curve(self, run_id: str, key: str) -> metrics.Curve:
+        with database.opened(self.store) as db:
+            return metrics.curve(db, run_id, key)
+
+    def end(self) -> None:
+        """End what was started here, and what that started."""
+        pids = [process.pid for process in self._started]
+        pids.append(launch.supervisor_pid(self.settings) or 0)
+        with database.opened(self.store) as db:
+            pids += [run.pid or 0 for run in runs.running(db)]
+        for pid in filter(None, pids):
+            kill(pid)
+        for process in self._started:
+            process.wait()
+
+
+@contextmanager
+def lab(store: Path, **overrides: Any) -> Iterator[Lab]:
+    made = Lab(store, **overrides)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def kill(pid: int) -> None:
+    """End a process and its group for good; it may be gone."""
+    for end in (lambda: os.killpg(pid, signal.SIGKILL), lambda: os.kill(pid, signal.SIGKILL)):
+        try:
+            end()
+        except ProcessLookupError:
+            continue
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1) as answer:
+            return answer.status == 200
+    except OSError:
+        return False

@@ -1,0 +1,256 @@
+"""What is killed, cut or filled up loses nothing that was journaled. Real processes, real kills."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from engine import launch
+from engine.journal import read
+from tests.processes import ENDLESS, SMALL, alive, eventually, free_port, healthy, kill, lab
+
+
+@pytest.fixture()
+def here(tmp_path):
+    with lab(tmp_path / "store", stop_grace_s=2) as made:
+        yield made
+
+
+def test_a_killed_trainer_is_a_failed_run_with_its_signal_and_log(here):
+    here.supervise()
+    run_id = here.submit(ENDLESS)
+    os.kill(here.training(run_id).pid, signal.SIGKILL)
+    run = here.over(run_id)
+    assert (run.status, run.failure_kind) == ("FAILED", "crashed")
+    assert "SIGKILL" in run.failure
+    assert run_id in launch.log_tail(here.settings, run)
+    assert here.stored(run_id) == here.journaled(run_id)
+
+
+def test_training_outlives_its_supervisor_and_the_next_one_loses_and_doubles_nothing(here):
+    first = here.supervise()
+    run_id = here.submit(ENDLESS)
+    pid = here.training(run_id).pid
+    first.kill()
+    first.wait()
+    size = here.journal(run_id).stat().st_size
+    eventually(lambda: here.journal(run_id).stat().st_size > size)
+
+    here.supervise()
+    caught_up = here.run(run_id).epoch
+    eventually(lambda: here.run(run_id).epoch > caught_up + 3)
+    assert (alive(pid), here.run(run_id).pid) == (True, pid)
+    launch.stop(here.settings, run_id, by="test")
+    assert here.over(run_id).status == "STOPPED"
+    assert here.stored(run_id) == here.journaled(run_id)
+    numbers = [record.seq for record in read(here.journal(run_id), 0).records]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert here.run(run_id).last_seq == numbers[-1]
+
+
+def test_a_killed_dashboard_changes_nothing(here):
+    here.env["ACCELBOARD_PORT"] = str(port := free_port())
+    dashboard = here.start("-m", "dashboard")
+    eventually(lambda: healthy(port))
+    run_id = here.submit(ENDLESS)
+    before = here.training(run_id)
+    kill(dashboard.pid)
+    dashboard.wait()
+    eventually(lambda: here.run(run_id).epoch > before.epoch + 3)
+    assert here.run(run_id).pid == before.pid
+    assert alive(launch.supervisor_pid(here.settings))
+
+
+def test_after_a_power_cut_the_run_is_lost_with_every_epoch_that_was_journaled(here):
+    supervisor = here.supervise()
+    run_id = here.submit(ENDLESS)
+    pid = here.training(run_id).pid
+    os.kill(supervisor.pid, signal.SIGSTOP)  # so that the journal is ahead of the store
+    size = here.journal(run_id).stat().st_size
+    eventually(lambda: here.journal(run_id).stat().st_size > size + 2000)
+    kill(pid)
+    supervisor.kill()
+    supervisor.wait()
+    eventually(lambda: not alive(pid))
+    assert here.stored(run_id) != here.journaled(run_id)
+
+    here.supervise()
+    run = here.over(run_id)
+    assert (run.status, run.failure_kind) == ("FAILED", "lost")
+    assert here.stored(run_id) == here.journaled(run_id)
+    assert here.curve(run_id, "train_loss").value.size >= 1
+
+
+def test_a_line_cut_in_half_by_the_cut_is_left_out_and_the_rest_is_kept(here):
+    supervisor = here.supervise()
+    run_id = here.submit(ENDLESS)
+    pid = here.training(run_id).pid
+    supervisor.kill()
+    supervisor.wait()
+    kill(pid)
+    eventually(lambda: not alive(pid))
+    whole = here.journal(run_id).read_bytes()
+    here.journal(run_id).write_bytes(whole[: whole.rstrip().rfind(b"\n") + 20])
+
+    here.supervise()
+    assert here.over(run_id).failure_kind == "lost"
+    assert here.stored(run_id) == here.journaled(run_id)
+
+
+def test_a_run_whose_trainer_was_never_started_goes_back_to_the_queue_and_runs(here):
+    """As if the supervisor had died between claiming the run and starting its trainer."""
+    from storage import database, runs
+
+    run_id = here.submit(SMALL)
+    with database.opened(here.store) as db:
+        runs.claim(db, run_id, host="here", devices=[{"id": "cpu:0", "name": "CPU"}], now=time.time())
+    here.supervise()
+    assert here.over(run_id).status == "SUCCEEDED"
+
+
+def test_a_waiting_run_is_stopped_at_once_and_never_starts(here):
+    here.supervise()
+    running = here.submit(ENDLESS)
+    here.training(running)
+    waiting = here.submit(SMALL)
+    launch.stop(here.settings, waiting, by="ann")
+    stopped = here.run(waiting)
+    assert (stopped.status, stopped.started_at, stopped.stop_requested_by) == ("STOPPED", None, "ann")
+    launch.stop(here.settings, running, by="ann")
+    assert here.over(running).status == "STOPPED"
+    assert here.run(waiting).pid is None
+
+
+def test_a_running_run_stops_gracefully_and_frees_its_device(here):
+    here.supervise()
+    first, second = here.submit(ENDLESS), here.submit(SMALL)
+    run = here.training(first)
+    launch.stop(here.settings, first, by="ann")
+    stopped = here.over(first)
+    assert (stopped.status, stopped.failure) == ("STOPPED", None)
+    assert read(here.journal(first), 0).records[-1].event.status == "STOPPED"
+    assert not alive(run.pid)
+    assert here.over(second).status == "SUCCEEDED"
+
+
+def test_a_trainer_that_does_not_listen_is_killed_and_its_device_is_free(here):
+    here.supervise()
+    first, second = here.submit(ENDLESS), here.submit(SMALL)
+    pid = here.training(first).pid
+    os.kill(pid, signal.SIGSTOP)
+    launch.stop(here.settings, first, by="ann")
+    assert here.over(first).status == "STOPPED"
+    assert not alive(pid)
+    assert here.over(second).status == "SUCCEEDED"
+
+
+def test_a_silent_trainer_is_stalled(tmp_path):
+    with lab(tmp_path / "store", stall_s=20) as here:
+        here.supervise()
+        run_id = here.submit(ENDLESS)
+        os.kill(here.training(run_id).pid, signal.SIGSTOP)
+        run = here.over(run_id)
+        assert (run.status, run.failure_kind) == ("FAILED", "stalled")
+
+
+def test_a_run_past_its_time_limit_is_ended_and_says_so(here):
+    here.supervise()
+    run = here.over(here.submit(ENDLESS | {"timeout_s": 8}))
+    assert (run.status, run.failure_kind) == ("FAILED", "timed_out")
+    assert "8 s" in run.failure
+
+
+def test_a_loss_that_becomes_nan_ends_the_run_with_advice(here):
+    here.supervise()
+    run = here.over(here.submit(ENDLESS | {"optimizer": "sgd", "learning_rate": 1000}))
+    assert (run.status, run.failure_kind) == ("FAILED", "diverged")
+    assert "learning rate below 1000" in run.failure
+    assert None not in here.stored(run.id).values()
+
+
+def test_an_exception_in_the_framework_is_told_with_its_words_and_its_log(tmp_path):
+    """The framework is a fake here: a package named torch that raises when it is imported."""
+    broken = tmp_path / "broken" / "torch"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise RuntimeError('libcudart went missing')\n")
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{broken.parent}:$PYTHONPATH" exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    with lab(tmp_path / "store", python_torch=python) as here:
+        here.supervise()
+        run = here.over(here.submit(SMALL))
+        assert (run.status, run.failure_kind) == ("FAILED", "framework_error")
+        assert "RuntimeError: libcudart went missing" in run.failure
+        assert "Traceback" in launch.log_tail(here.settings, run)
+
+
+def test_an_interpreter_that_cannot_be_started_is_named(tmp_path):
+    not_python = tmp_path / "python"
+    not_python.write_text("no program")
+    with lab(tmp_path / "store", python_torch=not_python) as here:
+        here.supervise()
+        run = here.over(here.submit(SMALL))
+        assert str(not_python) in run.failure
+        assert "ACCELBOARD_PYTHON_TORCH" in run.failure
+
+
+def test_of_two_supervisors_started_at_once_one_yields(here):
+    both = [here.supervise(wait=False) for _ in range(2)]
+    leaver = eventually(lambda: next((p for p in both if p.poll() is not None), None), 30)
+    assert leaver.returncode == 5
+    (stayer,) = [process for process in both if process is not leaver]
+    eventually(lambda: launch.supervisor_pid(here.settings) == stayer.pid)
+    assert here.over(here.submit(SMALL)).status == "SUCCEEDED"
+    assert stayer.poll() is None
+
+
+@pytest.fixture()
+def small_disk(tmp_path):
+    """A file system of 24 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip(f"a full disk needs the right to mount one: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk_loses_no_event_once_there_is_room_again(small_disk):
+    with lab(small_disk / "store") as here:
+        here.supervise()
+        run_id = here.submit(ENDLESS)
+        here.training(run_id)
+        filler = small_disk / "filler"
+        with filler.open("wb") as file, pytest.raises(OSError, match="No space left"):
+            while True:
+                file.write(bytes(1 << 16))
+                file.flush()
+        eventually(lambda: os.statvfs(small_disk).f_bavail == 0)
+        time.sleep(3)
+        stuck = here.run(run_id)
+        assert stuck.status == "RUNNING"
+        filler.unlink()
+        eventually(lambda: here.run(run_id).epoch > stuck.epoch + 2)
+        launch.stop(here.settings, run_id, by="test")
+        assert here.over(run_id).status == "STOPPED"
+        assert here.stored(run_id) == here.journaled(run_id)
+        numbers = [record.seq for record in read(here.journal(run_id), 0).records]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_job_file_is_not_part_of_the_journal(here):
+    """What a trainer was given can be read from its folder afterwards."""
+    here.supervise()
+    run = here.over(here.submit(SMALL))
+    job = json.loads((here.journal(run.id).parent / "job.json").read_text())
+    assert job["config"] == run.config
