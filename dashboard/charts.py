@@ -116,7 +116,7 @@ def _trace(curve: Curve, uid: str, scale: float, hover: str) -> dict[str, Any]:
         "type": "scatter",
         "uid": uid,
         "name": literal(shortened(curve.name)),
-        "text": _hover_name(curve.name),  # a template would read %{…} in the name
+        "text": _hover_name(curve.name),  # apart: a template would read %{…} in it
         "x": x if scale == 1 else x / scale,
         "y": y.astype(np.float32),  # seven digits are more than a hover shows
         "mode": "lines+markers" if len(y) <= MARKED_POINTS else "lines",
@@ -126,7 +126,8 @@ def _trace(curve: Curve, uid: str, scale: float, hover: str) -> dict[str, Any]:
             "width": 1.75,
         },
         "marker": {"size": 4.5},
-        "hovertemplate": f"<b>%{{text}}</b><br>{hover}<extra></extra>",
+        "hoverlabel": {"bordercolor": color(curve.color_index)},
+        "hovertemplate": f"<b>%{{fullData.text}}</b><br>{hover}<extra></extra>",
     }
 
 

@@ -145,7 +145,7 @@ def _figures(run: Run, sparklines: dict[str, list[float]]) -> None:
         ("Throughput, samples/s", figure(speed and speed.last), "samples_per_s"),
         ("Last epoch", metric("epoch_s", epoch and epoch.last), "epoch_s"),
     )  # fmt: skip
-    grid = st.grid(4, min_column_width=190)
+    grid = st.grid(4, min_column_width=150)
     for label, value, key in cards:
         points = sparklines[key]
         grid.metric(label, value, border=True, chart_data=points if len(points) > 1 else None,

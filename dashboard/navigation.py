@@ -9,7 +9,7 @@ from dashboard import pages, store
 BRAND = Path(__file__).parent / "brand"
 
 st.set_page_config(page_title="Accelboard", page_icon=str(BRAND / "mark.svg"), layout="wide")
-st.logo(BRAND / "wordmark.svg", icon_image=BRAND / "mark.svg", size="medium")
+st.logo(BRAND / "wordmark.svg", size="medium")
 page = st.navigation(list(pages.ALL), position="top")
 store.stop_if_unusable()
 page.run()

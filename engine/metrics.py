@@ -21,6 +21,7 @@ METRICS = {
     "learning_rate": Metric("Learning rate", "", None),
     "epoch_s": Metric("Time per epoch", "s", "min"),
     "samples_per_s": Metric("Throughput", "samples/s", "max"),
+    "compiles": Metric("Compiles", "", None),
     "step_loss": Metric("Loss by step", "", "min"),
 }
 

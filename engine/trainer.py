@@ -24,12 +24,11 @@ from engine import datasets, environment, events, frameworks, randomness
 from engine.config import RunConfig
 from engine.failures import RunFailed
 from engine.frameworks import Framework, Replica, Session, Totals
-from engine.job import Job
+from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, Job
 from engine.journal import Writer
 
 WARM_UP_STEPS = 2  # tracing and compiling: left out of samples/s
 FULL_DISK_WAIT_S = 60.0
-EXIT_FAILED, EXIT_JOURNAL_LOST = 1, 74
 
 
 def train(job: Job, replica: Replica, stopping: Callable[[], bool]) -> Iterator[events.Event]:
@@ -229,6 +228,8 @@ def stop_was_asked() -> bool:
 def main() -> None:
     hold_back_sigterm()
     job = Job.load(Path(sys.argv[1]))
+    places = ", ".join(f"{device.id} ({device.name})" for device in job.devices)
+    print(f"Run {job.run_id}: {job.config.framework} on {places}", flush=True)
     frameworks.load(job.config.framework).launch(run, job)
 
 

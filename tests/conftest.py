@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -50,8 +51,8 @@ def new_page(chromium: Browser) -> Iterator[NewPage]:
     """Open pages, each in a context of its own: `new_page(color_scheme="dark", …)`."""
     contexts = []
 
-    def open_page(**options: object) -> Page:
-        contexts.append(chromium.new_context(**{"reduced_motion": "reduce"} | options))
+    def open_page(**options: Any) -> Page:
+        contexts.append(chromium.new_context(reduced_motion="reduce", **options))
         return contexts[-1].new_page()
 
     yield open_page

@@ -2,6 +2,10 @@
 // Streamlit calls the default export on each run with new data, and when the theme changes.
 
 const RELEASE_MS = 350; // Plotly waits 300 ms after a click, in case it was the first of two
+const UNDRAWN = "This chart could not be drawn. The browser's console says why.";
+const UNLOADED =
+  "This chart could not be drawn, because its drawing library did not load. " +
+  "Reload the page to try again.";
 const CONFIG = {
   displaylogo: false,
   showSendToCloud: false,
@@ -17,9 +21,10 @@ export default function ({ data, parentElement }) {
   take(chart, new TextDecoder().decode(data));
   root.setAttribute("aria-label", chart.alt);
   root.style.height = `${chart.height}px`;
-  load(chart.script)
-    .then(() => draw(chart))
-    .catch((error) => fail(chart, error));
+  load(chart.script).then(
+    () => draw(chart),
+    (error) => fail(chart, error, UNLOADED),
+  );
   // Also called when a newer run overtakes this one: only a chart off the page is torn down.
   return () => root.isConnected || destroy(chart);
 }
@@ -47,14 +52,14 @@ function load(path) {
 
 function create(root) {
   const chart = { root, canvas: root.querySelector(".accelboard-plot-canvas"), held: false };
-  chart.observer = new ResizeObserver(() => window.Plotly && draw(chart));
+  chart.observer = new ResizeObserver(() => draw(chart));
   chart.observer.observe(root);
   root.addEventListener("pointerdown", () => hold(chart));
   charts.set(root, chart);
   return chart;
 }
 
-// A redraw would take a half-drawn zoom box out of the reader's hand: wait until it is let go.
+// With points arriving under a half-drawn zoom box, it would take other data than was boxed.
 function hold(chart) {
   clearTimeout(chart.timer);
   chart.held = true;
@@ -72,26 +77,27 @@ function hold(chart) {
 }
 
 // Nothing is drawn while the chart has no width (a closed tab or expander): it is when it has.
-function draw(chart) {
+async function draw(chart) {
   const { root, canvas, figure, height, held } = chart;
   const width = root.clientWidth;
-  if (!figure || !width || held) return;
+  if (!window.Plotly || !width || held) return;
   const template = { layout: theme(root) };
   const shown = JSON.stringify([width, template]);
   if (shown === chart.shown) return;
   chart.shown = shown;
-  const layout = { ...figure.layout, template, width, height };
-  window.Plotly.react(canvas, figure.data, layout, CONFIG)
-    .then(() => root.setAttribute("data-state", "drawn"))
-    .catch((error) => fail(chart, error));
+  const { data, layout } = structuredClone(figure); // Plotly writes zoom and visibility into them
+  try {
+    await window.Plotly.react(canvas, data, { ...layout, template, width, height }, CONFIG);
+    root.setAttribute("data-state", "drawn");
+  } catch (error) {
+    fail(chart, error, UNDRAWN);
+  }
 }
 
-function fail({ root }, error) {
+function fail({ root }, error, words) {
   console.error(error);
   root.setAttribute("data-state", "failed");
-  root.querySelector(".accelboard-plot-message").textContent =
-    "This chart could not be drawn, because its drawing library did not load. " +
-    "Reload the page to try again.";
+  root.querySelector(".accelboard-plot-message").textContent = words;
 }
 
 function destroy({ root, canvas, observer }) {

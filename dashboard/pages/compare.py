@@ -47,10 +47,7 @@ with store.opened() as db, st.container(border=True, gap="small"):
     figure = curves.of_runs(db, picked, metric, x_axis, log_y=log_y)
     plot(figure, key="plot-compare", height=420, alt=f"{describe(metric).title} by {x_axis}")
 
-left, right = st.columns(2, gap="medium")
-with left:
-    st.markdown("**Results**")
-    comparison.results(picked)
-with right:
-    st.markdown("**What differs**")
-    comparison.differences(picked)
+st.markdown("**Results**")
+comparison.results(picked)
+st.markdown("**What differs**")
+comparison.differences(picked)

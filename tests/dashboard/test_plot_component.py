@@ -15,7 +15,7 @@ from dashboard.components import assets
 pytestmark = pytest.mark.browser
 APP = Path(__file__).parent / "apps" / "plot_app.py"
 CHART = ".st-key-live .accelboard-plot-canvas"
-TOLD = "could not be drawn"
+expect.set_options(timeout=20_000)  # other tests may keep every core busy
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def url(serve):
 
 def open_app(page: Page, url: str) -> None:
     page.goto(url)
-    expect(page.locator(".st-key-live [data-state=drawn]")).to_be_visible(timeout=20_000)
+    expect(page.locator(".st-key-live [data-state=drawn]")).to_be_visible()
 
 
 def state(page: Page) -> dict:
@@ -60,6 +60,28 @@ def zoom(page: Page) -> None:
     page.mouse.up()
 
 
+def hide_second(page: Page) -> None:
+    page.locator(f"{CHART} .legendtoggle").nth(1).click()
+    page.wait_for_function(
+        "(selector) => document.querySelector(selector)._fullData[1].visible === 'legendonly'",
+        arg=CHART,
+    )
+
+
+def reset(page: Page) -> None:
+    """The double click that shows all, and follows what comes."""
+    right = state(page)["x"][1]
+    page.locator(f"{CHART} .nsewdrag").first.dblclick()
+    page.wait_for_function(
+        """([selector, right]) =>
+            document.querySelector(selector)._fullLayout.xaxis.range[1] > right""",
+        arg=[CHART, right],
+    )
+    followed = state(page)["x"][1]
+    wait_for_points(page, more=2)
+    assert state(page)["x"][1] > followed
+
+
 def text_color(page: Page) -> str:
     return page.evaluate(
         """(selector) => getComputedStyle(
@@ -86,11 +108,7 @@ def test_zoom_hidden_trace_and_node_survive_polls(url, browser_page):
     before = state(browser_page)
 
     zoom(browser_page)
-    browser_page.locator(f"{CHART} .legendtoggle").nth(1).click()
-    browser_page.wait_for_function(
-        "(selector) => document.querySelector(selector)._fullData[1].visible === 'legendonly'",
-        arg=CHART,
-    )
+    hide_second(browser_page)
     zoomed = state(browser_page)
     assert zoomed["x"] != before["x"]
 
@@ -103,32 +121,26 @@ def test_zoom_hidden_trace_and_node_survive_polls(url, browser_page):
     )
     assert problems == []
 
-    browser_page.locator(f"{CHART} .nsewdrag").first.dblclick()
-    browser_page.wait_for_function(
-        "([selector, right]) => document.querySelector(selector)._fullLayout.xaxis.range[1] > right",
-        arg=[CHART, zoomed["x"][1]],
-    )
+    reset(browser_page)
 
 
-def test_zoom_box_survives_a_poll_in_the_middle_of_the_drag(url, browser_page):
+def test_zoom_takes_what_was_boxed_though_points_came_during_the_drag(url, browser_page):
     open_app(browser_page, url)
     box = browser_page.locator(f"{CHART} .nsewdrag").first.bounding_box()
-    before = state(browser_page)
     middle = box["y"] + box["height"] / 2
-    browser_page.mouse.move(box["x"] + 100, middle)
+    browser_page.mouse.move(box["x"] + box["width"] * 0.5, middle)
     browser_page.mouse.down()
-    browser_page.mouse.move(box["x"] + 200, middle, steps=5)
+    left, right = state(browser_page)["x"]
+    browser_page.mouse.move(box["x"] + box["width"] * 0.75, middle, steps=5)
     points = int(browser_page.locator("#points").inner_text())
     browser_page.wait_for_function(
         "(least) => Number(document.querySelector('#points').innerText) >= least",
-        arg=points + 3,
+        arg=points + 4,
     )
-    assert state(browser_page)["points"] == before["points"] or points > before["points"]
-    browser_page.mouse.move(box["x"] + 250, middle, steps=5)
     browser_page.mouse.up()
     wait_for_points(browser_page, more=1)
-    after = state(browser_page)
-    assert after["x"][1] - after["x"][0] < before["x"][1] - before["x"][0]
+    boxed = [left + (right - left) * 0.5, left + (right - left) * 0.75]
+    assert state(browser_page)["x"] == pytest.approx(boxed, rel=0.02)
 
 
 def test_hover_tells_name_and_value_and_stays_through_polls(url, browser_page):
@@ -179,6 +191,7 @@ def test_chart_follows_the_theme_while_the_page_is_open(url, new_page):
     open_app(page, url)
     dark = text_color(page)
     zoom(page)
+    hide_second(page)
     zoomed = state(page)["x"]
     page.emulate_media(color_scheme="light")
     page.wait_for_function(
@@ -191,7 +204,11 @@ def test_chart_follows_the_theme_while_the_page_is_open(url, new_page):
     assert channels(light) == channels(
         page.evaluate("getComputedStyle(document.querySelector('.stApp')).color")
     )
-    assert state(page)["x"] == zoomed
+    page.set_viewport_size({"width": 800, "height": 700})
+    wait_for_points(page, more=2)
+    after = state(page)
+    assert (after["x"], after["visible"]) == (zoomed, [True, "legendonly"])
+    reset(page)
 
 
 def channels(color: str) -> list[int]:
@@ -211,7 +228,8 @@ def test_hostile_names_are_shown_as_they_are_written(url, browser_page):
     assert len(names[6]) <= 28
     assert chart.locator("b, a[href], img, tspan[style*=bold], foreignObject").count() == 0
     chart.locator(".nsewdrag").first.hover()
-    for index, name in enumerate(("<b>bold</b>", "click</a>", "onerror=alert(1)>", "%{y} %{x}")):
+    shown = ("<b>bold</b>", "click</a>", "onerror=alert(1)>", "%{y} %{x}", "&amp;", "line break")
+    for index, name in enumerate((*shown, "resnet50 end")):
         show_hover(browser_page, index)
         expect(chart.locator(".hoverlayer .hovertext")).to_contain_text(name)
     assert chart.locator("a[href], img").count() == 0
@@ -259,7 +277,7 @@ def test_missing_library_is_said_in_words_and_tried_again(url, browser_page):
     browser_page.route(f"**/{assets.PLOTLY_PATH}", lambda route: route.abort())
     browser_page.goto(url)
     message = browser_page.locator(".st-key-live [role=status]")
-    expect(message).to_contain_text(TOLD, timeout=20_000)
+    expect(message).to_contain_text("could not be drawn")
     browser_page.unroute_all()
     expect(browser_page.locator(".st-key-live [data-state=drawn]")).to_be_visible()
     expect(message).to_be_hidden()
@@ -274,7 +292,7 @@ def test_copy_link_puts_the_address_into_the_clipboard(url, new_page):
     expect(page.locator(".spoken")).to_have_text("Copied")
     expect(button.locator(".answer")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == f"{url}/?name=one&name=two"
-    expect(button.locator(".label")).to_be_visible(timeout=4_000)
+    expect(button.locator(".label")).to_be_visible()
 
 
 def test_copy_link_works_on_a_host_that_the_browser_does_not_trust(serve, new_page):
@@ -282,7 +300,7 @@ def test_copy_link_works_on_a_host_that_the_browser_does_not_trust(serve, new_pa
     url = serve(APP, "--browser.serverAddress=accelboard.test")
     page = new_page()
     open_app(page, address := url.replace("127.0.0.1", "accelboard.test") + "/?name=one")
-    assert page.evaluate("navigator.clipboard") is None
+    assert page.evaluate("navigator.clipboard === undefined")
     page.get_by_role("button", name="Copy link").click()
     expect(page.locator(".spoken")).to_have_text("Copied")
     assert pasted(page) == address
