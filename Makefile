@@ -12,7 +12,7 @@ run: setup ## Set up what is missing, then start the dashboard
 	@exec .venv/bin/python -m dashboard
 
 test: system check ## Run every check, then every test, with coverage
-	@exec .venv/bin/python -m pytest --cov $(PYTEST_ARGS)
+	@exec .venv/bin/python -m pytest $(PYTEST_ARGS) --cov
 
 check: dev ## Formatting, lint, types and import rules
 	@sh bin/check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 import pandas as pd
 import streamlit as st
@@ -44,7 +45,7 @@ def controls(picked: list[Run]) -> tuple[str, XAxis, bool]:
             format_func=str.capitalize,
         )  # fmt: skip
         log_y = st.toggle("Log scale", value=st.query_params.get("log") == "1", key="compare-log")
-    key, x_axis = key or keys[0], x_axis or "epoch"
+    key, x_axis = key or keys[0], cast(XAxis, x_axis or "epoch")
     links.put(
         metric=None if key == keys[0] else key,
         x=None if x_axis == "epoch" else x_axis,

@@ -39,6 +39,7 @@ CHOICES = {
     "optimizer": get_args(Optimizer),
     "precision": PRECISIONS["gpu"],
 }
+DATASET_NAMES = {"fashion_mnist": "Fashion-MNIST", "synthetic": "Synthetic"}
 LONGEST_IN_ADDRESS = 1000
 
 
@@ -155,7 +156,7 @@ def what() -> None:
         "Data set",
         CHOICES["dataset"],
         key=KEY + "dataset",
-        format_func={"fashion_mnist": "Fashion-MNIST", "synthetic": "Synthetic"}.get,  # pyright: ignore
+        format_func=DATASET_NAMES.__getitem__,
         help="Fashion-MNIST: 70,000 grey 28 x 28 photographs in 10 classes. Synthetic: noisy "
         "class prototypes of any shape, made on the spot.",
     )
@@ -189,7 +190,7 @@ def where(settings: Settings, hardware: Hardware) -> None:
     st.segmented_control(
         "Framework",
         offered,
-        format_func=FRAMEWORK_NAMES.get,  # pyright: ignore[reportArgumentType]
+        format_func=FRAMEWORK_NAMES.__getitem__,
         key=KEY + "framework",
         required=True,
         on_change=_framework_changed,

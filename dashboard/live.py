@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import streamlit as st
 from sqlite_utils import Database
 
@@ -52,7 +54,12 @@ def _draw(run_id: str, was_active: bool) -> None:
             with grid.cell(), st.container(border=True, gap="small", key=f"panel-{keys[0]}"):
                 st.markdown(f"**{name}**")
                 drawn = curves.of_run(db, run, keys, x_axis)
-                plot(drawn, key=f"plot-{keys[0]}", height=CHART_HEIGHT, alt=f"{name} by {x_axis}")
+                plot(
+                    drawn,
+                    key=f"plot-{run.id}-{keys[0]}",
+                    height=CHART_HEIGHT,
+                    alt=f"{name} by {x_axis}",
+                )
     _details(run)
 
 
@@ -163,7 +170,7 @@ def _x_axis() -> links.XAxis:
         format_func=str.capitalize,
     )
     links.put(x=None if chosen == "epoch" else chosen)
-    return chosen or "epoch"
+    return cast(links.XAxis, chosen or "epoch")
 
 
 def _details(run: Run) -> None:

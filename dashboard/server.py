@@ -19,7 +19,7 @@ from dashboard.components import assets
 from engine import launch, settings
 from storage import database
 
-NAVIGATION = Path(__file__).parent / "navigation.py"
+NAVIGATION = Path(__file__).parent / "pages" / "navigation.py"
 # Imported before the first reader comes, and then kept out of every later collection.
 WARM_MODULES = ("pandas", "plotly.graph_objects", "plotly.io", "streamlit.dataframe_util")
 

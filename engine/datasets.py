@@ -127,7 +127,7 @@ def _from_folder(path: Path) -> bytes:
     except OSError as error:
         raise Unusable(f"{path}: {error.strerror}") from None
     except Unusable as error:
-        print(f"{path} is damaged ({error}); looking elsewhere.", file=sys.stderr)  # noqa: T201
+        print(f"{path} is damaged ({error}); looking elsewhere.", file=sys.stderr)
         raise Unusable(f"{path} is damaged") from None
 
 
@@ -164,7 +164,7 @@ def _keep(path: Path, compressed: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        print(f"{path} was not kept: {error.strerror}.", file=sys.stderr)  # noqa: T201
+        print(f"{path} was not kept: {error.strerror}.", file=sys.stderr)
         return
     try:
         with os.fdopen(handle, "wb") as file:
@@ -172,7 +172,7 @@ def _keep(path: Path, compressed: bytes) -> None:
         Path(temporary).replace(path)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
-        print(f"{path} was not kept: {error.strerror}.", file=sys.stderr)  # noqa: T201
+        print(f"{path} was not kept: {error.strerror}.", file=sys.stderr)
 
 
 def _check_memory(dataset: Synthetic, available: int) -> None:

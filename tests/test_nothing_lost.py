@@ -14,7 +14,7 @@ from engine.journal import read
 from tests.processes import ENDLESS, SMALL, alive, eventually, free_port, healthy, kill, lab
 
 
-@pytest.fixture()
+@pytest.fixture
 def here(tmp_path):
     with lab(tmp_path / "store", stop_grace_s=2) as made:
         yield made
@@ -107,7 +107,9 @@ def test_a_run_whose_trainer_was_never_started_goes_back_to_the_queue_and_runs(h
 
     run_id = here.submit(SMALL)
     with database.opened(here.store) as db:
-        runs.claim(db, run_id, host="here", devices=[{"id": "cpu:0", "name": "CPU"}], now=time.time())
+        runs.claim(
+            db, run_id, host="here", devices=[{"id": "cpu:0", "name": "CPU"}], now=time.time()
+        )
     here.supervise()
     assert here.over(run_id).status == "SUCCEEDED"
 
@@ -119,7 +121,11 @@ def test_a_waiting_run_is_stopped_at_once_and_never_starts(here):
     waiting = here.submit(SMALL)
     launch.stop(here.settings, waiting, by="ann")
     stopped = here.run(waiting)
-    assert (stopped.status, stopped.started_at, stopped.stop_requested_by) == ("STOPPED", None, "ann")
+    assert (stopped.status, stopped.started_at, stopped.stop_requested_by) == (
+        "STOPPED",
+        None,
+        "ann",
+    )
     launch.stop(here.settings, running, by="ann")
     assert here.over(running).status == "STOPPED"
     assert here.run(waiting).pid is None
@@ -166,7 +172,7 @@ def test_a_run_past_its_time_limit_is_ended_and_says_so(here):
 
 def test_a_loss_that_becomes_nan_ends_the_run_with_advice(here):
     here.supervise()
-    run = here.over(here.submit(ENDLESS | {"optimizer": "sgd", "learning_rate": 1000}))
+    run = here.over(here.submit(ENDLESS | {"optimizer": "adamw", "learning_rate": 1000}))
     assert (run.status, run.failure_kind) == ("FAILED", "diverged")
     assert "learning rate below 1000" in run.failure
     assert None not in here.stored(run.id).values()
@@ -210,7 +216,7 @@ def test_of_two_supervisors_started_at_once_one_yields(here):
     assert stayer.poll() is None
 
 
-@pytest.fixture()
+@pytest.fixture
 def small_disk(tmp_path):
     """A file system of 24 MiB."""
     disk = tmp_path / "disk"

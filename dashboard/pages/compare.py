@@ -45,7 +45,12 @@ metric, x_axis, log_y = comparison.controls(picked)
 with store.opened() as db, st.container(border=True, gap="small"):
     st.markdown(f"**{describe(metric).title}**")
     figure = curves.of_runs(db, picked, metric, x_axis, log_y=log_y)
-    plot(figure, key="plot-compare", height=420, alt=f"{describe(metric).title} by {x_axis}")
+    plot(
+        figure,
+        key=f"plot-compare-{metric}",
+        height=420,
+        alt=f"{describe(metric).title} by {x_axis}",
+    )
 
 st.markdown("**Results**")
 comparison.results(picked)

@@ -8,7 +8,6 @@ from the host: several times slower here for a small model.
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -62,7 +61,6 @@ def environment() -> dict[str, str]:
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
-        "python": platform.python_version(),
         "jit_compile": str(JIT_COMPILE),
         "cuda": str(tf.sysconfig.get_build_info().get("cuda_version")),
     }

@@ -6,7 +6,7 @@ before the end of `run`. The GPU is `cuda:0`: the launcher shows this process no
 
 from __future__ import annotations
 
-import platform
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -31,6 +31,10 @@ from engine.job import Job
 if TYPE_CHECKING:
     import torch
 
+# Read when torch is imported. OpenMP's threads would spin while they wait: beside other work on
+# the same cores an epoch then took up to 50 s, and 1 to 3 s with threads that sleep.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 def launch(main: Callable[[Job, Replica], None], job: Job) -> None:
     main(job, Replica())
@@ -49,14 +53,15 @@ def session(job: Job, data: Data, replica: Replica) -> TorchSession:
 
 def environment() -> dict[str, str]:
     import torch
+    import torch._dynamo  # an optimizer imports it: what it costs belongs to this phase
 
     return {
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "python": platform.python_version(),
         "torch.version.cuda": str(torch.version.cuda),
         "torch.num_threads": str(torch.get_num_threads()),
         "torch.compile": "False",
+        "OMP_WAIT_POLICY": os.environ["OMP_WAIT_POLICY"],
     }
 
 

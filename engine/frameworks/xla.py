@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import platform
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -67,23 +66,23 @@ def _replica(rank: int, main: Callable[[Job, Replica], None], job: Job) -> None:
 
 
 def session(job: Job, data: Data, replica: Replica) -> XlaSession:
+    _check_replicas(job.config, replica)
     import torch_xla.backends
 
-    _check_replicas(job.config, replica)
-    if job.config.precision == "fp32":
+    if job.config.accelerator == "tpu" and job.config.precision == "fp32":
         torch_xla.backends.set_mat_mul_precision("highest")
     return XlaSession(job.config, data, replica, _device(job.config.accelerator))
 
 
 def environment() -> dict[str, str]:
     import torch
-    import torch_xla  # noqa: F401  what it costs belongs to the import phase
+    import torch._dynamo  # an optimizer imports it: what it costs belongs to this phase
+    import torch_xla  # noqa: F401
 
     found = {
         "torch_xla": importlib.metadata.version("torch_xla"),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "python": platform.python_version(),
         "PJRT_DEVICE": os.environ.get("PJRT_DEVICE", ""),
     }
     try:
@@ -118,14 +117,14 @@ class XlaSession:
         ]
 
     def begin_epoch(self, order: NDArray[np.int64]) -> None:
-        """Zeros come from the host: made on the device, they would be part of a step's program."""
+        """Zeros come from the host, as vectors: torch_xla would make constants of scalars."""
         torch, device = self._torch, self._device
         mine = np.ascontiguousarray(order[:, self._replica.rank :: self._replica.world])
         self._order = torch.tensor(mine).to(device)
         self._row = torch.zeros(1, dtype=torch.int64).to(device)
         self._done, self._batch = 0, mine.shape[1]
-        self._loss = torch.zeros((), dtype=torch.float64).to(device)
-        self._correct = torch.zeros((), dtype=torch.int64).to(device)
+        self._loss = torch.zeros(1, dtype=torch.float64).to(device)
+        self._correct = torch.zeros(1, dtype=torch.int64).to(device)
 
     def run(self, steps: int) -> Totals:
         import torch_xla

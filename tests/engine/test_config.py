@@ -20,7 +20,8 @@ BAD = [
     ({"epochs": 10**9}, "Epochs must be between 1 and 100,000, got 1,000,000,000."),
     ({"epochs": "many"}, "Epochs must be a whole number, got 'many'."),
     ({"epochs": 1.5}, "Epochs must be a whole number, got 1.5."),
-    ({"batch_size": 60_001}, "Batch size 60,001 is larger than the data set's 60,000 training samples."),
+    ({"batch_size": 60_001},
+     "Batch size 60,001 is larger than the data set's 60,000 training samples."),
     ({"learning_rate": 0}, "Learning rate must be above 0 and at most 1,000, got 0."),
     ({"learning_rate": "nan"}, "Learning rate must be a finite number, got 'nan'."),
     ({"learning_rate": 1e9}, "Learning rate must be above 0 and at most 1,000, got 1e+09."),
@@ -76,7 +77,15 @@ def test_only_full_batches_are_steps():
     assert (config.steps_per_epoch, config.total_steps) == (468, 936)
 
 
-ODD_NAMES = ["<b>x</b>", "# heading", "'quoted\" `code`", "two\nlines", "🚀 émoji", "", "{x!r} %s $y$"]
+ODD_NAMES = [
+    "<b>x</b>",
+    "# heading",
+    "'quoted\" `code`",
+    "two\nlines",
+    "🚀 émoji",
+    "",
+    "{x!r} %s $y$",
+]
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)

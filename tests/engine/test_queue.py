@@ -15,7 +15,7 @@ GPUS = [Device(f"gpu:{i}", "gpu", "A GPU", "a test", uuid=f"GPU-{i}") for i in r
 HOST = Hardware((CPU, *GPUS), {"tpu": "No Google TPU on the PCI bus."})
 
 
-@pytest.fixture()
+@pytest.fixture
 def db(tmp_path):
     database.prepare(tmp_path)
     with database.opened(tmp_path) as db:

@@ -15,7 +15,7 @@ from storage import database, runs
 NOW, STALL_S = 2000.0, 900.0
 
 
-@pytest.fixture()
+@pytest.fixture
 def run(tmp_path):
     """A run that started at 1000 s and said something at 1990 s."""
     database.prepare(tmp_path)
@@ -47,7 +47,9 @@ def test_success_before_the_stop_arrived_is_success(run):
 
 @pytest.mark.parametrize("code", [0, -9])
 def test_a_run_that_was_asked_to_stop_is_stopped_however_it_left(run, code):
-    assert decide(dataclasses.replace(run, stop_requested_at=1994.0), None, code).status == "STOPPED"
+    assert (
+        decide(dataclasses.replace(run, stop_requested_at=1994.0), None, code).status == "STOPPED"
+    )
 
 
 def test_the_trainers_own_words_are_the_failure(run):

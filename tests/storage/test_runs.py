@@ -11,13 +11,13 @@ from storage.metrics import Point
 CONFIG = RunConfig.parse({}).model_dump(mode="json")
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path):
     database.prepare(tmp_path)
     return tmp_path
 
 
-@pytest.fixture()
+@pytest.fixture
 def db(store):
     with database.opened(store) as db:
         yield db

@@ -1,4 +1,7 @@
-"""Which pages there are. Streamlit runs this script, and it runs the page that was asked for."""
+"""Streamlit runs this script, and it runs the page that was asked for.
+
+It lies among the pages since a `pages` folder beside it would be taken for pages of another kind.
+"""
 
 from pathlib import Path
 
@@ -6,7 +9,7 @@ import streamlit as st
 
 from dashboard import pages, store
 
-BRAND = Path(__file__).parent / "brand"
+BRAND = Path(__file__).parents[1] / "brand"
 
 st.set_page_config(page_title="Accelboard", page_icon=str(BRAND / "mark.svg"), layout="wide")
 st.logo(BRAND / "wordmark.svg", size="medium")

@@ -1,0 +1,276 @@
+"""What every framework owes the trainer, and the trainer everybody: one suite for all of them.
+
+Each framework runs in processes of its own: torch_xla and TensorFlow do not share one.
+"""
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engine import devices, frameworks, trainer, training
+from engine.config import RunConfig
+from engine.datasets import DEBIAN_FOLDER
+from engine.events import Failed, Finished, Metrics, PhaseStarted, Started
+from engine.failures import RunFailed
+from engine.job import Job
+from engine.settings import PROJECT
+from tests.engine import trainers
+
+ON_CPU = [("torch", "cpu"), ("keras", "cpu"), ("torch_xla", "cpu")]
+ON_GPU = [
+    pytest.param((framework, "gpu"), marks=pytest.mark.gpu, id=f"{framework}-gpu")
+    for framework in ("torch", "keras")
+]
+EPOCH_KEYS = {
+    *("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"),
+    *("learning_rate", "epoch_s", "samples_per_s", "compiles"),
+}
+
+
+@pytest.fixture(scope="module", params=[*ON_CPU, *ON_GPU], ids=lambda case: "-".join(case))
+def case(request):
+    """A framework, and a device of this machine to run it on."""
+    framework, accelerator = request.param
+    if accelerator == "cpu":
+        return framework, trainers.CPU
+    inventory = devices.find()
+    found = [device for device in inventory.devices if device.accelerator == accelerator]
+    if not found:
+        pytest.skip(inventory.missing.get(accelerator, f"No {accelerator} here."))
+    return framework, found[0]
+
+
+@pytest.fixture(scope="module")
+def run(case, tmp_path_factory):
+    """One whole run, for many tests to look at."""
+    framework, device = case
+    return trainers.train(tmp_path_factory.mktemp("run"), device, framework=framework)
+
+
+@pytest.fixture(scope="module")
+def facts(case, tmp_path_factory):
+    """What the framework's session did in a second process, with the same config as `run`."""
+    framework, device = case
+    return facts_of(tmp_path_factory.mktemp("facts"), framework, device)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """PyTorch's facts on the CPU, which the other frameworks' are held against."""
+    return facts_of(tmp_path_factory.mktemp("reference"), "torch", trainers.CPU)
+
+
+KNOWN_FACTS = {}
+
+
+def facts_of(folder, framework, device):
+    """Each process once: PyTorch's facts are its own and the reference."""
+    key = framework, device.id
+    if key not in KNOWN_FACTS:
+        job = trainers.job(folder, device, framework=framework)
+        command = [sys.executable, "-m", "tests.engine.session_facts", str(folder)]
+        done = subprocess.run(
+            command, cwd=PROJECT, env=trainers.environment(job), timeout=240, capture_output=True
+        )
+        assert done.returncode == 0, done.stderr.decode()[-3000:]
+        KNOWN_FACTS[key] = json.loads((folder / "facts.json").read_text("utf-8"))
+    return KNOWN_FACTS[key]
+
+
+def test_a_run_succeeds_and_its_events_are_numbered_from_1(run):
+    assert run.exit_code == 0, run.log
+    assert [record.seq for record in run.records] == list(range(1, len(run.records) + 1))
+    assert run.events[-1] == Finished("SUCCEEDED")
+
+
+def test_a_run_says_what_it_does_in_order(run):
+    assert run.phases[:4] == ["import", "data", "build", "compile"]
+    assert run.phases[4:] == ["train", "evaluate"] * 3
+    assert run.events[0] == PhaseStarted("import")
+    assert isinstance(run.events[1], Started)
+
+
+def test_a_run_says_what_it_ran_on(run, case):
+    environment = run.events[1].environment
+    framework, device = case
+    assert environment["packages"][frameworks.PACKAGES[framework]]
+    assert environment["devices"][0]["id"] == device.id
+    assert environment["logical_cores"] >= 1
+
+
+def test_every_epoch_has_every_metric_and_each_is_a_finite_number(run):
+    assert len(run.epochs) == 3
+    for values in run.epochs:
+        assert set(values) == EPOCH_KEYS
+        assert all(math.isfinite(value) for value in values.values()), values
+
+
+def test_steps_count_up_to_the_end_of_each_epoch(run):
+    metrics = [event for event in run.events if isinstance(event, Metrics)]
+    steps = [event.step for event in metrics if "step_loss" in event.values]
+    assert steps == sorted(set(steps))
+    assert steps[0] == training.WARM_UP_STEPS
+    ends = [(event.step, event.epoch) for event in metrics if "epoch_s" in event.values]
+    assert ends == [(34, 1), (68, 2), (102, 3)]
+
+
+def test_it_learns(run):
+    first, last = run.epochs[0], run.epochs[-1]
+    assert last["train_loss"] < first["train_loss"] / 2
+    assert last["train_accuracy"] > first["train_accuracy"]
+    assert last["validation_accuracy"] > 0.9
+
+
+def test_a_repeat_has_the_same_losses_to_the_last_digit_however_its_steps_are_parcelled(run, facts):
+    repeated = [loss / samples for loss, _, samples in facts["parcelled"]["totals"]]
+    assert repeated == [values["train_loss"] for values in run.epochs]
+    loss, correct, samples = facts["parcelled"]["evaluations"][0]
+    assert loss / samples == run.epochs[-1]["validation_loss"]
+    assert correct / samples == run.epochs[-1]["validation_accuracy"]
+
+
+def test_looking_twice_gives_the_same(facts):
+    first, second = facts["parcelled"]["evaluations"]
+    assert first == second
+    assert first[2] == 300
+
+
+def test_nothing_is_compiled_for_a_number_of_steps_nor_for_a_step(facts):
+    before, first_epoch, *later = facts["parcelled"]["compiles"]
+    assert first_epoch - before <= 2  # the first step makes the optimizer's state
+    assert set(later) == {first_epoch}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_each_optimizer_trains_as_it_does_in_pytorch(facts, reference, optimizer):
+    losses = facts["losses"][optimizer]
+    assert losses[1] < losses[0]
+    assert losses == pytest.approx(reference["losses"][optimizer], rel=1e-3)
+
+
+def test_bf16_trains_and_is_another_arithmetic(facts):
+    first, second = facts["bf16"]
+    assert second < first
+    assert facts["bf16"] != facts["losses"]["adam"]
+    assert facts["bf16"] == pytest.approx(facts["losses"]["adam"], rel=0.05)
+
+
+def test_a_loss_that_is_not_finite_is_handed_on(facts):
+    assert not math.isfinite(facts["diverged"][-1])
+
+
+def test_its_own_out_of_memory_is_known_as_such(facts):
+    assert facts["out_of_memory"] is True
+
+
+def test_one_replica_agrees_with_itself(facts):
+    assert facts["agreed"] == 7
+
+
+def test_keras_and_pytorch_models_start_as_one(facts, reference):
+    if facts["logits"] is None:
+        pytest.skip("PyTorch/XLA takes PyTorch's model")
+    for mine, theirs in zip(facts["logits"], reference["logits"], strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-5)
+
+
+def test_sigterm_stops_a_run_in_good_order(case, tmp_path):
+    framework, device = case
+    job = trainers.job(tmp_path, device, framework=framework, epochs=100_000)
+    process = trainers.start(job)
+    wait_for_metrics(job, process)
+    process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    stopped = trainers.outcome(job, process)
+    assert stopped.exit_code == 0, stopped.log
+    assert stopped.events[-1] == Finished("STOPPED")
+    assert time.monotonic() - asked < 30
+
+
+def wait_for_metrics(job, process):
+    give_up = time.monotonic() + 120
+    while not (job.journal.exists() and b"step_loss" in job.journal.read_bytes()):
+        assert process.poll() is None, job.log.read_text("utf-8")
+        assert time.monotonic() < give_up, job.log.read_text("utf-8")
+        time.sleep(0.05)
+
+
+def test_a_diverged_run_fails_with_the_way_out(tmp_path):
+    run = trainers.train(tmp_path, framework="torch", optimizer="adamw", learning_rate=1000)
+    assert run.exit_code == trainer.EXIT_FAILED
+    failed = run.events[-1]
+    assert isinstance(failed, Failed)
+    assert failed.kind == "diverged"
+    assert failed.sentence.startswith("The loss became ")
+    assert failed.sentence.endswith("Try a learning rate below 1000.")
+
+
+@pytest.mark.parametrize(("framework", "sees"), [("torch", "PyTorch"), ("keras", "TensorFlow")])
+def test_a_device_that_is_not_there_fails_the_run(framework, sees, tmp_path):
+    """CUDA_VISIBLE_DEVICES is empty, as if the GPU had gone since the run was queued."""
+    gone = devices.Device("gpu:0", "gpu", "a GPU", "test", uuid="")
+    run = trainers.train(tmp_path, gone, framework=framework)
+    assert run.exit_code == trainer.EXIT_FAILED
+    assert run.events[-1].kind == "device_missing"
+    assert sees in run.events[-1].sentence
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "world", "kind", "said"),
+    [
+        (126, 4, "framework_error", "Take a multiple of 4."),
+        (128, 8, "device_missing", "asks for 4 devices and this host has 8"),
+    ],
+)
+def test_replicas_that_cannot_share_a_run_out_evenly_refuse_it(batch_size, world, kind, said):
+    raw = {"framework": "torch_xla", "accelerator": "tpu", "devices": 4, "batch_size": batch_size}
+    job = Job("test", RunConfig.parse(raw), (), Path(), Path())
+    with pytest.raises(RunFailed) as failed:
+        frameworks.load("torch_xla").session(job, None, frameworks.Replica(0, world))
+    assert failed.value.kind == kind
+    assert said in failed.value.sentence
+
+
+def test_failures_are_told_apart():
+    framework = frameworks.load("torch")
+    missing = RunFailed("data_missing", "No data.")
+    assert trainer.failure_of(missing, framework) == Failed("data_missing", "No data.")
+    assert trainer.failure_of(MemoryError(), framework).kind == "out_of_memory"
+    other = trainer.failure_of(ValueError("first line\nsecond"), framework)
+    assert other.kind == "framework_error"
+    assert other.sentence == "ValueError: first line (The log has the whole message.)"
+
+
+def test_pace_leaves_warm_up_out_and_reports_once_to_four_times_a_second():
+    now = iter(range(0, 1000, 10))
+    pace = training.Pace(clock=lambda: next(now) / 1000)  # every run takes 10 ms
+    assert pace.next_chunk(left=1) == 1
+    assert pace.next_chunk(left=100) == training.WARM_UP_STEPS
+    pace.timed(lambda steps: None, training.WARM_UP_STEPS)
+    assert pace.steady == training.Span()
+    assert pace.next_chunk(left=100) == 1
+    pace.timed(lambda steps: None, 1)
+    assert pace.steady.steps_per_s == pytest.approx(100)
+    assert pace.next_chunk(left=100) == 25
+    assert pace.next_chunk(left=7) == 7
+
+
+@pytest.mark.skipif(not DEBIAN_FOLDER.exists(), reason=f"No Fashion-MNIST in {DEBIAN_FOLDER}")
+@pytest.mark.parametrize("framework", ["torch", "keras", "torch_xla"])
+def test_the_defaults_reach_87_percent_on_fashion_mnist(framework, tmp_path, record_property):
+    raw = {"framework": framework, "dataset": {"name": "fashion_mnist"}, "epochs": 10}
+    raw |= {"workload": {"name": "mlp"}, "batch_size": 32 if framework == "keras" else 128}
+    run = trainers.train(tmp_path, **raw)
+    assert run.exit_code == 0, run.log
+    seconds = [round(values["epoch_s"], 2) for values in run.epochs]
+    accuracy = run.epochs[-1]["validation_accuracy"]
+    record_property("epoch_s", seconds)
+    record_property("validation_accuracy", accuracy)
+    record_property("samples_per_s", round(run.epochs[-1]["samples_per_s"]))
+    assert accuracy >= 0.87

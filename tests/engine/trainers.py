@@ -1,0 +1,90 @@
+"""Real trainer processes, and what they journaled."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine import events, journal
+from engine.config import RunConfig
+from engine.job import Device, Job
+from engine.settings import PROJECT
+
+CPU = Device("cpu:0", "cpu", "CPU", "test")
+TIMEOUT_S = 240
+
+# Not so easy that every loss is 0 at once, and small enough for all frameworks on one core.
+SMALL = {
+    "workload": {"name": "mlp", "width": 32},
+    "dataset": {
+        "name": "synthetic",
+        "height": 12,
+        "width": 12,
+        "train_samples": 2048,
+        "test_samples": 300,
+    },
+    "epochs": 3,
+    "batch_size": 60,
+    "learning_rate": 0.003,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trainer ended, and its journal."""
+
+    exit_code: int
+    log: str
+    records: list[journal.Record]
+
+    @property
+    def events(self) -> list[events.Event]:
+        return [record.event for record in self.records]
+
+    @property
+    def phases(self) -> list[str]:
+        return [event.phase for event in self.events if isinstance(event, events.PhaseStarted)]
+
+    @property
+    def epochs(self) -> list[dict[str, Any]]:
+        """The metrics of each finished epoch."""
+        found = [event for event in self.events if isinstance(event, events.Metrics)]
+        return [event.values for event in found if "epoch_s" in event.values]
+
+
+def job(folder: Path, device: Device = CPU, **config: Any) -> Job:
+    raw = SMALL | {"accelerator": device.accelerator} | config
+    made = Job("test", RunConfig.parse(raw), (device,), folder, folder / "data")
+    made.save()
+    return made
+
+
+def start(made: Job) -> subprocess.Popen[bytes]:
+    with made.log.open("wb") as log:
+        command = [sys.executable, "-m", "engine.trainer", str(made.run_dir)]
+        return subprocess.Popen(command, cwd=PROJECT, env=environment(made), stdout=log, stderr=log)
+
+
+def environment(made: Job) -> dict[str, str]:
+    """As the launcher has it."""
+    gpus = ",".join(device.uuid or "" for device in made.devices)
+    return os.environ | {"PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": gpus}
+
+
+def outcome(made: Job, process: subprocess.Popen[bytes]) -> Outcome:
+    try:
+        code = process.wait(TIMEOUT_S)
+    finally:
+        process.kill()
+        process.wait()
+    records = journal.read(made.journal, 0).records
+    return Outcome(code, made.log.read_text("utf-8", "replace"), records)
+
+
+def train(folder: Path, device: Device = CPU, **config: Any) -> Outcome:
+    made = job(folder, device, **config)
+    return outcome(made, start(made))

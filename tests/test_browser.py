@@ -1,0 +1,294 @@
+"""The main job in real Chromium: configure, start, watch, stop, find, compare, share."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from engine import launch
+from engine.config import RunConfig
+from tests.processes import ENDLESS, SMALL, Lab, eventually, free_port, healthy, lab
+
+pytestmark = pytest.mark.browser
+SETTLED = '[data-testid="stApp"][data-test-script-state="notRunning"]'
+# The small job of the other tests, as an address of the form.
+SMALL_FORM = (
+    "workload.width=16&dataset=synthetic&dataset.height=8&dataset.width=8"
+    "&dataset.train_samples=2048&dataset.test_samples=256&batch_size=64"
+)
+HOSTILE = (
+    "<img src=x onerror=alert(1)> <b>b</b> **m** [l](javascript:alert(1)) :smile: $x^2$ 'q\" 🚀"
+)
+
+
+class Site:
+    """A dashboard on a store of its own, and pages of it in Chromium."""
+
+    def __init__(self, made: Lab, url: str) -> None:
+        self.lab, self.url = made, url
+
+    def visit(self, page: Page, path: str) -> Page:
+        page.goto(self.url + path)
+        settle(page)
+        return page
+
+
+def settle(page: Page) -> None:
+    page.wait_for_selector(SETTLED, timeout=60_000)
+    page.wait_for_timeout(300)
+    page.wait_for_selector(SETTLED, timeout=60_000)
+    assert page.locator('[data-testid="stException"]').count() == 0
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with lab(tmp_path_factory.mktemp("site") / "store") as made:
+        made.env["ACCELBOARD_PORT"] = str(port := free_port())
+        made.start("-m", "dashboard")
+        eventually(lambda: healthy(port))
+        yield Site(made, f"http://127.0.0.1:{port}")
+
+
+def points(page: Page, key: str) -> int:
+    """How many points the first trace of a chart has on the screen's side."""
+    chart = f"[class*=st-key-plot-][class*='-{key}'] .js-plotly-plot"
+    script = "chart => document.querySelector(chart)?._fullData?.[0]?.y?.length ?? 0"
+    return page.evaluate(script, chart)
+
+
+def run_id_of(page: Page) -> str:
+    page.wait_for_url(re.compile(r"/run\?id="), timeout=30_000)
+    return page.evaluate("new URL(location.href).searchParams.get('id')")
+
+
+def badge(page: Page, status: str, within_s: float = 20) -> None:
+    """Wait until the run's badge says one of the statuses."""
+    found = page.locator(".stMarkdownBadge").filter(has_text=re.compile(f"({status})$")).first
+    expect(found).to_be_visible(timeout=within_s * 1000)
+
+
+@pytest.mark.parametrize("framework", ["keras", "torch", "torch_xla"])
+def test_a_run_of_each_framework_is_started_from_the_form_and_its_curve_grows(
+    site, browser_page, framework
+):
+    page = site.visit(browser_page, f"/new?framework={framework}&epochs=400&{SMALL_FORM}")
+    page.get_by_role("button", name="Start run").click()
+    run_id = run_id_of(page)
+    eventually(lambda: points(page, "train_loss") >= 2, 120)
+    before = points(page, "train_loss")
+    eventually(lambda: points(page, "train_loss") > before, 30)
+    expect(page.locator(".st-key-page-header")).to_contain_text(run_id)
+    page.get_by_role("button", name="Stop").click()
+    badge(page, "Stopped|Succeeded", within_s=60)
+    assert site.lab.run(run_id).status in ("STOPPED", "SUCCEEDED")
+    assert site.lab.run(run_id).framework == framework
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+
+
+def test_a_new_point_is_on_the_screen_within_two_seconds(site, browser_page):
+    """From an epoch's event in the journal to its point in the chart, over ten polls."""
+    run_id = site.lab.submit(ENDLESS)
+    site.lab.training(run_id, epochs=3)
+    page = site.visit(browser_page, f"/run?id={run_id}")
+    eventually(lambda: points(page, "train_loss") >= 2, 60)
+    for _ in range(10):
+        journaled = sum(key == "train_loss" for key, _ in site.lab.journaled(run_id))
+        eventually(lambda n=journaled: drawn_epochs(page) >= n, 2.0)
+        time.sleep(0.3)
+    launch.stop(site.lab.settings, run_id, by="test")
+    assert site.lab.over(run_id).status == "STOPPED"
+
+
+def drawn_epochs(page: Page) -> float:
+    """The last epoch that the loss chart shows."""
+    return page.evaluate(
+        "document.querySelector('[class*=-train_loss] .js-plotly-plot')._fullData[0].x.at(-1)"
+    )
+
+
+def test_zoom_and_hidden_traces_stay_while_points_arrive(site, browser_page):
+    run_id = site.lab.submit(ENDLESS)
+    site.lab.training(run_id, epochs=5)
+    page = site.visit(browser_page, f"/run?id={run_id}")
+    eventually(lambda: points(page, "train_loss") >= 3, 60)
+    chart = page.locator("[class*=-train_loss]")
+    chart.locator(".legendtoggle").first.click()
+    state = (
+        "(() => { const p = document.querySelector('[class*=-train_loss] .js-plotly-plot');"
+        " return [p._fullData[0].visible, p._fullLayout.xaxis.range.map(x => +x.toFixed(3))] })()"
+    )
+    eventually(lambda: page.evaluate(state)[0] == "legendonly", 10)
+    box = chart.locator(".nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(500)
+    zoomed, seen = page.evaluate(state), points(page, "train_loss")
+    assert zoomed[0] == "legendonly"
+    eventually(lambda: points(page, "train_loss") > seen, 30)
+    page.wait_for_timeout(1500)
+    assert page.evaluate(state) == zoomed
+    launch.stop(site.lab.settings, run_id, by="test")
+    site.lab.over(run_id)
+
+
+def test_two_runs_are_found_compared_and_the_link_opens_in_a_fresh_browser(site, new_page):
+    first = site.lab.submit(SMALL | {"seed": 1}, name="first of two")
+    second = site.lab.submit(SMALL | {"seed": 2}, name="second of two")
+    for run_id in (first, second):
+        assert site.lab.over(run_id).status == "SUCCEEDED"
+    page = site.visit(new_page(), "/?q=of+two")
+    table = page.locator('[data-testid="stDataFrame"]')
+    box = table.bounding_box()
+    for row in (0, 1):
+        page.mouse.click(box["x"] + 18, box["y"] + 40 + 36 * row + 18)
+        settle(page)
+    page.get_by_role("button", name="Compare 2 runs").click()
+    page.wait_for_url(re.compile("/compare"), timeout=30_000)
+    page.get_by_role("radio", name="Time").or_(page.get_by_role("button", name="Time")).click()
+    settle(page)
+    link = page.evaluate("location.href")
+    assert f"runs={first}" in link
+    assert f"runs={second}" in link
+    assert "x=time" in link
+
+    fresh = new_page()
+    fresh.goto(link)
+    settle(fresh)
+    shown = "document.querySelector('[class*=st-key-plot-compare] .js-plotly-plot')"
+    eventually(lambda: fresh.evaluate(f"{shown}?.data?.length === 2"), 20)
+    assert "Time" in fresh.evaluate(f"{shown}._fullLayout.xaxis.title.text")
+    assert fresh.evaluate("location.href") == link
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/new?framework=keras&epochs=3&seed=7", "/hardware", "/compare", "/run?id=none"]
+)
+def test_every_page_has_its_link_to_copy(site, new_page, path):
+    page = site.visit(new_page(permissions=["clipboard-read", "clipboard-write"]), path)
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.evaluate("location.href")
+    assert copied == site.url + path
+
+
+def test_a_form_in_the_address_fills_the_form_and_what_is_typed_fills_the_address(
+    site, browser_page
+):
+    page = site.visit(browser_page, "/new?framework=keras&epochs=3&name=from+a+link&tags=a&tags=b")
+    assert page.get_by_label("Epochs").input_value() == "3"
+    assert page.get_by_label("Batch size").input_value() == "32"
+    page.get_by_label("Seed").fill("11")
+    page.get_by_label("Seed").press("Enter")
+    settle(page)
+    eventually(lambda: "seed=11" in page.evaluate("location.href"), 10)
+    page.reload()
+    settle(page)
+    assert page.get_by_label("Seed").input_value() == "11"
+    assert page.get_by_label("Name").input_value() == "from a link"
+
+
+def test_a_clone_is_the_same_config(site, browser_page):
+    run_id = site.lab.submit(SMALL | {"seed": 5, "learning_rate": 0.0123}, name="to clone")
+    original = site.lab.over(run_id)
+    page = site.visit(browser_page, f"/run?id={run_id}")
+    page.get_by_role("button", name="Clone").click()
+    page.wait_for_url(re.compile("/new"), timeout=30_000)
+    settle(page)
+    page.get_by_role("button", name="Start run").click()
+    page.wait_for_url(re.compile(r"/run\?id="), timeout=30_000)
+    clone = site.lab.over(run_id_of(page))
+    assert clone.id != run_id
+    assert RunConfig.parse(clone.config) == RunConfig.parse(original.config)
+    assert (clone.cloned_from, clone.name) == (run_id, "to clone")
+
+
+BAD_ADDRESSES = [
+    ("epochs=0", "Epochs must be between 1 and 100,000, got 0."),
+    ("epochs=1000000000", "Epochs must be between 1 and 100,000, got 1,000,000,000."),
+    ("epochs=lots", "Epochs must be a whole number, got 'lots'."),
+    ("learning_rate=nan", "Learning rate must be a finite number, got 'nan'."),
+    ("batch_size=70000", "Batch size 70,000 is larger than the data set's 60,000"),
+    ("framework=keras&accelerator=tpu", "Keras/TensorFlow has no TPU trainer here"),
+    ("framework=jax", "Unknown framework 'jax'. Choose one of: keras, torch, torch_xla."),
+    ("accelerator=gpu&devices=gpu:9", "GPU"),
+    ("epohcs=3", "Unknown field 'epohcs'. Did you mean 'epochs'?"),
+    (f"name={'x' * 300}", "Name may have 200 characters at most, got 300."),
+]
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"), BAD_ADDRESSES, ids=[q[:30] for q, _ in BAD_ADDRESSES]
+)
+def test_what_is_invalid_in_an_address_gets_the_same_sentence_and_starts_nothing(
+    site, browser_page, query, sentence
+):
+    page = site.visit(browser_page, f"/new?{query}")
+    expect(page.get_by_role("alert").first).to_contain_text(sentence)
+    button, before = (
+        page.get_by_role("button", name="Start run"),
+        page.evaluate("location.pathname"),
+    )
+    if button.is_enabled():
+        button.click()
+        settle(page)
+    assert page.evaluate("location.pathname") == before
+    expect(page.get_by_role("alert").first).to_contain_text(sentence)
+
+
+def test_hostile_text_is_shown_as_it_is_everywhere(site, new_page):
+    run_id = site.lab.submit(SMALL, name=HOSTILE, tags=["<i>t</i>"])
+    other = site.lab.submit(SMALL, name=HOSTILE + "\nsecond line")
+    for one in (run_id, other):
+        site.lab.over(one)
+    page = new_page()
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    for path in ("/", f"/run?id={run_id}", f"/compare?runs={run_id}&runs={other}",
+                 f"/new?clone={run_id}", "/hardware"):  # fmt: skip
+        site.visit(page, path)
+        assert page.locator('img[src="x"]').count() == 0
+        assert page.locator('a[href^="javascript"]').count() == 0
+    site.visit(page, f"/run?id={run_id}")
+    assert page.locator("h1.page-title").inner_text() == HOSTILE
+    assert dialogs == []
+
+
+@pytest.mark.parametrize("run_id", ["../../etc/passwd", "' OR 1=1 --", "", "0" * 12, "<b>x</b>"])
+def test_an_id_that_is_none_gets_a_plain_page_with_a_way_back(site, browser_page, run_id):
+    page = site.visit(browser_page, f"/run?id={run_id}")
+    expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+    page.get_by_role("link", name="All runs").click()
+    page.wait_for_url(re.compile(r"/(\?.*)?$"), timeout=20_000)
+    settle(page)
+    assert page.locator("h1.page-title").inner_text() == "Runs"
+
+
+def test_a_busy_device_is_shown_with_its_run_and_a_second_run_waits(site, browser_page):
+    running = site.lab.submit(ENDLESS, name="has the CPU")
+    site.lab.training(running)
+    waiting = site.lab.submit(SMALL, name="waits")
+    page = site.visit(browser_page, "/hardware")
+    expect(page.get_by_text("In use")).to_be_visible()
+    expect(page.get_by_role("link", name=f"Run {running}")).to_be_visible()
+    site.visit(page, f"/run?id={waiting}")
+    expect(page.get_by_text(re.compile("Waiting, next in the queue"))).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    badge(page, "Stopped")
+    launch.stop(site.lab.settings, running, by="test")
+    assert site.lab.over(running).status == "STOPPED"
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_is_wider_than_its_window(site, new_page, width, scheme):
+    run_id = site.lab.submit(SMALL, name="w" * 200)
+    site.lab.over(run_id)
+    page = new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    for path in ("/", "/new", f"/run?id={run_id}", f"/compare?runs={run_id}", "/hardware"):
+        site.visit(page, path)
+        overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(overflow) <= 0, path
