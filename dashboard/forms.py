@@ -99,6 +99,7 @@ def begin(cloned: Run | None, hardware: Hardware) -> list[Problem]:
         for name, value in values.items():
             st.session_state[KEY + name] = value
         st.session_state[KEY + "refused"] = refused
+        _note_address()
     return st.session_state[KEY + "refused"]
 
 
@@ -138,12 +139,20 @@ def write_address(cloned: Run | None, hardware: Hardware) -> None:
         if len(shown) <= LONGEST_IN_ADDRESS:
             differing[name] = shown
     st.query_params.from_dict(differing)
-    st.session_state[KEY + "address"] = dict(st.query_params)
+    _note_address()
+
+
+def _address() -> dict[str, list[str]]:
+    return {name: st.query_params.get_all(name) for name in st.query_params}
+
+
+def _note_address() -> None:
+    st.session_state[KEY + "address"] = _address()
 
 
 def _address_is_new() -> bool:
     """Whether the address was changed by anything but this form, so that it must be read."""
-    return st.session_state.get(KEY + "address") != dict(st.query_params) or (
+    return st.session_state.get(KEY + "address") != _address() or (
         KEY + "framework" not in st.session_state
     )
 

@@ -36,5 +36,7 @@ def put(**parameters: str | Sequence[str] | None) -> None:
     for name, value in parameters.items():
         if not value:
             st.query_params.pop(name, None)
-        elif value != (st.query_params.get(name) if isinstance(value, str) else None):
-            st.query_params[name] = value if isinstance(value, str) else list(value)
+            continue
+        values = [value] if isinstance(value, str) else list(value)
+        if values != st.query_params.get_all(name):
+            st.query_params[name] = values

@@ -33,15 +33,24 @@ def show() -> None:
         text = st.text_input(
             "Search", key="q", bind="query-params", placeholder="Name, tag, id or workload"
         )
-        statuses = st.multiselect(
-            "Status", runs.STATUSES, key="status", bind="query-params", placeholder="Any",
-            format_func=str.capitalize,
-        )  # fmt: skip
-        frameworks = st.multiselect(
-            "Framework", list(FRAMEWORK_NAMES), key="framework", bind="query-params",
-            placeholder="Any", format_func=FRAMEWORK_NAMES.get,  # pyright: ignore
-        )  # fmt: skip
-    _table(text, tuple(statuses), tuple(frameworks))
+        statuses = _filter("status", {status: status.capitalize() for status in runs.STATUSES})
+        frameworks = _filter("framework", FRAMEWORK_NAMES)
+    _table(text, statuses, frameworks)
+
+
+def _filter(name: str, titles: dict[str, str]) -> tuple[str, ...]:
+    """Some of the choices, or none for any. The address holds their names, not their titles."""
+    given = [choice for choice in st.query_params.get_all(name) if choice in titles]
+    chosen = st.multiselect(
+        name.capitalize(),
+        list(titles),
+        default=given,
+        key=f"filter-{name}",
+        format_func=titles.__getitem__,
+        placeholder="Any",
+    )
+    links.put(**{name: chosen})
+    return tuple(chosen)
 
 
 @st.fragment(run_every=POLL_S)

@@ -66,7 +66,15 @@ def job(folder: Path, device: Device = CPU, **config: Any) -> Job:
 def start(made: Job) -> subprocess.Popen[bytes]:
     with made.log.open("wb") as log:
         command = [sys.executable, "-m", "engine.trainer", str(made.run_dir)]
-        return subprocess.Popen(command, cwd=PROJECT, env=environment(made), stdout=log, stderr=log)
+        return subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env=environment(made),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 def environment(made: Job) -> dict[str, str]:

@@ -1,0 +1,238 @@
+"""Each page as a script: what it says and does with each kind of address. No browser."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import server, store, words
+from engine.config import RunConfig
+from storage import database, metrics, runs
+from storage.metrics import Point
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A store of its own, whose supervisor lock this test holds, so that nothing is started."""
+    from engine import supervisor
+
+    monkeypatch.setenv("ACCELBOARD_STORE", str(tmp_path))
+    database.prepare(tmp_path)
+    with supervisor.locked(tmp_path):
+        yield tmp_path
+
+
+def create(folder, name="a run", **fields):
+    config = RunConfig.parse(fields)
+    with database.opened(folder) as db:
+        return runs.create(
+            db,
+            name=name,
+            config=config.model_dump(mode="json"),
+            total_steps=config.total_steps,
+            submitted_by="test",
+            tags=["mine"],
+        )
+
+
+def finished(folder, name="a run", **fields):
+    """A run with two epochs of points."""
+    run_id = create(folder, name, **fields)
+    points = [
+        Point(key, step, step / 10, 100.0 + step, value)
+        for step, value in ((10, 0.5), (20, 0.8))
+        for key in ("train_loss", "validation_accuracy", "samples_per_s")
+    ]
+    with database.opened(folder) as db:
+        runs.claim(db, run_id, host="here", devices=[DEVICE], now=100.0)
+        metrics.ingest(db, run_id, points, last_seq=6, offset=60)
+        runs.finish(db, run_id, "SUCCEEDED", finished_at=130.0)
+    return run_id
+
+
+DEVICE = {"id": "cpu:0", "name": "A CPU", "accelerator": "cpu", "found_by": "a test"}
+
+
+def visit(page="runs", **query):
+    at = AppTest.from_file(str(server.NAVIGATION), default_timeout=30)
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.run()
+    if page != "runs":
+        at.switch_page(str(server.NAVIGATION.parent / f"{page}.py"))
+        for name, value in query.items():
+            at.query_params[name] = value
+        at.run()
+    assert not at.exception
+    return at
+
+
+def told(at):
+    """All that the page says in words."""
+    elements = (at.markdown, at.caption, at.error, at.info, at.warning, at.text, at.code)
+    spoken = [element.value for kind in elements for element in kind]
+    return " ".join([*spoken, *(html.proto.body for html in at.get("html"))])
+
+
+def test_the_first_visit_leads_to_the_first_run(here):
+    at = visit()
+    assert "No runs yet" in told(at)
+    assert at.button(key="first-run").label == "Configure the first run"
+
+
+def test_runs_are_listed_newest_first_with_their_figures(here):
+    older, newer = finished(here, "older"), create(here, "newer", framework="keras")
+    frame = visit().dataframe[0].value
+    assert list(frame["open"]) == [newer, older]
+    assert list(frame["status"]) == ["◔ Pending", "✓ Succeeded"]
+    assert frame["accuracy"][1] == 0.8
+    assert frame["took"][1] == "30 s"
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ({"q": "OLD mine"}, ["older"]),
+        ({"status": ["PENDING"]}, ["newer"]),
+        ({"framework": ["keras"]}, ["newer"]),
+    ],
+)
+def test_filters_are_in_the_address(here, query, names):
+    finished(here, "older")
+    create(here, "newer", framework="keras")
+    assert list(visit(**query).dataframe[0].value["name"]) == names
+
+
+def test_no_match_is_said_in_words(here):
+    create(here)
+    assert "No run matches" in told(visit(q="nothing like it"))
+
+
+def test_a_finished_run_shows_its_figures_and_what_can_be_done(here):
+    at = visit("run", id=finished(here, "<b>done</b>"))
+    assert "&lt;b&gt;done&lt;/b&gt;" in told(at)
+    assert "took 30 s" in told(at)
+    assert at.metric[0].value == "80.0 %"
+    assert {button.label for button in at.button} >= {"Retry", "Clone", "Compare"}
+
+
+def test_a_failed_run_says_why_first(here):
+    run_id = create(here)
+    with database.opened(here) as db:
+        runs.finish(
+            db, run_id, "FAILED", finished_at=5.0, failure_kind="diverged", failure="NaN *x*"
+        )
+    assert visit("run", id=run_id).error[0].value == r"**Diverged.** NaN \*x\*"
+
+
+def test_retry_is_a_run_of_its_own(here):
+    run_id = finished(here)
+    at = visit("run", id=run_id)
+    at.button(key="retry").click().run()
+    with database.opened(here) as db:
+        (new,) = runs.queue(db)
+    assert (new.cloned_from, new.name) == (run_id, "a run")
+
+
+def test_stop_ends_a_waiting_run(here):
+    run_id = create(here)
+    visit("run", id=run_id).button(key="stop").click().run()
+    with database.opened(here) as db:
+        assert runs.get(db, run_id).status == "STOPPED"
+
+
+@pytest.mark.parametrize("run_id", ["", "../../etc/passwd", "' OR 1=1", "0" * 12])
+def test_an_unknown_run_gets_a_plain_page(here, run_id):
+    assert "Not found" in told(visit("run", id=run_id))
+
+
+def test_the_form_begins_with_the_patterns_defaults(here):
+    at = visit("new_run")
+    values = {name: at.number_input(key=f"new.{name}").value for name in ("epochs", "batch_size")}
+    assert values == {"epochs": 10, "batch_size": 128}
+    assert "GPU" in told(at)  # what this host lacks is named, with its reason
+
+
+def test_another_framework_brings_its_batch_size_unless_one_was_chosen(here):
+    at = visit("new_run")
+    at.segmented_control(key="new.framework").set_value("keras").run()
+    assert at.number_input(key="new.batch_size").value == 32
+    at.number_input(key="new.batch_size").set_value(100).run()
+    at.segmented_control(key="new.framework").set_value("torch").run()
+    assert at.number_input(key="new.batch_size").value == 100
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("epochs", 0, "Epochs must be between 1 and 100,000, got 0."),
+        ("epochs", 10**9, "Epochs must be between 1 and 100,000, got 1,000,000,000."),
+        ("batch_size", 60_001, "Batch size 60,001 is larger than"),
+        ("learning_rate", 0.0, "Learning rate must be above 0 and at most 1,000, got 0."),
+        ("learning_rate", 1e9, "Learning rate must be above 0"),
+        ("seed", -1, "Seed must be between 0"),
+    ],
+)
+def test_a_bad_value_gets_its_sentence_and_nothing_is_written(here, field, value, sentence):
+    at = visit("new_run")
+    at.number_input(key=f"new.{field}").set_value(value).run()
+    at.button(key="start").click().run()
+    assert words.plain(sentence) in at.error[0].value
+    with database.opened(here) as db:
+        assert runs.queue(db) == []
+
+
+@pytest.mark.parametrize("name", ["<b>x</b>", "two\nlines", "🚀", "' OR 1=1", ""])
+def test_odd_names_are_kept(here, name):
+    at = visit("new_run")
+    at.text_input(key="new.name").set_value(name).run()
+    at.button(key="start").click().run()
+    with database.opened(here) as db:
+        (run,) = runs.queue(db)
+    assert run.name == (name or "mlp, PyTorch on CPU")
+
+
+def test_an_address_the_form_cannot_take_waits_until_it_is_accepted(here):
+    at = visit("new_run", epohcs="3", epochs="2")
+    assert "Did you mean" in at.error[0].value
+    assert at.button(key="start").disabled
+    at.button(key="accept").click().run()
+    assert not at.error
+    assert at.number_input(key="new.epochs").value == 2
+
+
+def test_a_clone_of_no_run_gets_a_plain_page(here):
+    assert "no run to clone" in told(visit("new_run", clone="nope")).replace("\\", "")
+
+
+def test_compare_tells_what_differs_and_leaves_out_what_is_unknown(here):
+    first = finished(here, "one", seed=1)
+    second = finished(here, "two", seed=2)
+    at = visit("compare", runs=[first, second, "nope"])
+    assert "nope" in at.warning[0].value
+    results, differing = (table.value for table in at.dataframe)
+    assert results.loc["Best validation accuracy"].tolist() == ["80.0 %", "80.0 %"]
+    assert differing.loc["seed"].tolist() == ["1", "2"]
+
+
+def test_compare_without_runs_says_what_to_do(here):
+    assert "Choose two or more runs" in told(visit("compare"))
+
+
+def test_hardware_names_what_is_here_and_why_the_rest_is_not(here):
+    at = visit("hardware")
+    said = told(at)
+    assert "Frameworks" in said
+    for accelerator in store.hardware().missing:
+        assert f"No {accelerator.upper()}" in said
+
+
+def test_a_store_that_cannot_be_read_is_said_in_words(here, monkeypatch):
+    (here / database.FILE_NAME).write_bytes(b"this is no database, and never was" * 100)
+    assert "cannot be read" in visit().error[0].value
+
+
+@pytest.mark.parametrize("text", ["**b**", "[l](http://x)", "$x$", ":smile:", "<b>", "a\nb", "`c`"])
+def test_plain_leaves_no_mark_of_markdown_bare(text):
+    escaped = words.plain(text)
+    bare = [c for i, c in enumerate(escaped) if c in "*[]()$:<>`" and escaped[i - 1] != "\\"]
+    assert bare == []
+    assert "\n" not in escaped
