@@ -26,6 +26,7 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 
 MAX_POINTS = 2_000
 MARKED_POINTS = 50  # with so few, each is marked; a single point would not be seen otherwise
+FEW_EPOCHS = 12
 LEGEND_LETTERS = 28
 HOVER_LETTERS = 44
 TIME_UNITS = (("h", 3600.0, 3 * 3600.0), ("min", 60.0, 180.0))  # name, seconds, used from
@@ -196,6 +197,7 @@ def _layout(
             "title": {"text": x_title},
             "uirevision": f"{x_axis} {x_unit}",
             "tickformat": ",.6~g",
+            "dtick": 1 if x_axis == "epoch" and _few_epochs(drawn) else None,
             "visible": not empty,
         },
         "yaxis": {
@@ -206,6 +208,11 @@ def _layout(
             "visible": not empty,
         },
     }
+
+
+def _few_epochs(drawn: Sequence[Curve]) -> bool:
+    """So few that each has a tick; half an epoch would be a strange place for one."""
+    return _largest(curve.x for curve in drawn) <= FEW_EPOCHS
 
 
 def _y_title(title: str, unit: str) -> str:

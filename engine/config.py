@@ -277,6 +277,14 @@ def _conflicts(config: RunConfig) -> list[Problem]:
                 f"{config.dataset.train_samples:,} training samples.",
             )
         )
+    if config.batch_size % config.device_count:
+        found.append(
+            Problem(
+                "batch_size",
+                f"Batch size {config.batch_size:,} cannot be shared evenly by "
+                f"{config.device_count} devices.",
+            )
+        )
     if config.device_count > 1 and config.accelerator != "tpu":
         found.append(
             Problem(

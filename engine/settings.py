@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from engine.problems import ConfigError, problems_of
+from engine.problems import ConfigError, Problem, problems_of
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="ACCELBOARD_", extra="ignore", env_ignore_empty=True, frozen=True
+        env_prefix="ACCELBOARD_", extra="forbid", env_ignore_empty=True, frozen=True
     )
 
     store: Path = Field(
@@ -74,12 +75,15 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = Path(os.environ.get("ACCELBOARD_SETTINGS", PROJECT / "accelboard.toml"))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
 
     def interpreter(self, framework: str) -> Path:
         """The Python that runs a framework's trainers."""
         return getattr(self, f"python_{framework}")
+
+
+def _file() -> Path:
+    return Path(os.environ.get("ACCELBOARD_SETTINGS", PROJECT / "accelboard.toml"))
 
 
 def load(store: Path | None = None) -> Settings:
@@ -87,5 +91,7 @@ def load(store: Path | None = None) -> Settings:
     given: dict[str, Any] = {"store": store} if store else {}
     try:
         return Settings(**given)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([Problem("settings", f"{_file()} is not valid TOML: {error}.")]) from None
     except ValidationError as error:
         raise ConfigError(problems_of(error, Settings, {})) from None

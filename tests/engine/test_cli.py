@@ -1,0 +1,173 @@
+"""The command line: the same engine, the same sentences, exit statuses that tell the outcome."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from engine import launch
+from tests.processes import ENDLESS, SMALL, eventually, lab
+
+SMALL_SET = [
+    *("--set", "workload.width=16", "--set", "dataset=synthetic", "--set", "dataset.height=8"),
+    *("--set", "dataset.width=8", "--set", "dataset.train_samples=2048"),
+    *("--set", "dataset.test_samples=256", "--set", "batch_size=64", "--set", "epochs=1"),
+]
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """One store for all these tests; the first submit starts its supervisor."""
+    with lab(tmp_path_factory.mktemp("cli") / "store") as made:
+        yield made
+
+
+def lines(done):
+    """The JSON objects of the output, a line each."""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("framework", ["keras", "torch", "torch_xla"])
+def test_submit_and_watch_ends_with_the_runs_outcome(here, framework):
+    done = here.cli("submit", "--framework", framework, *SMALL_SET, "--watch", "--json")
+    assert done.returncode == 0, done.stderr
+    last = lines(done)[-1]
+    assert last["status"] == "SUCCEEDED"
+    assert set(last["metrics"]["validation_accuracy"]) == {"best", "last"}
+    assert last["metrics"]["train_loss"]["best"] <= last["metrics"]["train_loss"]["last"]
+    assert here.run(last["id"]).framework == framework
+
+
+def test_list_and_show_tell_of_the_run_in_tables_and_in_json(here):
+    run_id = here.submit(SMALL, name="told <b>\n\x1b[31mred", tags=["t"])
+    here.over(run_id)
+    listed = here.cli("list", "--json")
+    assert run_id in [run["id"] for run in lines(listed)]
+    table = here.cli("list").stdout
+    assert run_id in table
+    assert "\x1b" not in table
+    shown = here.cli("show", run_id)
+    assert r"told <b>\n\x1b[31mred" in shown.stdout
+    assert "Validation accuracy" in shown.stdout
+    (whole,) = lines(here.cli("show", run_id, "--json"))
+    assert whole["name"] == "told <b>\n\x1b[31mred"
+
+
+def test_a_shown_config_can_be_submitted_again(here, tmp_path):
+    run_id = here.submit(SMALL | {"seed": 3})
+    here.over(run_id)
+    file = tmp_path / "config.json"
+    (whole,) = lines(here.cli("show", run_id, "--json"))
+    file.write_text(json.dumps(whole["config"]))
+    done = here.cli("submit", "--config", str(file), "--set", "epochs=1", "--watch", "--json")
+    assert lines(done)[-1]["config"] == whole["config"] | {"epochs": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--set", "epochs=0"], "Epochs must be between 1 and 100,000, got 0."),
+        (["--set", "learning_rate=nan"], "Learning rate must be a finite number, got 'nan'."),
+        (["--set", "batch_size=60001"], "is larger than the data set's 60,000 training samples."),
+        (["--set", "devices=cpu:9"], "cpu:9 is no CPU of this host. Choose from: cpu:0."),
+        (["--set", "epohcs=3"], "Unknown field 'epohcs'. Did you mean 'epochs'?"),
+        (["--framework", "keras", "--set", "accelerator=tpu"], "has no TPU trainer here"),
+        (["--name", "x" * 10_000], "Name may have 200 characters at most, got 10,000."),
+        (["--set", "epochs"], "--set takes KEY=VALUE, got 'epochs'."),
+    ],
+)
+def test_bad_input_is_one_sentence_status_2_and_nothing_written(here, arguments, sentence):
+    before = here.cli("list", "--json").stdout.count("\n")
+    done = here.cli("submit", *arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert here.cli("list", "--json").stdout.count("\n") == before
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"epochs": 1, "warmup": 3}', "Unknown field 'warmup'."),
+        ('{"epochs": 1', "is not valid JSON"),
+        ("[1, 2]", "must hold one JSON object"),
+    ],
+)
+def test_a_hand_edited_config_file_gets_a_sentence(here, tmp_path, text, sentence):
+    file = tmp_path / "config.json"
+    file.write_text(text)
+    done = here.cli("submit", "--config", str(file))
+    assert done.returncode == 2
+    assert sentence in done.stderr
+
+
+@pytest.mark.parametrize("command", ["show", "watch", "stop", "retry"])
+@pytest.mark.parametrize("run_id", ["../../etc/passwd", "' OR 1=1", "0" * 12])
+def test_an_unknown_run_is_status_4(here, command, run_id):
+    done = here.cli(command, run_id)
+    assert done.returncode == 4
+    assert "No run has the id" in done.stderr
+
+
+def test_stop_frees_the_device_and_watch_tells_that_it_was_stopped(here):
+    run_id = here.submit(ENDLESS)
+    here.training(run_id)
+    asked = here.cli("stop", run_id)
+    assert (asked.returncode, asked.stdout) == (0, f"Asked run {run_id} to stop.\n")
+    assert here.cli("watch", run_id).returncode == 3
+    again = here.cli("stop", run_id)
+    assert again.returncode == 5
+    assert "is over already: STOPPED" in again.stderr
+
+
+def test_ctrl_c_while_watching_leaves_the_run_running(here):
+    run_id = here.submit(ENDLESS)
+    pid = here.training(run_id).pid
+    watcher = here.start("-m", "engine", "watch", run_id)
+    time.sleep(3)
+    watcher.send_signal(signal.SIGINT)
+    assert watcher.wait(20) == 130
+    run = here.run(run_id)
+    assert (run.status, run.pid) == ("RUNNING", pid)
+    launch.stop(here.settings, run_id, by="test")
+    assert here.over(run_id).status == "STOPPED"
+
+
+def test_retry_is_a_new_run_of_the_same_config(here):
+    first = here.submit(SMALL | {"seed": 9}, name="again")
+    here.over(first)
+    done = here.cli("retry", first, "--watch", "--json")
+    second = lines(done)[-1]
+    assert (done.returncode, second["cloned_from"], second["name"]) == (0, first, "again")
+    assert second["config"] == here.run(first).config
+
+
+def test_devices_names_the_hardware_and_why_the_rest_is_missing(here):
+    told = lines(here.cli("devices", "--json"))
+    assert told[0]["id"] == "cpu:0"
+    for entry in told:
+        assert entry.get("found_by") or entry["missing"]
+
+
+def test_the_supervisor_can_be_asked_to_leave_while_its_run_trains_on(here):
+    run_id = here.submit(ENDLESS)
+    launch.ensure_supervisor(here.settings)
+    pid = here.training(run_id).pid
+    done = here.cli("supervisor", "--stop")
+    assert "Runs that train go on." in done.stdout
+    assert launch.supervisor_pid(here.settings) is None
+    size = here.journal(run_id).stat().st_size
+    eventually(lambda: here.journal(run_id).stat().st_size > size)
+    launch.stop(here.settings, run_id, by="test")  # which starts another
+    assert here.over(run_id).status == "STOPPED"
+    assert here.run(run_id).pid == pid
+
+
+@pytest.mark.parametrize(
+    "command", ["submit", "list", "show", "watch", "stop", "retry", "devices", "supervisor"]
+)
+def test_each_command_explains_itself(here, command):
+    done = here.cli(command, "--help")
+    assert done.returncode == 0
+    assert "--store" in done.stdout
