@@ -11,14 +11,12 @@ import streamlit as st
 from dashboard import links
 from dashboard.links import XAxis
 from engine import metrics
-from engine.config import RunConfig
+from engine.config import flatten
 from engine.describe import device_names, took
 from engine.format import UNKNOWN, duration, metric
 from storage.runs import Run
 
 FIRST_METRICS = ("validation_accuracy", "validation_loss", "train_loss", "samples_per_s")
-# Of the environment, what says where a run ran and not how it differs.
-NO_DIFFERENCE = ("pid",)
 
 
 def label(run: Run) -> str:
@@ -85,11 +83,11 @@ def differences(picked: list[Run]) -> None:
 
 
 def _told(run: Run) -> dict[str, str]:
-    facts = RunConfig.parse(run.config).flat() | {"device": device_names(run)}
+    facts = flatten(run.config) | {"device": device_names(run)}
     for name, value in run.environment.items():
         if isinstance(value, dict):
             facts |= {f"{name}.{inner}": str(of) for inner, of in value.items()}
-        elif name not in NO_DIFFERENCE:
+        else:
             facts[name] = json.dumps(value) if not isinstance(value, str) else value
     return facts
 

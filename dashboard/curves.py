@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import plotly.graph_objects as go
-from sqlite_utils import Database
 
 from dashboard import charts
 from dashboard.charts import Curve
 from dashboard.links import XAxis
 from engine.metrics import describe
 from storage import metrics
+from storage.database import Database
 from storage.runs import Run
 
 # Charts of a run page: title, and what is drawn in it.
@@ -42,8 +41,7 @@ def of_runs(
 
 def latest(db: Database, run: Run, key: str, count: int = 50) -> list[float]:
     """The last values of a metric, for a sparkline."""
-    values = metrics.curve(db, run.id, key).value[-count:]
-    return values[np.isfinite(values)].tolist()
+    return metrics.latest(db, run.id, key, count)
 
 
 def _curve(db: Database, run: Run, key: str, x_axis: XAxis, name: str, color_index: int) -> Curve:

@@ -6,7 +6,6 @@ value and `launch.check` judges it, so that form, address and command line say t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, get_args
 
 import streamlit as st
@@ -20,10 +19,11 @@ from engine.config import (
     PRECISIONS,
     Optimizer,
     RunConfig,
+    RunDetails,
     Synthetic,
 )
 from engine.devices import Hardware
-from engine.problems import Problem
+from engine.problems import ConfigError, Problem
 from engine.settings import Settings
 from storage.runs import Run
 
@@ -40,6 +40,7 @@ CHOICES = {
     "precision": PRECISIONS["gpu"],
 }
 DATASET_NAMES = {"fashion_mnist": "Fashion-MNIST", "synthetic": "Synthetic"}
+OFFERED_HERE = ("framework", "accelerator", "devices", "precision")
 LONGEST_IN_ADDRESS = 1000
 
 
@@ -62,33 +63,21 @@ def defaults(framework: str, hardware: Hardware) -> dict[str, str]:
     )
 
 
-def base(framework: str, cloned: Run | None, hardware: Hardware) -> dict[str, str]:
-    """What the address is read against and written against: defaults, or the run that is cloned."""
-    if cloned is None:
-        return defaults(framework, hardware)
-    details = launch.details_of(cloned)
-    named = {name: ",".join(v) if name == "tags" else str(v) for name, v in details.items()}
-    return defaults(framework, hardware) | RunConfig.parse(cloned.config).flat() | named
+def base(framework: str, cloned: Run | None, hardware: Hardware) -> dict[str, Any]:
+    """What the widgets hold without an address: the defaults, or the run that is cloned.
+
+    Raise `ConfigError` for a run that this version cannot read.
+    """
+    flat = defaults(framework, hardware)
+    details: dict[str, Any] = {"name": "", "tags": (), "notes": "", "priority": 0}
+    if cloned is not None:
+        flat |= RunConfig.parse(cloned.config).flat()
+        details = launch.details_of(cloned)
+    values = {name: _from_texts(name, [text]) for name, text in flat.items()}
+    return {"timeout_s": None} | values | details | {"tags": list(details["tags"])}
 
 
-def _read_address(base: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
-    """The values the widgets begin with, and what of the address no widget can hold."""
-    problems, values = [], {}
-    given = {name: ",".join(st.query_params.get_all(name)) for name in st.query_params}
-    given.pop("clone", None)
-    for name, text in {**base, **given}.items():
-        if name not in base:
-            problems.append(Problem(name, _sentence_for(name, text)))
-            continue
-        try:
-            values[name] = _widget_value(name, text)
-        except ValueError:
-            problems.append(Problem(name, _sentence_for(name, text)))
-            values[name] = _widget_value(name, base[name])
-    return values, problems
-
-
-def begin(cloned: Run | None, hardware: Hardware) -> list[Problem]:
+def begin(cloned: Run | None, settings: Settings, hardware: Hardware) -> list[Problem]:
     """Fill the widgets from the address if it is new; what of it the form could not take.
 
     That stands until the reader accepts the form as it is, and nothing starts before.
@@ -98,9 +87,33 @@ def begin(cloned: Run | None, hardware: Hardware) -> list[Problem]:
         values, refused = _read_address(base(framework, cloned, hardware))
         for name, value in values.items():
             st.session_state[KEY + name] = value
-        st.session_state[KEY + "refused"] = refused
+        st.session_state[KEY + "refused"] = refused + _not_offered(settings, hardware)
         _note_address()
     return st.session_state[KEY + "refused"]
+
+
+def _read_address(values: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """The values the widgets begin with, and what of the address no widget can hold."""
+    problems = []
+    for name, texts in _address().items():
+        if name == "clone":
+            continue
+        try:
+            values[name] = _from_texts(name, texts) if name in values else None
+            if values[name] is None and name != "timeout_s":
+                raise ValueError(name)
+        except ValueError:
+            problems.append(Problem(name, _sentence_for(name, texts[-1])))
+    return values, problems
+
+
+def _not_offered(settings: Settings, hardware: Hardware) -> list[Problem]:
+    """What the address asks for and this host does not have: the form will show another choice."""
+    try:
+        launch.check(raw_config(), {}, settings, hardware)
+    except ConfigError as error:
+        return [problem for problem in error.problems if problem.field in OFFERED_HERE]
+    return []
 
 
 def accept() -> None:
@@ -131,9 +144,9 @@ def write_address(cloned: Run | None, hardware: Hardware) -> None:
     differing: dict[str, str | list[str]] = {"clone": cloned.id} if cloned else {}
     if _value("framework") != (cloned.framework if cloned else FIRST_FRAMEWORK):
         differing["framework"] = _value("framework")
-    for name, text in base(_value("framework"), cloned, hardware).items():
+    for name, usual in base(_value("framework"), cloned, hardware).items():
         value = st.session_state.get(KEY + name)
-        if name == "framework" or value is None or value == _widget_value(name, text):
+        if name == "framework" or value is None or value == usual:
             continue
         shown = list(value) if isinstance(value, (list, tuple)) else _text(value)
         if len(shown) <= LONGEST_IN_ADDRESS:
@@ -320,33 +333,41 @@ def _value(name: str) -> Any:
     return st.session_state.get(KEY + name)
 
 
-def _widget_value(name: str, text: str) -> Any:
-    """Raise `ValueError` if the widget of that field cannot hold the text."""
+def _from_texts(name: str, texts: list[str]) -> Any:
+    """A widget's value from the address. Raise `ValueError` if the widget cannot hold it."""
+    text = texts[-1]
+    if name == "tags":
+        return texts
+    if name == "devices":
+        return [] if texts == ["1"] else [part for one in texts for part in one.split(",")]
     if name in WHOLE or name.startswith("dataset.") or name == "workload.width":
-        number = int(text)
-        if abs(number) > 2**53:
-            raise ValueError(text)
-        return number
+        return _bounded(int(text), 2**53 - 1)
     if name in REAL:
-        number = float(text) if text else None
-        if number is not None and not abs(number) < 1e300:
-            raise ValueError(text)
-        return number
-    if name in ("tags", "devices"):
-        return [] if text in ("", "1") else text.split(",")
+        return _bounded(float(text), 1e300) if text else None
     if name in CHOICES and text not in CHOICES[name]:
         raise ValueError(text)
     return text
 
 
+def _bounded(number: float, largest: float) -> float:
+    """A browser counts no further."""
+    if not abs(number) <= largest:
+        raise ValueError(number)
+    return number
+
+
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _sentence_for(name: str, text: str) -> str:
     """What the command line says of the same field."""
+    section = {"dataset": "synthetic"} if name.startswith("dataset.") else {}
     try:
-        RunConfig.parse_flat({name: text})
-    except launch.ConfigError as error:
+        if name in DETAILS:
+            RunDetails.parse({name: text})
+        else:
+            RunConfig.parse_flat(section | {name: text})
+    except ConfigError as error:
         return error.problems[0].sentence
-    return f"{name} cannot be {text!r} in this form."
+    return f"The form cannot hold {text[:60]!r} as {name}."

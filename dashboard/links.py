@@ -12,10 +12,6 @@ X_AXES: tuple[XAxis, ...] = cast(tuple[XAxis, ...], get_args(XAxis))
 MAX_COMPARED = 50
 
 
-def run_url(run_id: str) -> str:
-    return f"/run?id={run_id}"
-
-
 def run_id() -> str:
     return st.query_params.get("id", "")
 

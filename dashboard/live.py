@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import cast
 
 import streamlit as st
-from sqlite_utils import Database
 
 from dashboard import curves, links, pages, store, words
 from dashboard.components.plot import plot
 from dashboard.header import header
 from dashboard.words import plain
 from engine import launch
-from engine.config import RunConfig
+from engine.config import flatten
 from engine.describe import device_names, remaining_s, took
 from engine.failures import title
 from engine.format import duration, figure, metric
 from storage import runs
+from storage.database import Database
 from storage.runs import Run
 
 POLL_S = 1.0
@@ -44,6 +44,8 @@ def _draw(run_id: str, was_active: bool) -> None:
         run = launch.find(db, run_id)
         if was_active and not run.active:
             st.rerun()
+        if run.active:
+            store.warn_if_unsupervised()
         _header(run)
         _state(run, _doing(db, run))
         _figures(run, {key: curves.latest(db, run, key) for key in ("validation_accuracy",
@@ -129,14 +131,15 @@ def _doing(db: Database, run: Run) -> str:
     phase = PHASES.get(run.phase or "import", run.phase or "")
     if run.phase not in ("train", "evaluate"):
         return f"{where} · {phase}"
-    epochs = RunConfig.parse(run.config).epochs
+    epochs = run.config.get("epochs", 0)
     left = duration(remaining_s(db, run))
     return f"{where} · {phase}, epoch {min(int(run.epoch) + 1, epochs)} of {epochs} · {left} left"
 
 
 def _why_waiting(db: Database, run: Run) -> str:
     """Whom a PENDING run waits for."""
-    ahead = [other.id for other in runs.queue(db)].index(run.id)
+    key = (-run.priority, run.submitted_at, run.id)
+    ahead = sum((-r.priority, r.submitted_at, r.id) < key for r in runs.queue(db))
     users = ", ".join(f"run {user} has {device}" for device, user in runs.leases(db).items())
     place = f"{ahead} runs ahead in the queue" if ahead else "next in the queue"
     return f"Waiting, {place}{f'; {users}' if users else ''}."
@@ -182,7 +185,7 @@ def _details(run: Run) -> None:
         else:
             st.caption("The trainer has printed nothing.")
     with configuration:
-        flat = RunConfig.parse(run.config).flat()
+        flat = flatten(run.config)
         _facts({"notes": run.notes, "tags": ", ".join(run.tags), "submitted by": run.submitted_by}
                | flat)  # fmt: skip
     with environment:

@@ -56,11 +56,8 @@ def _filter(name: str, titles: dict[str, str]) -> tuple[str, ...]:
 @st.fragment(run_every=POLL_S)
 def _table(text: str, statuses: tuple[str, ...], frameworks: tuple[str, ...]) -> None:
     with store.opened() as db:
-        listed = runs.list_newest(db, NEWEST, statuses or runs.STATUSES)
+        found = runs.list_newest(db, NEWEST, statuses, frameworks=frameworks, text=text)
         total = sum(runs.counts(db).values())
-    found = [
-        r for r in listed if matches(r, text) and (not frameworks or r.framework in frameworks)
-    ]
     if not total:
         _first_time()
     elif not found:
@@ -68,12 +65,6 @@ def _table(text: str, statuses: tuple[str, ...], frameworks: tuple[str, ...]) ->
     else:
         chosen = _selectable(found)
         _actions(chosen, len(found), total)
-
-
-def matches(run: Run, text: str) -> bool:
-    """Whether every word of the search is somewhere in what a run is called or does."""
-    told = " ".join([run.id, run.name, run.workload, run.dataset, run.framework, *run.tags])
-    return all(word in told.casefold() for word in text.casefold().split())
 
 
 def _selectable(found: list[Run]) -> list[str]:
@@ -161,7 +152,8 @@ def _actions(chosen: list[str], shown: int, total: int) -> None:
             key="compare-selected",
         ):
             st.switch_page(pages.COMPARE, query_params={"runs": chosen})
-        st.caption(f"{shown:,} of {total:,} runs, newest first.")
+        more = "the newest " if shown == NEWEST else ""
+        st.caption(f"{more}{shown:,} of {total:,} runs, newest first.".capitalize())
 
 
 def _first_time() -> None:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
-from sqlite_utils import Database
 
 from dashboard.words import plain
 from engine import devices, launch, settings
 from engine.devices import Hardware
 from engine.settings import Settings
 from storage import database
+from storage.database import Database
 
 LOW_DISK_BYTES = 100 << 20
 

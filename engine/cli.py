@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable
@@ -50,6 +51,9 @@ def store_option(command: Callable[..., None]) -> Callable[..., None]:
         except NotPossible as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(EXIT_NOT_POSSIBLE)
+        except (OSError, sqlite3.Error) as error:
+            click.echo(f"Error: The store cannot be used: {error}.", err=True)
+            sys.exit(EXIT_NOT_POSSIBLE)
 
     return wrapped
 
@@ -74,7 +78,7 @@ def main() -> None:
     "--config",
     "config_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A config as JSON, as `show --json` prints it; --set goes on top.",
+    help="A config as JSON, or a run as `show --json` prints it; --set goes on top.",
 )
 @click.option("--name", default="", help="What to call the run.")
 @click.option("--tag", "tags", multiple=True, help="For finding it again; repeatable.")
@@ -108,7 +112,13 @@ def submit(
 
 
 @main.command("list")
-@click.option("--limit", default=20, show_default=True, help="How many, the newest first.")
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="How many, the newest first.",
+)
 @click.option("--status", "statuses", multiple=True, help="Only these; repeatable.")
 @json_option
 @store_option
@@ -217,17 +227,18 @@ def _config_from(
         if not equals:
             raise click.UsageError(f"--set takes KEY=VALUE, got {pair!r}.")
         flat[key.strip()] = value.strip()
-    return raw | unflatten(flat)
+    on_top = unflatten(flat, raw)
+    return raw | on_top
 
 
 def _read_config(file: Path) -> dict[str, Any]:
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise ConfigError([Problem("config", f"{file} is not valid JSON: {error}.")]) from None
     if not isinstance(raw, dict):
         raise ConfigError([Problem("config", f"{file} must hold one JSON object of fields.")])
-    return raw
+    return raw["config"] if isinstance(raw.get("config"), dict) else raw
 
 
 def _watch(settings: Settings, run_id: str, as_json: bool) -> None:
@@ -235,7 +246,7 @@ def _watch(settings: Settings, run_id: str, as_json: bool) -> None:
     with database.opened(settings.store) as db:
         launch.find(db, run_id)
         try:
-            run = output.follow(db, run_id, as_json)
+            run = output.follow(db, run_id, as_json, lambda: launch.ensure_supervisor(settings))
         except KeyboardInterrupt:
             click.echo(f"\nStopped watching; run {run_id} goes on.", err=True)
             sys.exit(EXIT_INTERRUPTED)

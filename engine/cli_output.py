@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
-from sqlite_utils import Database
 
 from engine import launch, metrics
 from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
@@ -21,6 +21,7 @@ from engine.describe import device_names, took
 from engine.devices import Hardware
 from engine.failures import title
 from engine.format import duration, figure, gib, metric
+from storage.database import Database
 from storage.runs import Run
 
 POLL_S = 0.5
@@ -39,7 +40,7 @@ def run_json(run: Run) -> dict[str, Any]:
         key: {"best": metrics.best(key, s.min, s.max), "last": s.last}
         for key, s in run.metrics.items()
     }
-    hidden = ("pid", "pid_started_at", "journal_offset")
+    hidden = ("process", "journal_offset")
     return {k: v for k, v in asdict(run).items() if k not in hidden} | {"metrics": best}
 
 
@@ -133,14 +134,14 @@ def hardware(found: Hardware, leases: dict[str, str], as_json: bool) -> None:
         click.echo(f"No {ACCELERATOR_NAMES[accelerator]}: {why}")
 
 
-def follow(db: Database, run_id: str, as_json: bool) -> Run:
-    """Show progress until the run is over, and then the run."""
-    final = _follow_json(db, run_id) if as_json else _follow_bar(db, run_id)
+def follow(db: Database, run_id: str, as_json: bool, tend: Callable[[], None]) -> Run:
+    """Show progress until the run is over, and then the run. `tend` is called at every look."""
+    final = _follow_json(db, run_id, tend) if as_json else _follow_bar(db, run_id, tend)
     run(final, as_json)
     return final
 
 
-def _follow_json(db: Database, run_id: str) -> Run:
+def _follow_json(db: Database, run_id: str, tend: Callable[[], None]) -> Run:
     before = None
     while True:
         now = launch.find(db, run_id)
@@ -151,10 +152,11 @@ def _follow_json(db: Database, run_id: str) -> Run:
             _json({"id": run_id, "status": now.status, "phase": now.phase, "step": now.step,
                    "total_steps": now.total_steps, "epoch": now.epoch})  # fmt: skip
         before = state
+        tend()
         time.sleep(POLL_S)
 
 
-def _follow_bar(db: Database, run_id: str) -> Run:
+def _follow_bar(db: Database, run_id: str, tend: Callable[[], None]) -> Run:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -165,6 +167,7 @@ def _follow_bar(db: Database, run_id: str) -> Run:
         task = bar.add_task(_doing(now), total=now.total_steps)
         while now.active:
             bar.update(task, completed=now.step, description=_doing(now))
+            tend()
             time.sleep(POLL_S)
             now = launch.find(db, run_id)
         bar.update(task, completed=now.step, description=now.status)

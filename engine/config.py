@@ -113,7 +113,7 @@ class RunConfig(Section):
     learning_rate: float = Field(default=1e-3, gt=0, le=1000, description="Constant over the run.")
     precision: Precision = Field(default="fp32", description="Number format of the arithmetic.")
     seed: int = Field(
-        default=0, ge=0, le=2**63 - 1, description="Fixes initial weights and the order of samples."
+        default=0, ge=0, le=2**53 - 1, description="Fixes initial weights and the order of samples."
     )
     timeout_s: float | None = Field(
         default=None, gt=0, le=30 * 86_400, description="Stop as failed after this many seconds."
@@ -151,7 +151,7 @@ class RunConfig(Section):
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
-            raise ConfigError(problems_of(error, cls, raw)) from None
+            raise ConfigError(problems_of(error, cls)) from None
 
     @classmethod
     def parse_flat(cls, flat: Mapping[str, str]) -> RunConfig:
@@ -173,7 +173,7 @@ class RunConfig(Section):
 
     def flat(self) -> dict[str, str]:
         """The same config as flat text; `parse_flat` gives it back."""
-        return flatten(self.model_dump(mode="json", exclude_none=True))
+        return flatten(self.model_dump(mode="json"))
 
 
 class RunDetails(Section):
@@ -206,11 +206,13 @@ class RunDetails(Section):
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
-            raise ConfigError(problems_of(error, cls, raw)) from None
+            raise ConfigError(problems_of(error, cls)) from None
 
 
-def unflatten(flat: Mapping[str, str]) -> dict[str, Any]:
+def unflatten(flat: Mapping[str, str], onto: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """`{"dataset": "synthetic", "dataset.height": "8"}` -> `{"dataset": {"name": …, "height": …}}`.
+
+    A section begins as it is in `onto`, whose other fields are left out.
 
     >>> unflatten({"epochs": "3", "workload": "mlp"})
     {'epochs': '3', 'workload': {'name': 'mlp'}}
@@ -219,7 +221,9 @@ def unflatten(flat: Mapping[str, str]) -> dict[str, Any]:
     for key, value in flat.items():
         section, _, field = key.partition(".")
         if section in ("workload", "dataset"):
-            raw.setdefault(section, {})[field or "name"] = value
+            begun = (onto or {}).get(section)
+            raw.setdefault(section, dict(begun) if isinstance(begun, Mapping) else {})
+            raw[section][field or "name"] = value
         elif section == "devices":
             raw[key] = _devices_from_text(value)
         else:
@@ -231,10 +235,13 @@ def unflatten(flat: Mapping[str, str]) -> dict[str, Any]:
 
 
 def flatten(raw: Mapping[str, Any]) -> dict[str, str]:
+    """A stored config as flat text, also one of a version that has other fields."""
     flat: dict[str, str] = {}
     for key, value in raw.items():
+        if value is None:
+            continue
         if isinstance(value, Mapping):
-            flat[key] = str(value["name"])
+            flat[key] = str(value.get("name"))
             flat |= {f"{key}.{k}": str(v) for k, v in value.items() if k != "name"}
         elif isinstance(value, (list, tuple)):
             flat[key] = ",".join(value)

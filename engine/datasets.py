@@ -178,7 +178,9 @@ def _keep(path: Path, compressed: bytes) -> None:
 def _check_memory(dataset: Synthetic, available: int) -> None:
     """The framework may hold a copy of its own, so there must be room for two."""
     samples = dataset.train_samples + dataset.test_samples
-    needed = 2 * samples * (int(np.prod(dataset.shape)) + np.dtype(np.int64).itemsize)
+    pixels = int(np.prod(dataset.shape))
+    prototypes = dataset.classes * pixels
+    needed = 2 * samples * (pixels + np.dtype(np.int64).itemsize) + prototypes
     if needed > available:
         raise RunFailed(
             "out_of_memory",

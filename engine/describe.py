@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 
-from sqlite_utils import Database
-
 from engine.config import ACCELERATOR_NAMES
 from storage import metrics
+from storage.database import Database
 from storage.runs import Run
 
 

@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pynvml
 
+from engine import environment
 from engine.job import Device
 
 NVIDIA_VENDOR, GOOGLE_VENDOR = "0x10de", "0x1ae0"
@@ -93,18 +95,25 @@ def processes(hardware: Hardware) -> list[DeviceProcess]:
         return found
     with _nvml():
         for gpu in gpus:
-            handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
-            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
-                name = _process_name(process.pid)
-                found.append(DeviceProcess(gpu.id, process.pid, name, process.usedGpuMemory))
+            found += _processes_of(gpu)
     return found
+
+
+def _processes_of(gpu: Device) -> list[DeviceProcess]:
+    """Empty too where the driver does not tell, as for a GPU that has just been lost."""
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
+        users = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except pynvml.NVMLError:
+        return []
+    return [DeviceProcess(gpu.id, p.pid, _process_name(p.pid), p.usedGpuMemory) for p in users]
 
 
 def _cpu() -> Device:
     return Device(
         id="cpu:0",
         accelerator="cpu",
-        name=_cpu_model(),
+        name=environment.cpu_model() or platform.machine(),
         found_by="the operating system",
         memory_bytes=psutil.virtual_memory().total,
         details={
@@ -112,13 +121,6 @@ def _cpu() -> Device:
             "physical cores": psutil.cpu_count(logical=False),
         },
     )
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
 
 
 def _gpus(pci: Path) -> tuple[list[Device], str | None]:
@@ -139,9 +141,17 @@ def _gpu(index: int) -> Device:
         name=pynvml.nvmlDeviceGetName(handle),
         found_by="NVML",
         uuid=pynvml.nvmlDeviceGetUUID(handle),
-        memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+        memory_bytes=_gpu_memory(handle),
         details={"driver": pynvml.nvmlSystemGetDriverVersion()},
     )
+
+
+def _gpu_memory(handle: Any) -> int | None:
+    """None for a GPU that has no memory of its own to tell of."""
+    try:
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+    except pynvml.NVMLError:
+        return None
 
 
 def _why_no_gpu(error: pynvml.NVMLError, pci: Path) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.job import Job
+from engine.settings import PROJECT
 
-PROJECT = Path(__file__).resolve().parent.parent
+CPUINFO = Path("/proc/cpuinfo")
 GIT_TIMEOUT_S = 10.0
 
 
@@ -22,7 +23,7 @@ def of_trainer(job: Job) -> dict[str, Any]:
         "interpreter": sys.executable,
         "platform": platform.platform(),
         "hostname": platform.node(),
-        "cpu_model": cpu_model(Path("/proc/cpuinfo")),
+        "cpu_model": cpu_model(),
         "logical_cores": os.cpu_count(),
         "usable_cores": _usable_cores(),
         "devices": [{"id": d.id, "name": d.name, "uuid": d.uuid} for d in job.devices],
@@ -31,7 +32,7 @@ def of_trainer(job: Job) -> dict[str, Any]:
     }
 
 
-def cpu_model(cpuinfo: Path) -> str | None:
+def cpu_model(cpuinfo: Path = CPUINFO) -> str | None:
     """As Linux names it; other systems and most ARM machines do not say."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -68,7 +69,19 @@ def to_json(event: Event) -> dict[str, Any]:
 def from_json(raw: dict[str, Any]) -> Event:
     """Raise `KeyError` or `TypeError` if `raw` is no event of ours."""
     fields = dict(raw)
-    return KINDS[fields.pop("type")](**fields)
+    event = KINDS[fields.pop("type")](**fields)
+    if isinstance(event, Metrics):
+        _check_numbers([event.step, event.epoch, *event.values.values()])
+    elif not isinstance(event, Started) and not all(isinstance(v, str) for v in fields.values()):
+        raise TypeError("words are expected")
+    elif isinstance(event, Started) and not isinstance(event.environment, dict):
+        raise TypeError("an environment has names")
+    return event
+
+
+def _check_numbers(values: Iterable[object]) -> None:
+    if not all(value is None or isinstance(value, (int, float)) for value in values):
+        raise TypeError("numbers are expected")
 
 
 def finite(value: float) -> float | None:

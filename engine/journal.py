@@ -50,7 +50,7 @@ class Writer:
         self._seq += 1
         line = {"seq": self._seq, "at": round(self._clock(), 4), **events.to_json(event)}
         text = json.dumps(line, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-        self._pending += text.encode("utf-8", "backslashreplace") + b"\n"
+        self._pending += text.encode("utf-8", "replace") + b"\n"
         self.flush()
 
     def flush(self) -> bool:
@@ -91,7 +91,10 @@ def outcome(path: Path) -> Record | None:
 def _parse(line: bytes) -> Record | None:
     try:
         raw: dict[str, Any] = json.loads(line)
-        return Record(raw.pop("seq"), raw.pop("at"), events.from_json(raw))
+        seq, at = raw.pop("seq"), raw.pop("at")
+        if not isinstance(seq, int) or not isinstance(at, (int, float)):
+            return None
+        return Record(seq, at, events.from_json(raw))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

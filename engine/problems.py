@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -25,11 +25,11 @@ class ConfigError(ValueError):
         super().__init__(" ".join(problem.sentence for problem in self.problems))
 
 
-def problems_of(error: ValidationError, model: type[BaseModel], raw: Any) -> list[Problem]:
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     """Our sentences for pydantic's findings, the first of each field."""
     found: dict[str, Problem] = {}
     for details in error.errors(include_url=False):
-        field = _field(details, raw)
+        field = _field(details, model)
         found.setdefault(field, Problem(field, _sentence(details, field, model)))
     return list(found.values())
 
@@ -42,21 +42,20 @@ def shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
-def _field(details: ErrorDetails, raw: Any) -> str:
+def _field(details: ErrorDetails, model: type[BaseModel]) -> str:
     if details["type"] == "problem":
         return details.get("ctx", {})["field"]
     # A union puts the tag or the member's type into the path; a field's path has neither.
-    skip = _tags(raw) | {"int", "tuple[str, ...]"}
+    skip = _tags(model) | {"int", "tuple[str, ...]"}
     parts = [str(part) for part in details["loc"] if str(part) not in skip]
     return ".".join(parts[:2]).removesuffix(".name") if parts else "config"
 
 
-def _tags(raw: Any) -> set[str]:
-    if not isinstance(raw, Mapping):
-        return set()
-    return {
-        str(part["name"]) for part in raw.values() if isinstance(part, Mapping) and "name" in part
-    }
+def _tags(model: type[BaseModel]) -> set[str]:
+    """The names of the members of the model's unions."""
+    members = [m for info in model.model_fields.values() for m in _members(info)]
+    named = [m.model_fields["name"] for m in members if "name" in getattr(m, "model_fields", {})]
+    return {str(info.default) for info in named}
 
 
 def _sentence(details: ErrorDetails, field: str, model: type[BaseModel]) -> str:

@@ -12,14 +12,17 @@ from storage.runs import Run
 
 
 class Placement(NamedTuple):
-    """A run that can start on `devices`, or never can and why."""
+    """A run that can start on `devices`; or that cannot, as things are here, and why."""
 
     run: Run
+    config: RunConfig
     devices: list[Device]
     impossible: str | None
 
 
-def place(waiting: Iterable[Run], hardware: Hardware, taken: set[str]) -> Iterator[Placement]:
+def place(
+    waiting: Iterable[tuple[Run, RunConfig]], hardware: Hardware, taken: set[str]
+) -> Iterator[Placement]:
     """Placements in the order of the queue.
 
     A run whose devices are busy keeps all later ones off that kind of device, so that a run that
@@ -27,16 +30,15 @@ def place(waiting: Iterable[Run], hardware: Hardware, taken: set[str]) -> Iterat
     """
     free = {device.id for device in hardware.devices} - taken
     blocked: set[str] = set()
-    for run in waiting:
-        config = RunConfig.parse(run.config)
+    for run, config in waiting:
         impossible = why_impossible(config, hardware)
         if impossible:
-            yield Placement(run, [], impossible)
+            yield Placement(run, config, [], impossible)
             continue
         chosen = _choose(config, hardware, free)
         if chosen and config.accelerator not in blocked:
             free -= {device.id for device in chosen}
-            yield Placement(run, chosen, None)
+            yield Placement(run, config, chosen, None)
         else:
             blocked.add(config.accelerator)
 

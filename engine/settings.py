@@ -83,7 +83,12 @@ class Settings(BaseSettings):
 
 
 def _file() -> Path:
-    return Path(os.environ.get("ACCELBOARD_SETTINGS", PROJECT / "accelboard.toml"))
+    """The project's own file may be absent; one that is named must be there."""
+    named = os.environ.get("ACCELBOARD_SETTINGS")
+    if named and not Path(named).is_file():
+        sentence = f"ACCELBOARD_SETTINGS names {named!r}, which is no file."
+        raise ConfigError([Problem("settings", sentence)])
+    return Path(named) if named else PROJECT / "accelboard.toml"
 
 
 def load(store: Path | None = None) -> Settings:
@@ -91,7 +96,9 @@ def load(store: Path | None = None) -> Settings:
     given: dict[str, Any] = {"store": store} if store else {}
     try:
         return Settings(**given)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([Problem("settings", f"{_file()} is not valid TOML: {error}.")]) from None
+    except OSError as error:
+        raise ConfigError([Problem("settings", f"{_file()} cannot be read: {error}.")]) from None
     except ValidationError as error:
-        raise ConfigError(problems_of(error, Settings, {})) from None
+        raise ConfigError(problems_of(error, Settings)) from None

@@ -15,20 +15,23 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from engine import devices, events, journal, queue, verdict
 from engine.config import FRAMEWORK_NAMES, RunConfig
+from engine.failures import FailureKind
 from engine.job import Job
 from engine.launchers import Exit, Launcher, Trainer
 from engine.launchers.local import LocalLauncher
+from engine.problems import ConfigError
 from engine.settings import Settings
+from engine.verdict import Overdue
 from storage import database, metrics, runs
+from storage.database import Database
 from storage.metrics import Point
 from storage.runs import Run
 
@@ -36,6 +39,8 @@ TICK_S = 0.2
 RETRY_S = 1.0
 LINGER_S = 30.0  # between a trainer's last word and its exit
 HARDWARE_TTL_S = 10.0
+DEVICE_MISSING_S = 300.0  # a driver that restarts takes its devices away for a while
+LOCKS = Path("/proc/locks")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -64,108 +69,158 @@ def locked(store: Path) -> Iterator[None]:
 def pid_of(store: Path) -> int | None:
     """PID of the store's supervisor, None if it has none.
 
-    It asks who holds the lock without taking it, so that it never turns a starting one away.
+    The kernel is asked who holds the lock, so that a supervisor that starts is never turned away
+    by somebody who only looks.
     """
+    path = lock_path(store)
     try:
-        inode = lock_path(store).stat().st_ino
-        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-    except FileNotFoundError:
+        noted = int(path.read_text(encoding="ascii") or 0)
+        inode = path.stat().st_ino
+    except (FileNotFoundError, ValueError):
         return None
-    for line in lines:
+    if not LOCKS.exists():
+        return noted if _is_held(path) else None
+    for line in LOCKS.read_text(encoding="ascii").splitlines():
         fields = line.split()
         if "FLOCK" in fields and "->" not in fields and fields[5].endswith(f":{inode}"):
-            return int(lock_path(store).read_text() or 0) or None
+            return noted if fields[4] == str(noted) else None
     return None
+
+
+def _is_held(path: Path) -> bool:
+    """Where the kernel lists no locks: take it for a moment, shared."""
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @dataclass
 class Watched:
-    """A trainer in hand, and since when it has been asked to stop."""
+    """A trainer in hand. `heard_at` and `asked_at` are on the clock that only counts forward."""
 
     trainer: Trainer
+    heard_at: float
+    has_ended: bool = False  # its last word is in the journal
     asked_at: float | None = None
+    because: Overdue | None = None
 
 
 class Supervisor:
     """Call `tick` often. It may be abandoned at any line."""
 
-    def __init__(self, settings: Settings, launcher: Launcher | None = None) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        launcher: Launcher | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings, self._clock = settings, clock
         self._launcher = launcher or LocalLauncher(settings.interpreter)
         self._watched: dict[str, Watched] = {}
-        self._hardware, self._looked_at = devices.Hardware((), {}), -HARDWARE_TTL_S
+        self._missing_since: dict[str, float] = {}
+        self._complaints: dict[str, str] = {}
+        self._hardware, self._looked_at = devices.Hardware((), {}), float("-inf")
 
     def run(self, stopping: threading.Event) -> None:
         """Tick until told to stop. What a full disk or a locked store refuses is tried again."""
         while not stopping.is_set():
-            wait_s = TICK_S
             try:
                 with database.opened(self._settings.store) as db:
-                    while not stopping.wait(wait_s):
+                    while not stopping.wait(TICK_S):
                         self.tick(db, time.time())
             except (sqlite3.Error, OSError) as error:
                 say(f"Cannot write to {self._settings.store}: {error}. Trying again.")
-                wait_s = RETRY_S
-            stopping.wait(wait_s)
+                stopping.wait(RETRY_S)
 
     def tick(self, db: Database, now: float) -> None:
         for run in runs.running(db):
-            watched = self._watched.get(run.id) or self._adopt(db, run, now)
-            if watched:
-                self._follow(db, run, watched, now)
+            with self._spared(run):
+                self._attend(db, run, now)
         waiting = runs.queue(db)
         if waiting:
             taken = set(runs.leases(db))
-            for placement in queue.place(waiting, self._hardware_now(now), taken):
-                self._start(db, placement, now)
+            readable = [(r, config) for r in waiting if (config := self._config(db, r, now))]
+            for placement in queue.place(readable, self._hardware_now(), taken):
+                with self._spared(placement.run):
+                    self._start(db, placement, now)
+
+    @contextmanager
+    def _spared(self, run: Run) -> Iterator[None]:
+        """One run's trouble, whatever it is, must not keep the others from being attended to.
+
+        What troubles the whole store goes on up. The same trouble is said once.
+        """
+        try:
+            yield
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise
+            complaint = f"{type(error).__name__}: {error}"
+            if self._complaints.get(run.id) != complaint:
+                say(f"{run.id}: {complaint}\n{traceback.format_exc()}")
+            self._complaints[run.id] = complaint
+
+    def _config(self, db: Database, run: Run, now: float) -> RunConfig | None:
+        """The run's config; a run whose config this version cannot read fails, and says so."""
+        try:
+            return RunConfig.parse(run.config)
+        except ConfigError as error:
+            sentence = f"This version of Accelboard cannot run this configuration: {error}"
+            self._fail(db, run, "framework_error", sentence, now)
+            return None
+
+    def _attend(self, db: Database, run: Run, now: float) -> None:
+        """Copy what is new in the journal; then see whether the trainer ended or should."""
+        watched = self._watched.get(run.id) or self._adopt(db, run, now)
+        if watched is None:
+            return
+        exited = watched.trainer.poll()
+        self._ingest(db, run, watched)
+        if exited:
+            self._finish(db, run.id, exited, now)
+            return
+        silent_s = self._clock() - watched.heard_at
+        late = verdict.overdue(run, now, silent_s, self._settings.stall_s)
+        watched.because = watched.because or late
+        if late and late.kind == "stalled":
+            watched.trainer.kill()
+        elif late or run.stop_requested_at or (watched.has_ended and silent_s > LINGER_S):
+            self._stop(watched)
 
     def _adopt(self, db: Database, run: Run, now: float) -> Watched | None:
         """Take over a run that another supervisor started, or say what became of it."""
         run_dir = run_dir_of(self._settings.store, run.id)
-        trainer = self._launcher.find(run_dir, run.pid, run.pid_started_at)
+        trainer = self._launcher.find(run_dir, run.process)
         if trainer:
             say(f"{run.id}: found its trainer again, pid {trainer.pid}.")
-            runs.record_process(db, run.id, trainer.pid, trainer.started_at)
-            self._watched[run.id] = Watched(trainer)
+            runs.record_process(db, run.id, trainer.identity)
+            ended = journal.outcome(self._journal(run.id)) is not None
+            self._watched[run.id] = Watched(trainer, self._clock(), ended)
             return self._watched[run.id]
-        self._ingest(db, run)
+        self._ingest(db, run, None)
         if runs.unclaim(db, run.id):
             say(f"{run.id}: was never started; back into the queue.")
         else:
             self._finish(db, run.id, Exit(None), now)
         return None
 
-    def _follow(self, db: Database, run: Run, watched: Watched, now: float) -> None:
-        """Copy what is new in the journal; then see whether the trainer ended or should."""
-        exited = watched.trainer.poll()
-        self._ingest(db, run)
-        if exited:
-            self._finish(db, run.id, exited, now)
-            return
-        late = verdict.overdue(run, now, self._settings.stall_s)
-        if late and late.kind == "stalled":
-            watched.trainer.kill()
-        elif late or run.stop_requested_at or self._lingers(run, now):
-            self._stop(watched, now)
-
-    def _stop(self, watched: Watched, now: float) -> None:
+    def _stop(self, watched: Watched) -> None:
         if watched.asked_at is None:
-            watched.asked_at = now
+            watched.asked_at = self._clock()
             watched.trainer.terminate()
-        elif now - watched.asked_at > self._settings.stop_grace_s:
+        elif self._clock() - watched.asked_at > self._settings.stop_grace_s:
             watched.trainer.kill()
-
-    def _lingers(self, run: Run, now: float) -> bool:
-        """It has said its last word and does not leave."""
-        if not run.last_event_at or now - run.last_event_at < LINGER_S:
-            return False
-        return journal.outcome(self._journal(run.id)) is not None
 
     def _finish(self, db: Database, run_id: str, exited: Exit, now: float) -> None:
-        run = runs.get(db, run_id)
+        run, watched = runs.get(db, run_id), self._watched.get(run_id)
         assert run is not None
         ended = journal.outcome(self._journal(run_id))
-        end = verdict.of(run, ended, exited, now, self._settings.stall_s)
+        end = verdict.of(run, ended, exited, now, watched.because if watched else None)
         runs.finish(
             db,
             run_id,
@@ -177,7 +232,7 @@ class Supervisor:
         self._watched.pop(run_id, None)
         say(f"{run_id}: {end.status} {end.failure or ''}".rstrip())
 
-    def _ingest(self, db: Database, run: Run) -> None:
+    def _ingest(self, db: Database, run: Run, watched: Watched | None) -> None:
         """Copy the journal's new lines into the store, in reads of bounded size."""
         offset, last_seq = run.journal_offset, run.last_seq
         while True:
@@ -187,53 +242,60 @@ class Supervisor:
             new = [record for record in chunk.records if record.seq > last_seq]
             offset, last_seq = chunk.offset, max([last_seq, *(r.seq for r in new)])
             _store(db, run.id, new, last_seq, chunk)
+            if watched and new:
+                watched.heard_at = self._clock()
+                watched.has_ended = isinstance(new[-1].event, events.Finished | events.Failed)
 
     def _start(self, db: Database, placement: queue.Placement, now: float) -> None:
-        run, config = placement.run, RunConfig.parse(placement.run.config)
+        run = placement.run
         if placement.impossible:
-            runs.finish(
-                db,
-                run.id,
-                "FAILED",
-                finished_at=now,
-                failure_kind="device_missing",
-                failure=placement.impossible,
-            )
+            self._wait_for_device(db, run, placement.impossible, now)
             return
+        self._missing_since.pop(run.id, None)
         given = [asdict(device) for device in placement.devices]
         if not runs.claim(db, run.id, host=socket.gethostname(), devices=given, now=now):
             return
-        run_dir = run_dir_of(self._settings.store, run.id)
-        run_dir.mkdir(parents=True, exist_ok=True)
-        job = Job(run.id, config, tuple(placement.devices), run_dir, self._settings.data_dir)
         try:
-            trainer = self._launcher.start(job)
+            trainer = self._launcher.start(self._job(placement))
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise  # the run is found unstarted at the next tick, and goes back to the queue
-            self._fail_to_start(db, run, error, now)
+            self._fail(db, run, "framework_error", self._why_not_started(run, error), now)
             return
-        self._watched[run.id] = Watched(trainer)
-        runs.record_process(db, run.id, trainer.pid, trainer.started_at)
+        self._watched[run.id] = Watched(trainer, self._clock())
+        runs.record_process(db, run.id, trainer.identity)
         say(
             f"{run.id}: started on {', '.join(d.id for d in placement.devices)}, pid {trainer.pid}."
         )
 
-    def _fail_to_start(self, db: Database, run: Run, error: OSError, now: float) -> None:
+    def _job(self, placement: queue.Placement) -> Job:
+        run_dir = run_dir_of(self._settings.store, placement.run.id)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        devices_given, data_dir = tuple(placement.devices), self._settings.data_dir
+        return Job(placement.run.id, placement.config, devices_given, run_dir, data_dir)
+
+    def _wait_for_device(self, db: Database, run: Run, why: str, now: float) -> None:
+        """A device that is away for long fails the run; one that comes back does not."""
+        since = self._missing_since.setdefault(run.id, self._clock())
+        if self._clock() - since > DEVICE_MISSING_S:
+            self._fail(db, run, "device_missing", why, now)
+
+    def _why_not_started(self, run: Run, error: OSError) -> str:
         interpreter = self._settings.interpreter(run.framework)
-        runs.finish(
-            db,
-            run.id,
-            "FAILED",
-            finished_at=now,
-            failure_kind="framework_error",
-            failure=f"The {FRAMEWORK_NAMES[run.framework]} trainer could not be started with "
-            f"{interpreter}: {error.strerror}. Set ACCELBOARD_PYTHON_{run.framework.upper()}.",
+        if error.filename != str(interpreter):
+            return f"The trainer could not be started: {error}. Mend that and retry."
+        return (
+            f"The {FRAMEWORK_NAMES[run.framework]} trainer could not be started with "
+            f"{interpreter}: {error.strerror}. Set ACCELBOARD_PYTHON_{run.framework.upper()}."
         )
 
-    def _hardware_now(self, now: float) -> devices.Hardware:
-        if now - self._looked_at > HARDWARE_TTL_S:
-            self._hardware, self._looked_at = devices.find(), now
+    def _fail(self, db: Database, run: Run, kind: FailureKind, sentence: str, now: float) -> None:
+        runs.finish(db, run.id, "FAILED", finished_at=now, failure_kind=kind, failure=sentence)
+        say(f"{run.id}: FAILED {sentence}")
+
+    def _hardware_now(self) -> devices.Hardware:
+        if self._clock() - self._looked_at > HARDWARE_TTL_S:
+            self._hardware, self._looked_at = devices.find(), self._clock()
         return self._hardware
 
     def _journal(self, run_id: str) -> Path:

@@ -6,7 +6,6 @@ import signal
 from typing import NamedTuple
 
 from engine import events
-from engine.config import RunConfig
 from engine.failures import FailureKind
 from engine.job import EXIT_JOURNAL_LOST
 from engine.journal import Record
@@ -28,22 +27,27 @@ class Overdue(NamedTuple):
     sentence: str
 
 
-def overdue(run: Run, now: float, stall_s: float) -> Overdue | None:
+def overdue(run: Run, now: float, silent_s: float, stall_s: float) -> Overdue | None:
     """Whether a RUNNING run has used up its time, or has been silent for too long."""
-    timeout_s = RunConfig.parse(run.config).timeout_s
+    timeout_s = run.config.get("timeout_s")
     if timeout_s and run.started_at and now - run.started_at > timeout_s:
         return Overdue("timed_out", f"The run took longer than its limit of {timeout_s:g} s.")
-    if run.last_event_at and now - run.last_event_at > stall_s:
+    if silent_s > stall_s:
         return Overdue(
             "stalled",
-            f"The trainer was silent for {now - run.last_event_at:.0f} s and was ended. "
+            f"The trainer was silent for {silent_s:.0f} s and was ended. "
             "If its steps are that long, raise ACCELBOARD_STALL_S.",
         )
     return None
 
 
-def of(run: Run, ended: Record | None, exited: Exit, now: float, stall_s: float) -> Verdict:
-    """The final status of a run whose trainer is gone. `ended` is its journal's last word."""
+def of(
+    run: Run, ended: Record | None, exited: Exit, now: float, because: Overdue | None = None
+) -> Verdict:
+    """The final status of a run whose trainer is gone.
+
+    `ended` is its journal's last word; `because` is why the supervisor ended it, if it did.
+    """
     event, at = (ended.event, ended.at) if ended else (None, now)
     if isinstance(event, events.Failed):
         return Verdict("FAILED", at, event.kind, event.sentence)
@@ -51,9 +55,8 @@ def of(run: Run, ended: Record | None, exited: Exit, now: float, stall_s: float)
         return Verdict("SUCCEEDED", at)
     if run.stop_requested_at:
         return Verdict("STOPPED", at)
-    late = overdue(run, now, stall_s)
-    if late:
-        return Verdict("FAILED", now, late.kind, late.sentence)
+    if because:
+        return Verdict("FAILED", now, because.kind, because.sentence)
     if isinstance(event, events.Finished):
         return Verdict("STOPPED", at)
     kind, sentence = _of_exit(run, exited)

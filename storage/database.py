@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlite_utils import Database
-
-from storage.migrations import migrations
+Database = sqlite3.Connection
 
 FILE_NAME = "accelboard.sqlite"
 BUSY_TIMEOUT_S = 30.0
+SCHEMA_VERSION = 2  # how many migrations there are; a store notes it in PRAGMA user_version
 
 
 def path_of(store: Path) -> Path:
@@ -29,10 +28,26 @@ def prepare(store: Path) -> None:
     Raise `OSError` or `sqlite3.Error` if the folder cannot be written.
     """
     store.mkdir(parents=True, exist_ok=True)
-    with (store / "migrate.lock").open("w") as lock, opened(store) as db:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        db.execute("PRAGMA journal_mode = WAL")
-        migrations.apply(db)
+    with opened(store) as db:
+        if _version(db) >= SCHEMA_VERSION:
+            return
+        with (store / "migrate.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _migrate(db)
+
+
+def _version(db: Database) -> int:
+    return db.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _migrate(db: Database) -> None:
+    import sqlite_utils  # only here: it takes pandas along, which costs a second at each start
+
+    from storage.migrations import migrations
+
+    db.execute("PRAGMA journal_mode = WAL")
+    migrations.apply(sqlite_utils.Database(db))
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 @contextmanager
@@ -41,28 +56,27 @@ def opened(store: Path) -> Iterator[Database]:
     connection = sqlite3.connect(path_of(store), timeout=BUSY_TIMEOUT_S)
     with closing(connection):
         connection.row_factory = sqlite3.Row
-        db = Database(connection)
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA synchronous = NORMAL")
-        yield db
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        yield connection
 
 
 @contextmanager
 def transaction(db: Database) -> Iterator[None]:
     """All or nothing, with the write lock taken first, so that a reader turned writer waits."""
-    db.conn.execute("BEGIN IMMEDIATE")
+    db.execute("BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
-        db.conn.rollback()
+        db.rollback()
         raise
-    db.conn.commit()
+    db.commit()
 
 
 @contextmanager
 def change(db: Database) -> Iterator[None]:
     """A transaction of its own, or part of the one that is open."""
-    if db.conn.in_transaction:
+    if db.in_transaction:
         yield
     else:
         with transaction(db):

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlite_utils import Database
 
-from storage.database import change
+from storage.database import Database, change
 
 
 class Point(NamedTuple):
@@ -56,8 +55,7 @@ def ingest(
             "damaged_lines = damaged_lines + :damaged, "
             "last_event_at = coalesce(:at, last_event_at), phase = coalesce(:phase, phase), "
             "step = max(step, :step), epoch = max(epoch, :epoch), "
-            "environment = iif(:environment IS NULL, environment, "
-            "json_patch(environment, :environment)) WHERE id = :id",
+            "environment = coalesce(:environment, environment) WHERE id = :id",
             {
                 "seq": last_seq,
                 "offset": offset,
@@ -84,6 +82,17 @@ def curve(db: Database, run_id: str, key: str) -> Curve:
         np.array(columns[0], dtype=np.int64),
         *(np.array(column, dtype=np.float64) for column in columns[1:]),
     )
+
+
+def latest(db: Database, run_id: str, key: str, count: int) -> list[float]:
+    """The last `count` values of one metric of one run that were finite, the oldest first."""
+    rows = db.execute(
+        "SELECT value FROM points WHERE series_id = "
+        "(SELECT id FROM series WHERE run_id = ? AND key = ?) AND value IS NOT NULL "
+        "ORDER BY step DESC LIMIT ?",
+        [run_id, key, count],
+    )
+    return [value for (value,) in rows][::-1]
 
 
 def ends(db: Database, run_id: str, key: str) -> tuple[Point, Point] | None:
@@ -121,7 +130,7 @@ def _add(db: Database, run_id: str, key: str, points: list[Point]) -> None:
             "max": max(known, default=None),
         },
     ).fetchone()[0]
-    db.conn.executemany(
+    db.executemany(
         "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?)",
         [(series_id, point.step, point.epoch, point.at, point.value) for point in points],
     )

@@ -35,8 +35,8 @@ def create_runs(db: Database) -> None:
             host TEXT,
             devices TEXT NOT NULL DEFAULT '[]',      -- JSON list of the devices it was given
             environment TEXT NOT NULL DEFAULT '{}',  -- JSON: versions, driver, git commit
-            pid INTEGER,
-            pid_started_at REAL,             -- a PID alone may have been given away again
+            process TEXT,                    -- JSON: the trainer's PID, and what tells it from
+                                             -- a later process with the same PID
             phase TEXT,
             step INTEGER NOT NULL DEFAULT 0,
             epoch REAL NOT NULL DEFAULT 0,
@@ -46,6 +46,7 @@ def create_runs(db: Database) -> None:
             damaged_lines INTEGER NOT NULL DEFAULT 0,
             archived INTEGER NOT NULL DEFAULT 0
         );
+        CREATE INDEX runs_by_time ON runs (submitted_at DESC, id DESC);
         CREATE INDEX runs_by_status ON runs (status, priority DESC, submitted_at);
 
         CREATE TABLE tags (

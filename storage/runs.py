@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlite_utils import Database
-
 from storage import ids
-from storage.database import change
+from storage.database import Database, change
 
 ACTIVE = ("PENDING", "RUNNING")
 FINAL = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -56,8 +55,7 @@ class Run:
     host: str | None
     devices: list[dict[str, Any]]
     environment: dict[str, Any]
-    pid: int | None
-    pid_started_at: float | None
+    process: dict[str, Any] | None
     phase: str | None
     step: int
     epoch: float
@@ -67,6 +65,10 @@ class Run:
     damaged_lines: int
     archived: bool
     metrics: dict[str, Summary]
+
+    @property
+    def pid(self) -> int | None:
+        return self.process["pid"] if self.process else None
 
     @property
     def active(self) -> bool:
@@ -81,6 +83,9 @@ SELECT = """
             FROM series WHERE run_id = runs.id) AS metrics
     FROM runs
 """
+NEWEST_FIRST = "submitted_at DESC, id DESC"
+SEARCHED = """(id || ' ' || name || ' ' || workload || ' ' || dataset || ' ' || framework || ' '
+    || coalesce((SELECT group_concat(tag, ' ') FROM tags WHERE run_id = runs.id), ''))"""
 
 
 def create(
@@ -127,10 +132,28 @@ def get(db: Database, run_id: str) -> Run | None:
     return _run(row) if row else None
 
 
-def list_newest(db: Database, limit: int, statuses: Sequence[str] = STATUSES) -> list[Run]:
-    marks = ", ".join("?" * len(statuses))
-    query = f"{SELECT} WHERE status IN ({marks}) ORDER BY submitted_at DESC, id DESC LIMIT ?"
-    return [_run(row) for row in db.execute(query, [*statuses, limit])]
+def list_newest(
+    db: Database,
+    limit: int,
+    statuses: Sequence[str] = (),
+    *,
+    frameworks: Sequence[str] = (),
+    text: str = "",
+) -> list[Run]:
+    """The newest runs that have one of the statuses, one of the frameworks, and every word."""
+    tests, values = ["TRUE"], []
+    for column, choices in (("status", statuses), ("framework", frameworks)):
+        if choices:
+            tests.append(f"{column} IN ({', '.join('?' * len(choices))})")
+            values += choices
+    for word in text.split():
+        tests.append(f"{SEARCHED} LIKE ? ESCAPE '!'")
+        values.append("%" + re.sub("([!%_])", r"!\1", word) + "%")
+    # Tags and summaries are gathered for the chosen rows only.
+    where = " AND ".join(tests)
+    chosen = f"SELECT id FROM runs WHERE {where} ORDER BY {NEWEST_FIRST} LIMIT ?"  # noqa: S608
+    query = f"{SELECT} WHERE id IN ({chosen}) ORDER BY {NEWEST_FIRST}"
+    return [_run(row) for row in db.execute(query, [*values, limit])]
 
 
 def queue(db: Database) -> list[Run]:
@@ -173,11 +196,12 @@ def claim(
 
 
 def unclaim(db: Database, run_id: str) -> bool:
-    """Put a RUNNING run whose trainer never started back into the queue."""
+    """Put a RUNNING run whose trainer never started back into the queue, or stop it if asked."""
     with change(db):
         put_back = db.execute(
-            "UPDATE runs SET status = 'PENDING', started_at = NULL, devices = '[]' "
-            "WHERE id = ? AND status = 'RUNNING' AND pid IS NULL AND last_seq = 0",
+            "UPDATE runs SET status = iif(stop_requested_at IS NULL, 'PENDING', 'STOPPED'), "
+            "finished_at = stop_requested_at, started_at = NULL, devices = '[]' "
+            "WHERE id = ? AND status = 'RUNNING' AND process IS NULL AND last_seq = 0",
             [run_id],
         ).rowcount
         if put_back:
@@ -185,11 +209,12 @@ def unclaim(db: Database, run_id: str) -> bool:
     return bool(put_back)
 
 
-def record_process(db: Database, run_id: str, pid: int, pid_started_at: float) -> None:
+def record_process(db: Database, run_id: str, process: dict[str, Any]) -> None:
+    """Note which process trains a RUNNING run: its `pid`, and what its launcher knows it by."""
     with change(db):
         db.execute(
-            "UPDATE runs SET pid = ?, pid_started_at = ? WHERE id = ? AND status = 'RUNNING'",
-            [pid, pid_started_at, run_id],
+            "UPDATE runs SET process = ? WHERE id = ? AND status = 'RUNNING'",
+            [json.dumps(process), run_id],
         )
 
 
@@ -242,6 +267,7 @@ def _run(row: Any) -> Run:
             "config": json.loads(fields["config"]),
             "devices": json.loads(fields["devices"]),
             "environment": json.loads(fields["environment"]),
+            "process": json.loads(fields["process"] or "null"),
             "archived": bool(fields["archived"]),
             "metrics": {key: Summary(*values) for key, values in summaries.items()},
         }

@@ -10,7 +10,9 @@ import time
 import pytest
 
 from engine import launch
+from engine.config import RunConfig
 from engine.journal import read
+from storage import database, runs
 from tests.processes import ENDLESS, SMALL, alive, eventually, free_port, healthy, kill, lab
 
 
@@ -103,8 +105,6 @@ def test_a_line_cut_in_half_by_the_cut_is_left_out_and_the_rest_is_kept(here):
 
 def test_a_run_whose_trainer_was_never_started_goes_back_to_the_queue_and_runs(here):
     """As if the supervisor had died between claiming the run and starting its trainer."""
-    from storage import database, runs
-
     run_id = here.submit(SMALL)
     with database.opened(here.store) as db:
         runs.claim(
@@ -152,6 +152,36 @@ def test_a_trainer_that_does_not_listen_is_killed_and_its_device_is_free(here):
     assert here.over(first).status == "STOPPED"
     assert not alive(pid)
     assert here.over(second).status == "SUCCEEDED"
+
+
+def test_a_supervisor_that_was_away_for_long_does_not_take_that_for_silence(tmp_path):
+    with lab(tmp_path / "store", stall_s=4) as here:
+        first = here.supervise()
+        run_id = here.submit(ENDLESS)
+        pid = here.training(run_id).pid
+        first.kill()
+        first.wait()
+        time.sleep(6)
+        epoch = here.run(run_id).epoch
+        here.supervise()
+        eventually(lambda: here.run(run_id).epoch > epoch + 3)
+        assert (here.run(run_id).status, here.run(run_id).pid) == ("RUNNING", pid)
+
+
+def test_one_run_that_cannot_be_read_does_not_keep_the_others_from_running(here):
+    """A config of another version in the queue, and a journal that is a folder."""
+    with database.opened(here.store) as db:
+        config = RunConfig.parse(SMALL).model_dump(mode="json")
+        fields = {"name": "", "total_steps": 1, "submitted_by": "test"}
+        foreign = runs.create(db, config=config | {"warp": 9}, priority=9, **fields)
+        stuck = runs.create(db, config=config, **fields)
+        runs.claim(db, stuck, host="here", devices=[{"id": "gpu:0", "name": "GPU"}], now=1.0)
+    here.journal(stuck).mkdir(parents=True)
+    last = here.submit(SMALL)
+    supervisor = here.supervise()
+    assert here.over(last).status == "SUCCEEDED"
+    assert "Unknown field 'warp'" in here.run(foreign).failure
+    assert supervisor.poll() is None
 
 
 def test_a_silent_trainer_is_stalled(tmp_path):

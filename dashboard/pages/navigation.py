@@ -15,4 +15,5 @@ st.set_page_config(page_title="Accelboard", page_icon=str(BRAND / "mark.svg"), l
 st.logo(BRAND / "wordmark.svg", size="medium")
 page = st.navigation(list(pages.ALL), position="top")
 store.stop_if_unusable()
+store.warn_if_unsupervised()
 page.run()

@@ -20,7 +20,11 @@ with store.opened() as db:
         st.stop()
     tags, busy, waiting = runs.all_tags(db), runs.leases(db), len(runs.queue(db))
 
-refused = forms.begin(cloned, hardware)
+try:
+    refused = forms.begin(cloned, settings, hardware)
+except ConfigError as error:
+    not_found(f"Run {clone} cannot be cloned by this version. {error}")
+    st.stop()
 with header("New run", kicker=f"Clone of {cloned.id}" if cloned else ""):
     start = st.button(
         "Start run",

@@ -2,11 +2,10 @@
 
 import streamlit as st
 
-from dashboard import pages, run_table, store
+from dashboard import pages, run_table
 from dashboard.header import header
 
 with header("Runs"):
     if st.button("New run", type="primary", icon=":material/add:", key="new-run"):
         st.switch_page(pages.NEW, query_params={})
-store.warn_if_unsupervised()
 run_table.show()

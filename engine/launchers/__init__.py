@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.job import Job
 
@@ -26,7 +26,9 @@ class Trainer(Protocol):
     def pid(self) -> int: ...
 
     @property
-    def started_at(self) -> float: ...
+    def identity(self) -> dict[str, Any]:
+        """What `Launcher.find` needs to find it again: its `pid`, and what else tells it apart."""
+        ...
 
     def poll(self) -> Exit | None:
         """None while it runs; then the same Exit at every call, with its children ended too."""
@@ -46,6 +48,10 @@ class Launcher(Protocol):
         """Start the job's trainer; raise `OSError` if it cannot be started."""
         ...
 
-    def find(self, run_dir: Path, pid: int | None, started_at: float | None) -> Trainer | None:
-        """The running trainer of a run that another supervisor started; None if it is gone."""
+    def find(self, run_dir: Path, identity: dict[str, Any] | None) -> Trainer | None:
+        """The running trainer of a run that another supervisor started; None if it is gone.
+
+        Without an identity, as the supervisor may have died before it noted one, it is looked
+        for by its run's folder.
+        """
         ...

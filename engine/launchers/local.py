@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -15,7 +16,7 @@ from engine.job import Job
 from engine.launchers import Exit
 from engine.settings import PROJECT
 
-START_TIME_TOLERANCE_S = 0.05
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Child:
@@ -24,7 +25,7 @@ class Child:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self.pid = process.pid
-        self.started_at = psutil.Process(process.pid).create_time()
+        self.identity = identity_of(process.pid) or {"pid": process.pid}
 
     def poll(self) -> Exit | None:
         if self._process.returncode is None and self._process.poll() is not None:
@@ -45,12 +46,17 @@ class Child:
 class Adopted:
     """A trainer that an earlier supervisor started: only whether it is there can be known."""
 
-    pid: int
-    started_at: float
+    identity: dict[str, Any]
+
+    @property
+    def pid(self) -> int:
+        return self.identity["pid"]
 
     def poll(self) -> Exit | None:
-        if _runs(self.pid, self.started_at):
+        if _runs(self.identity):
             return None
+        if not psutil.pid_exists(self.pid):  # nobody has the number now, so its group is its own
+            _signal_group(self.pid, signal.SIGKILL)
         return Exit(None)
 
     def terminate(self) -> None:
@@ -81,17 +87,15 @@ class LocalLauncher:
             )
         return Child(process)
 
-    def find(self, run_dir: Path, pid: int | None, started_at: float | None) -> Adopted | None:
-        if pid is not None and started_at is not None:
-            return Adopted(pid, started_at) if _runs(pid, started_at) else None
-        for process in psutil.process_iter(["cmdline", "create_time"]):
+    def find(self, run_dir: Path, identity: dict[str, Any] | None) -> Adopted | None:
+        if identity is not None:
+            return Adopted(identity) if _runs(identity) else None
+        for process in psutil.process_iter(["cmdline"]):
             command = process.info["cmdline"] or []
-            if (
-                "engine.trainer" in command
-                and str(run_dir) in command
-                and _leads_group(process.pid)
-            ):
-                return Adopted(process.pid, process.info["create_time"])
+            if "engine.trainer" in command and str(run_dir) in command:
+                found = identity_of(process.pid)
+                if found and _leads_group(process.pid):
+                    return Adopted(found)
         return None
 
 
@@ -106,11 +110,32 @@ def _environment(job: Job) -> dict[str, str]:
     }
 
 
-def _runs(pid: int, started_at: float) -> bool:
+def identity_of(pid: int) -> dict[str, Any] | None:
+    """What tells a process from every other, also from a later one with its PID; None if gone.
+
+    Linux counts a process's start from boot, so no change of the clock touches it.
+    """
     try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started_at) < START_TIME_TOLERANCE_S
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return _identity_by_clock(pid) if not BOOT_ID.exists() else None
+    started_ticks = int(stat.rpartition(")")[2].split()[19])
+    return {"pid": pid, "started_ticks": started_ticks, "boot": BOOT_ID.read_text().strip()}
+
+
+def _identity_by_clock(pid: int) -> dict[str, Any] | None:
+    try:
+        return {"pid": pid, "started_at": psutil.Process(pid).create_time()}
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _runs(identity: dict[str, Any]) -> bool:
+    pid = identity["pid"]
+    try:
+        return identity_of(pid) == identity and (
+            psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        )
     except psutil.NoSuchProcess:
         return False
 

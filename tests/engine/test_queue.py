@@ -38,8 +38,12 @@ def submit(db, priority=0, **fields):
     )
 
 
+def waiting(db):
+    return [(run, RunConfig.parse(run.config)) for run in runs.queue(db)]
+
+
 def placed(db, taken=()):
-    placements = queue.place(runs.queue(db), HOST, set(taken))
+    placements = queue.place(waiting(db), HOST, set(taken))
     return [(p.run.id, [d.id for d in p.devices]) for p in placements if not p.impossible]
 
 
@@ -83,5 +87,5 @@ def test_a_run_for_a_busy_gpu_does_not_hold_up_the_cpu(db):
 )  # fmt: skip
 def test_a_device_that_is_not_there_is_named_with_what_is(db, fields, sentence):
     submit(db, **fields)
-    (placement,) = queue.place(runs.queue(db), HOST, set())
+    (placement,) = queue.place(waiting(db), HOST, set())
     assert placement.impossible == sentence

@@ -37,5 +37,11 @@ def test_a_mistake_in_the_file_gets_a_sentence(file, text, sentence):
         settings.load()
 
 
+def test_a_file_that_is_named_must_be_there(file):
+    with pytest.raises(ConfigError, match="which is no file"):
+        settings.load()
+
+
 def test_without_anything_it_listens_on_this_host_only(file):
+    file.write_text("")
     assert (settings.load().address, settings.load().port) == ("127.0.0.1", 8501)

@@ -33,7 +33,7 @@ def said(event):
 
 
 def decide(run, ended, code):
-    return verdict.of(run, ended, Exit(code), NOW, STALL_S)
+    return verdict.of(run, ended, Exit(code), NOW)
 
 
 def test_a_run_that_said_it_succeeded_did_at_that_time(run):
@@ -76,7 +76,14 @@ def test_each_way_to_go_has_its_kind_and_sentence(run, code, kind, part):
 
 def test_time_used_up_and_silence_are_told_apart(run):
     late = dataclasses.replace(run, started_at=NOW - 5001)
-    silent = dataclasses.replace(run, last_event_at=NOW - 901)
-    assert decide(late, said(Finished("STOPPED")), 0).failure_kind == "timed_out"
-    assert decide(silent, None, -9).failure_kind == "stalled"
-    assert verdict.overdue(run, NOW, STALL_S) is None
+    timed_out = verdict.overdue(late, NOW, 5.0, STALL_S)
+    stalled = verdict.overdue(run, NOW, STALL_S + 1, STALL_S)
+    assert (timed_out.kind, stalled.kind) == ("timed_out", "stalled")
+    assert verdict.overdue(run, NOW, STALL_S, STALL_S) is None
+    end = verdict.of(late, said(Finished("STOPPED")), Exit(0), NOW, timed_out)
+    assert (end.status, end.failure_kind) == ("FAILED", "timed_out")
+
+
+def test_a_run_found_gone_long_after_is_lost_when_it_was_last_heard(run):
+    end = verdict.of(run, None, Exit(None), NOW + 40_000)
+    assert (end.failure_kind, end.finished_at) == ("lost", 1990.0)

@@ -1,12 +1,15 @@
 """Runs in the store: states change once, devices are leased whole, final states stay."""
 
 import multiprocessing
+import sqlite3
 
 import pytest
+from sqlite_utils import Database as Known
 
 from engine.config import RunConfig
 from storage import database, ids, metrics, runs
 from storage.metrics import Point
+from storage.migrations import migrations
 
 CONFIG = RunConfig.parse({}).model_dump(mode="json")
 
@@ -88,7 +91,7 @@ def test_only_a_run_that_never_began_goes_back_to_the_queue(db):
     fresh, begun = create(db), create(db)
     claim(db, fresh)
     claim(db, begun, device="gpu:0")
-    runs.record_process(db, begun, 12, 3.0)
+    runs.record_process(db, begun, {"pid": 12})
     assert runs.unclaim(db, fresh)
     assert not runs.unclaim(db, begun)
     assert runs.leases(db) == {"gpu:0": begun}
@@ -139,18 +142,27 @@ def test_many_processes_may_open_a_new_store_at_once(tmp_path):
 
 def test_a_store_of_an_older_schema_is_brought_up_to_date_with_its_runs(tmp_path):
     """The first schema had no metrics: such a store gains them, and keeps what it had."""
-    from sqlite_utils import Database
-
-    from storage.migrations import migrations
-
-    old = Database(tmp_path / database.FILE_NAME)
+    old = Known(tmp_path / database.FILE_NAME)
     migrations.apply(old, stop_before="create_metrics")
-    run_id = create(old)
+    old.conn.row_factory = sqlite3.Row
+    run_id = create(old.conn)
     assert "points" not in old.table_names()
     old.conn.close()
 
     database.prepare(tmp_path)
     with database.opened(tmp_path) as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == len(migrations.applied(Known(db)))
         assert runs.get(db, run_id).name == "a run"
         metrics.ingest(db, run_id, [Point("loss", 1, 0.1, 1.0, 2.0)], last_seq=1, offset=9)
         assert runs.get(db, run_id).metrics["loss"].last == 2.0
+
+
+def test_a_search_finds_every_word_literally_in_names_tags_and_ids(db):
+    first = create(db, name="100% of_it", tags=["Blue"])
+    second = create(db, name="other", tags=["blue", "x"])
+    found = lambda text: [run.id for run in runs.list_newest(db, 9, text=text)]  # noqa: E731
+    assert found("blue") == [second, first]
+    assert found("100% BLUE") == [first]
+    assert found("1%0") == found("o%t") == []
+    assert found(second[:11]) in ([second], [second, first])
+    assert [r.id for r in runs.list_newest(db, 1)] == [second]
