@@ -28,12 +28,11 @@ def prepare(store: Path) -> None:
     Raise `OSError` or `sqlite3.Error` if the folder cannot be written.
     """
     store.mkdir(parents=True, exist_ok=True)
-    with opened(store) as db:
-        if _version(db) >= SCHEMA_VERSION:
-            return
-        with (store / "migrate.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _migrate(db)
+    with (store / "migrate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with opened(store) as db:
+            if _version(db) < SCHEMA_VERSION:
+                _migrate(db)
 
 
 def _version(db: Database) -> int:

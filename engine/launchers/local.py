@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,24 @@ from engine.settings import PROJECT
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Child:
+class _Process:
+    """What is alike for a trainer of ours and one that was found."""
+
+    pid: int
+
+    def poll(self) -> Exit | None:
+        raise NotImplementedError
+
+    def terminate(self) -> None:
+        if self.poll() is None:
+            _signal_group(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            _signal_group(self.pid, signal.SIGKILL)
+
+
+class Child(_Process):
     """A trainer that this supervisor started: how it ends is known."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -33,24 +49,13 @@ class Child:
         code = self._process.returncode
         return None if code is None else Exit(code)
 
-    def terminate(self) -> None:
-        if self.poll() is None:
-            _signal_group(self.pid, signal.SIGTERM)
 
-    def kill(self) -> None:
-        if self.poll() is None:
-            _signal_group(self.pid, signal.SIGKILL)
-
-
-@dataclass
-class Adopted:
+class Adopted(_Process):
     """A trainer that an earlier supervisor started: only whether it is there can be known."""
 
-    identity: dict[str, Any]
-
-    @property
-    def pid(self) -> int:
-        return self.identity["pid"]
+    def __init__(self, identity: dict[str, Any]) -> None:
+        self.identity = identity
+        self.pid = identity["pid"]
 
     def poll(self) -> Exit | None:
         if _runs(self.identity):
@@ -58,14 +63,6 @@ class Adopted:
         if not psutil.pid_exists(self.pid):  # nobody has the number now, so its group is its own
             _signal_group(self.pid, signal.SIGKILL)
         return Exit(None)
-
-    def terminate(self) -> None:
-        if self.poll() is None:
-            _signal_group(self.pid, signal.SIGTERM)
-
-    def kill(self) -> None:
-        if self.poll() is None:
-            _signal_group(self.pid, signal.SIGKILL)
 
 
 class LocalLauncher:
