@@ -72,7 +72,7 @@ def _sentence(details: ErrorDetails, field: str, model: type[BaseModel]) -> str:
             choices = choices.replace("'", "").replace(" or ", ", ")
             return f"Unknown {label.lower()} {given}. Choose one of: {choices}."
         case "greater_than_equal" | "less_than_equal" | "greater_than" | "less_than":
-            return f"{label} must be {_bounds(model, field)}, got {value}."
+            return f"{label} must be {_bounds(model, field)}, got {_as_number(details['input'])}."
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
             return f"{label} must be a whole number, got {value}."
         case "float_parsing" | "float_type" | "finite_number":
@@ -93,6 +93,13 @@ def _sentence(details: ErrorDetails, field: str, model: type[BaseModel]) -> str:
             return f"This is not valid JSON: {context['error']}."
         case _:
             return f"{label}: {details['msg']}, got {value}."
+
+
+def _as_number(value: Any) -> str:
+    """As `shown`, and text that was read as a number looks like one: the same on every way in."""
+    if not isinstance(value, str):
+        return shown(value)
+    return shown(int(value) if value.strip().lstrip("+-").isdigit() else float(value))
 
 
 def _bounds(model: type[BaseModel], field: str) -> str:

@@ -84,7 +84,7 @@ def test_a_run_of_each_framework_is_started_from_the_form_and_its_curve_grows(
     before = points(page, "train_loss")
     eventually(lambda: points(page, "train_loss") > before, 30)
     expect(page.locator(".st-key-page-header")).to_contain_text(run_id)
-    page.get_by_role("button", name="Stop").click()
+    page.locator(".st-key-stop button").click()
     badge(page, "Stopped|Succeeded", within_s=60)
     assert site.lab.run(run_id).status in ("STOPPED", "SUCCEEDED")
     assert site.lab.run(run_id).framework == framework
@@ -281,7 +281,7 @@ def test_a_busy_device_is_shown_with_its_run_and_a_second_run_waits(site, browse
     expect(page.get_by_role("link", name=f"Run {running}")).to_be_visible()
     site.visit(page, f"/run?id={waiting}")
     expect(page.get_by_text(re.compile("Waiting, next in the queue"))).to_be_visible()
-    page.get_by_role("button", name="Stop").click()
+    page.locator(".st-key-stop button").click()
     badge(page, "Stopped")
     launch.stop(site.lab.settings, running, by="test")
     assert site.lab.over(running).status == "STOPPED"

@@ -244,9 +244,3 @@ def _check_replicas(config: RunConfig, replica: Replica) -> None:
             f"The run asks for {config.device_count} devices and this host has {replica.world}. "
             f"Take one, or all {replica.world}.",
         )
-    if config.batch_size % replica.world:
-        raise RunFailed(
-            "framework_error",
-            f"A batch of {config.batch_size} cannot be shared out evenly to {replica.world} "
-            f"devices. Take a multiple of {replica.world}.",
-        )

@@ -18,8 +18,9 @@ SMALL_SET = [
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    """One store for all these tests; the first submit starts its supervisor."""
+    """One store for all these tests, with a supervisor of its own."""
     with lab(tmp_path_factory.mktemp("cli") / "store") as made:
+        launch.ensure_supervisor(made.settings)
         yield made
 
 

@@ -31,6 +31,8 @@ BAD = [
     ({"framework": "torch_xla", "accelerator": "gpu"},
      "PyTorch/XLA 2.9 ships no CUDA build; use PyTorch or Keras/TensorFlow."),
     ({"precision": "fp16"}, "A CPU has no fp16 here. Choose one of: fp32, bf16."),
+    ({"framework": "torch_xla", "accelerator": "tpu", "devices": 4, "batch_size": 126},
+     "Batch size 126 cannot be shared evenly by 4 devices."),
     ({"epohcs": 3}, "Unknown field 'epohcs'. Did you mean 'epochs'?"),
     ({"workload": {"name": "cnn"}}, "Unknown workload 'cnn'. Choose one of: mlp."),
     ({"workload": {"name": "mlp", "depht": 1}},
