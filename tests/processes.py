@@ -112,6 +112,11 @@ class Lab:
         assert found is not None
         return found
 
+    def count(self) -> int:
+        """How many runs the store has."""
+        with database.opened(self.store) as db:
+            return sum(runs.counts(db).values())
+
     def over(self, run_id: str, within_s: float = 90.0) -> Run:
         return eventually(lambda: (r := self.run(run_id)) and not r.active and r, within_s)
 

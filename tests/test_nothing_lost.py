@@ -155,13 +155,13 @@ def test_a_trainer_that_does_not_listen_is_killed_and_its_device_is_free(here):
 
 
 def test_a_supervisor_that_was_away_for_long_does_not_take_that_for_silence(tmp_path):
-    with lab(tmp_path / "store", stall_s=4) as here:
+    with lab(tmp_path / "store", stall_s=15) as here:
         first = here.supervise()
         run_id = here.submit(ENDLESS)
         pid = here.training(run_id).pid
         first.kill()
         first.wait()
-        time.sleep(6)
+        time.sleep(17)
         epoch = here.run(run_id).epoch
         here.supervise()
         eventually(lambda: here.run(run_id).epoch > epoch + 3)
