@@ -71,8 +71,11 @@ def base(framework: str, cloned: Run | None, hardware: Hardware) -> dict[str, An
     flat = defaults(framework, hardware)
     details: dict[str, Any] = {"name": "", "tags": (), "notes": "", "priority": 0}
     if cloned is not None:
-        flat |= RunConfig.parse(cloned.config).flat()
+        config = RunConfig.parse(cloned.config)
+        flat |= config.flat()
         details = launch.details_of(cloned)
+        if details["name"] == launch.default_name(config):
+            details["name"] = ""  # it was left empty, and is made anew for what the clone will be
     values = {name: _from_texts(name, [text]) for name, text in flat.items()}
     return {"timeout_s": None} | values | details | {"tags": list(details["tags"])}
 

@@ -13,12 +13,15 @@ MAX_COMPARED = 50
 
 
 def run_id() -> str:
-    return st.query_params.get("id", "")
+    """The run of the address. The browser's Back leaves it the parameters of the page it was on."""
+    named = (st.query_params.get(name) for name in ("id", "clone", "runs"))
+    return next(filter(None, named), "")
 
 
 def compared() -> list[str]:
     """Ids of the runs to compare, each once, in the order of the address."""
-    return list(dict.fromkeys(st.query_params.get_all("runs")))
+    given = ",".join(st.query_params.get_all("runs")).split(",")
+    return list(dict.fromkeys(filter(None, given)))
 
 
 def x_axis() -> XAxis:

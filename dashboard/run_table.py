@@ -86,6 +86,7 @@ def _selectable(found: list[Run]) -> list[str]:
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [ids.index(i) for i in before if i in ids]}},
+        placeholder="—",
         alt="Runs, newest first",
     )
     chosen = [ids[row] for row in state["selection"]["rows"] if row < len(ids)]

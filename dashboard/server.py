@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 from starlette.requests import Request
@@ -64,4 +65,14 @@ def say_sorry(error: BaseException) -> bool:
     return True
 
 
-ROUTES = (Route("/runs", to_runs), Route("/_accelboard", whose), *assets.routes())
+async def to_run(request: Request) -> RedirectResponse:
+    """The address that people guess for a run."""
+    return RedirectResponse(f"/run?{urlencode({'id': request.path_params['run_id']})}")
+
+
+ROUTES = (
+    Route("/runs", to_runs),
+    Route("/run/{run_id}", to_run),
+    Route("/_accelboard", whose),
+    *assets.routes(),
+)

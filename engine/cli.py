@@ -51,6 +51,8 @@ def store_option(command: Callable[..., None]) -> Callable[..., None]:
         except NotPossible as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(EXIT_NOT_POSSIBLE)
+        except BrokenPipeError:  # the reader has seen enough
+            sys.stdout = None
         except (OSError, sqlite3.Error) as error:
             click.echo(f"Error: The store cannot be used: {error}.", err=True)
             sys.exit(EXIT_NOT_POSSIBLE)

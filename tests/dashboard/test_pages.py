@@ -123,6 +123,11 @@ def test_a_failed_run_says_why_first(here):
     assert visit("run", id=run_id).error[0].value == r"**Diverged.** NaN \*x\*"
 
 
+@pytest.mark.parametrize("left", ["clone", "runs"])
+def test_back_to_a_run_finds_it_under_what_the_next_page_left_in_the_address(here, left):
+    assert "took 30 s" in told(visit("run", **{left: finished(here)}))
+
+
 def test_retry_is_a_run_of_its_own(here):
     run_id = finished(here)
     at = visit("run", id=run_id)
