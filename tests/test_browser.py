@@ -184,16 +184,16 @@ def test_a_form_in_the_address_fills_the_form_and_what_is_typed_fills_the_addres
     site, browser_page
 ):
     page = site.visit(browser_page, "/new?framework=keras&epochs=3&name=from+a+link&tags=a&tags=b")
-    assert field(page, "Epochs").input_value() == "3"
-    assert field(page, "Batch size").input_value() == "32"
+    expect(field(page, "Epochs")).to_have_value("3")
+    expect(field(page, "Batch size")).to_have_value("32")
     field(page, "Seed").fill("11")
     field(page, "Seed").press("Enter")
     settle(page)
     eventually(lambda: "seed=11" in page.evaluate("location.href"), 10)
     page.reload()
     settle(page)
-    assert field(page, "Seed").input_value() == "11"
-    assert field(page, "Name").input_value() == "from a link"
+    expect(field(page, "Seed")).to_have_value("11")
+    expect(field(page, "Name")).to_have_value("from a link")
 
 
 def test_a_clone_is_the_same_config(site, browser_page):
