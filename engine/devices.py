@@ -33,6 +33,8 @@ TPU_PCI_IDS = {
 }
 PCI_DEVICES = Path("/sys/bus/pci/devices")
 DISPLAY_CLASS = "0x03"
+# The installed package that each framework is known by.
+PACKAGES = {"keras": "tensorflow", "torch": "torch", "torch_xla": "torch_xla"}
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,7 @@ def find(pci: Path = PCI_DEVICES) -> Hardware:
 
 def framework_versions() -> dict[str, str | None]:
     """Version of each framework in this interpreter, None where it is not installed."""
-    packages = {"keras": "tensorflow", "torch": "torch", "torch_xla": "torch_xla"}
-    return {framework: _version(package) for framework, package in packages.items()}
+    return {framework: _version(package) for framework, package in PACKAGES.items()}
 
 
 def framework_missing(framework: str, interpreter: Path) -> str | None:

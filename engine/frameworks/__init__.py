@@ -21,8 +21,6 @@ MODULES = {
     "torch": "engine.frameworks.torch",
     "torch_xla": "engine.frameworks.xla",
 }
-# The installed package that each framework is known by, for versions and for "is it here?".
-PACKAGES = {"keras": "tensorflow", "torch": "torch", "torch_xla": "torch_xla"}
 
 # Libraries' defaults differ (epsilon 1e-7 in Keras, 1e-8 in torch; decay 0.004 and 0.01): here
 # one value goes to all. Betas are 0.9 and 0.999 everywhere. Keras adds epsilon before it corrects

@@ -99,7 +99,7 @@ def test_a_run_says_what_it_does_in_order(run):
 def test_a_run_says_what_it_ran_on(run, case):
     environment = run.events[1].environment
     framework, device = case
-    assert environment["packages"][frameworks.PACKAGES[framework]]
+    assert environment["packages"][devices.PACKAGES[framework]]
     assert environment["devices"][0]["id"] == device.id
     assert environment["logical_cores"] >= 1
 
