@@ -19,6 +19,8 @@ Framework = Literal["keras", "torch", "torch_xla"]
 Accelerator = Literal["cpu", "gpu", "tpu"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 Optimizer = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "cosine", "one_cycle"]
+InputPath = Literal["device_resident", "host_loader"]
 
 FRAMEWORK_NAMES = {"keras": "Keras/TensorFlow", "torch": "PyTorch", "torch_xla": "PyTorch/XLA"}
 ACCELERATOR_NAMES = {"cpu": "CPU", "gpu": "GPU", "tpu": "TPU"}
@@ -44,10 +46,41 @@ class Section(BaseModel):
 
 
 class Mlp(Section):
-    """One hidden layer of ReLU units: 784-128-10 on Fashion-MNIST as it stands."""
+    """Hidden layers of ReLU units: 784-128-10 on Fashion-MNIST as it stands."""
 
     name: Literal["mlp"] = "mlp"
-    width: int = Field(default=128, ge=1, le=16_384, description="Units in the hidden layer.")
+    width: int = Field(default=128, ge=1, le=16_384, description="Units in each hidden layer.")
+    depth: int = Field(default=1, ge=1, le=32, description="Hidden layers.")
+
+
+class ConvNet(Section):
+    """Blocks of convolution and pooling, then a hidden layer."""
+
+    name: Literal["convnet"] = "convnet"
+    width: int = Field(
+        default=32, ge=1, le=1024, description="Channels of the first block; each block doubles it."
+    )
+    depth: int = Field(default=2, ge=1, le=6, description="Blocks; each halves the picture.")
+
+
+class ResNet(Section):
+    """Residual blocks with batch normalisation, in three stages that halve the picture."""
+
+    name: Literal["resnet"] = "resnet"
+    width: int = Field(
+        default=16, ge=1, le=1024, description="Channels of the first stage; each stage doubles it."
+    )
+    depth: int = Field(default=1, ge=1, le=32, description="Residual blocks in each stage.")
+
+
+class Vit(Section):
+    """A small vision transformer: patches, self-attention, mean over the patches."""
+
+    name: Literal["vit"] = "vit"
+    width: int = Field(default=64, ge=1, le=4096, description="Numbers in each token.")
+    depth: int = Field(default=4, ge=1, le=48, description="Transformer blocks.")
+    heads: int = Field(default=4, ge=1, le=64, description="Attention heads; they share the width.")
+    patch: int = Field(default=4, ge=1, le=256, description="Pixels on a patch's side.")
 
 
 class FashionMnist(Section):
@@ -89,7 +122,18 @@ class Synthetic(Section):
         return (self.height, self.width, self.channels)
 
 
+Workload = Annotated[Mlp | ConvNet | ResNet | Vit, Field(discriminator="name")]
 Dataset = Annotated[FashionMnist | Synthetic, Field(discriminator="name")]
+WORKLOADS: dict[str, type[Mlp | ConvNet | ResNet | Vit]] = {
+    "mlp": Mlp,
+    "convnet": ConvNet,
+    "resnet": ResNet,
+    "vit": Vit,
+}
+DATASETS: dict[str, type[FashionMnist | Synthetic]] = {
+    "fashion_mnist": FashionMnist,
+    "synthetic": Synthetic,
+}
 
 
 class RunConfig(Section):
@@ -98,7 +142,7 @@ class RunConfig(Section):
     `batch_size` is global, over all devices. `devices` is how many, or which by id.
     """
 
-    workload: Mlp = Field(default=Mlp(), description="The model that is trained.")
+    workload: Workload = Field(default=Mlp(), description="The model that is trained.")
     dataset: Dataset = Field(default=FashionMnist(), description="What it is trained on.")
     framework: Framework = Field(default="torch", description="Whose training loop runs it.")
     accelerator: Accelerator = Field(default="cpu", description="The kind of hardware it runs on.")
@@ -110,8 +154,20 @@ class RunConfig(Section):
         default=128, ge=1, le=1_000_000, description="Samples per step, over all devices together."
     )
     optimizer: Optimizer = Field(default="adam", description="sgd has momentum 0.9.")
-    learning_rate: float = Field(default=1e-3, gt=0, le=1000, description="Constant over the run.")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, le=1000, description="The highest rate of the schedule."
+    )
+    schedule: Schedule = Field(
+        default="constant",
+        description="How the rate goes: cosine falls to 0; one_cycle rises for 30 % of the steps "
+        "from a 25th, then falls.",
+    )
     precision: Precision = Field(default="fp32", description="Number format of the arithmetic.")
+    input: InputPath = Field(
+        default="device_resident",
+        description="How samples reach the device: the whole data set lies there, or a loader on "
+        "the host makes each batch.",
+    )
     seed: int = Field(
         default=0, ge=0, le=2**53 - 1, description="Fixes initial weights and the order of samples."
     )
@@ -276,6 +332,7 @@ def _conflicts(config: RunConfig) -> list[Problem]:
                 f"A {name} has no {config.precision} here. Choose one of: {choices}.",
             )
         )
+    found += _misshapen(config)
     if config.batch_size > config.dataset.train_samples:
         found.append(
             Problem(
@@ -301,3 +358,26 @@ def _conflicts(config: RunConfig) -> list[Problem]:
             )
         )
     return found
+
+
+def _misshapen(config: RunConfig) -> list[Problem]:
+    """Where a workload does not fit the pictures it is given."""
+    workload, (height, width, _) = config.workload, config.dataset.shape
+    match workload:
+        case ConvNet() if min(height, width) < 2**workload.depth:
+            blocks = min(height, width).bit_length() - 1
+            sentence = (
+                f"{workload.depth} blocks halve a picture of {height} x {width} to nothing. "
+                f"Depth may be {blocks} at most here."
+            )
+            return [Problem("workload.depth", sentence)]
+        case Vit() if workload.width % workload.heads:
+            sentence = f"{workload.heads} heads cannot share a width of {workload.width} evenly."
+            return [Problem("workload.heads", sentence)]
+        case Vit() if height % workload.patch or width % workload.patch:
+            sentence = (
+                f"Patches of {workload.patch} x {workload.patch} do not tile a picture of "
+                f"{height} x {width}. Choose a divisor of both sides."
+            )
+            return [Problem("workload.patch", sentence)]
+    return []

@@ -1,4 +1,4 @@
-"""What a trainer says about its run: five kinds of event, each one JSON line in the journal."""
+"""What a trainer says about its run: six kinds of event, each one JSON line in the journal."""
 
 from __future__ import annotations
 
@@ -37,6 +37,16 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What the trainer found out about the run as a whole; a later value takes an earlier's place.
+
+    `ledger`: seconds by account. `checkpoint`: the epochs it holds. `flops_per_step` and others.
+    """
+
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Finished:
     """The last event of a run that came to an orderly end."""
 
@@ -51,11 +61,12 @@ class Failed:
     sentence: str
 
 
-Event = Started | PhaseStarted | Metrics | Finished | Failed
+Event = Started | PhaseStarted | Metrics | Facts | Finished | Failed
 KINDS: dict[str, type[Event]] = {
     "started": Started,
     "phase": PhaseStarted,
     "metrics": Metrics,
+    "facts": Facts,
     "finished": Finished,
     "failed": Failed,
 }
@@ -72,10 +83,11 @@ def from_json(raw: dict[str, Any]) -> Event:
     event = KINDS[fields.pop("type")](**fields)
     if isinstance(event, Metrics):
         _check_numbers([event.step, event.epoch, *event.values.values()])
-    elif not isinstance(event, Started) and not all(isinstance(v, str) for v in fields.values()):
+    elif isinstance(event, Started | Facts):
+        if not all(isinstance(value, dict) for value in fields.values()):
+            raise TypeError("what is found has names")
+    elif not all(isinstance(value, str) for value in fields.values()):
         raise TypeError("words are expected")
-    elif isinstance(event, Started) and not isinstance(event.environment, dict):
-        raise TypeError("an environment has names")
     return event
 
 

@@ -72,7 +72,7 @@ def _sentence(details: ErrorDetails, field: str, model: type[BaseModel]) -> str:
             choices = choices.replace("'", "").replace(" or ", ", ")
             return f"Unknown {label.lower()} {given}. Choose one of: {choices}."
         case "greater_than_equal" | "less_than_equal" | "greater_than" | "less_than":
-            return f"{label} must be {_bounds(model, field)}, got {_as_number(details['input'])}."
+            return f"{label} must be {_bounds(model, details, field)}, got {_as_number(details['input'])}."
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
             return f"{label} must be a whole number, got {value}."
         case "float_parsing" | "float_type" | "finite_number":
@@ -102,11 +102,11 @@ def _as_number(value: Any) -> str:
     return shown(int(value) if value.strip().lstrip("+-").isdigit() else float(value))
 
 
-def _bounds(model: type[BaseModel], field: str) -> str:
+def _bounds(model: type[BaseModel], details: ErrorDetails, field: str) -> str:
     """`between 1 and 100,000`, read from the field's own constraints."""
     limits = {
         kind: getattr(part, kind)
-        for part in _field_info(model, field).metadata
+        for part in _field_info(model, details, field).metadata
         for kind in ("ge", "gt", "le", "lt")
         if getattr(part, kind, None) is not None
     }
@@ -116,12 +116,14 @@ def _bounds(model: type[BaseModel], field: str) -> str:
     return f"{low} and at most {shown(limits['le'])}" if "le" in limits else low
 
 
-def _field_info(model: type[BaseModel], field: str) -> Any:
+def _field_info(model: type[BaseModel], details: ErrorDetails, field: str) -> Any:
+    """The path of a field in a union names the member that it belongs to."""
     section, _, inner = field.partition(".")
     info = model.model_fields[section]
     if not inner:
         return info
-    return next(m.model_fields[inner] for m in _members(info) if inner in m.model_fields)
+    chosen = [m for m in _members(info) if m.model_fields["name"].default in details["loc"]]
+    return chosen[0].model_fields[inner]
 
 
 def _members(info: Any) -> tuple[type[BaseModel], ...]:

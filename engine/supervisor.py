@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from engine import devices, events, journal, queue, verdict
 from engine.config import FRAMEWORK_NAMES, RunConfig
@@ -325,6 +326,10 @@ def _store(
     ]
     phases = [r.event.phase for r in new if isinstance(r.event, events.PhaseStarted)]
     started = [r.event.environment for r in new if isinstance(r.event, events.Started)]
+    facts: dict[str, Any] = {}
+    for record in new:
+        if isinstance(record.event, events.Facts):
+            facts |= record.event.values
     metrics.ingest(
         db,
         run_id,
@@ -335,4 +340,5 @@ def _store(
         at=max((record.at for record in new), default=None),
         phase=phases[-1] if phases else None,
         environment=started[-1] if started else None,
+        facts=facts,
     )

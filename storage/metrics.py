@@ -45,8 +45,12 @@ def ingest(
     at: float | None = None,
     phase: str | None = None,
     environment: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Store what one read of the journal gave, and that it was read: all of it or nothing."""
+    """Store what one read of the journal gave, and that it was read: all of it or nothing.
+
+    Each of `facts` takes the place of one of the same name.
+    """
     with change(db):
         for key, of_key in _by_key(points).items():
             _add(db, run_id, key, of_key)
@@ -55,7 +59,8 @@ def ingest(
             "damaged_lines = damaged_lines + :damaged, "
             "last_event_at = coalesce(:at, last_event_at), phase = coalesce(:phase, phase), "
             "step = max(step, :step), epoch = max(epoch, :epoch), "
-            "environment = coalesce(:environment, environment) WHERE id = :id",
+            "environment = coalesce(:environment, environment), "
+            "facts = json_patch(facts, :facts) WHERE id = :id",
             {
                 "seq": last_seq,
                 "offset": offset,
@@ -65,6 +70,7 @@ def ingest(
                 "step": max((point.step for point in points), default=0),
                 "epoch": max((point.epoch for point in points), default=0.0),
                 "environment": json.dumps(environment) if environment else None,
+                "facts": json.dumps(facts or {}),
                 "id": run_id,
             },
         )

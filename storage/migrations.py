@@ -88,3 +88,32 @@ def create_metrics(db: Database) -> None:
             SELECT run_id, key, step, epoch, at, value
             FROM points JOIN series ON series.id = points.series_id;
     """)
+
+
+@migrations()
+def measure_and_resume(db: Database) -> None:
+    db.executescript("""
+        ALTER TABLE runs ADD COLUMN facts TEXT NOT NULL DEFAULT '{}';  -- JSON: what the trainer
+            -- found out once or summed up: time ledger, FLOPs, peak memory, last checkpoint
+        ALTER TABLE runs ADD COLUMN resumed_epoch INTEGER;  -- epochs it took over from
+            -- `cloned_from`; NULL: it began at the beginning
+        ALTER TABLE runs ADD COLUMN earlier_s REAL NOT NULL DEFAULT 0;  -- seconds that the runs
+            -- it took over from had been at it
+
+        CREATE TABLE readings (              -- telemetry, about one a second
+            run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+            device TEXT NOT NULL,            -- gpu:0, tpu:0; host; trainer
+            key TEXT NOT NULL,               -- power_w, memory_bytes, …
+            at REAL NOT NULL,
+            value REAL NOT NULL,
+            PRIMARY KEY (run_id, device, key, at)
+        ) WITHOUT ROWID;
+
+        CREATE TABLE tpu_checks (            -- what the TPU's compiler said of a program
+            program TEXT NOT NULL,           -- hash of the parts of a config that make the program
+            topology TEXT NOT NULL,
+            checked_at REAL NOT NULL,
+            result TEXT NOT NULL,            -- JSON
+            PRIMARY KEY (program, topology)
+        ) WITHOUT ROWID;
+    """)

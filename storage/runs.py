@@ -64,6 +64,9 @@ class Run:
     journal_offset: int
     damaged_lines: int
     archived: bool
+    facts: dict[str, Any]
+    resumed_epoch: int | None
+    earlier_s: float
     metrics: dict[str, Summary]
 
     @property
@@ -267,6 +270,7 @@ def _run(row: Any) -> Run:
             "config": json.loads(fields["config"]),
             "devices": json.loads(fields["devices"]),
             "environment": json.loads(fields["environment"]),
+            "facts": json.loads(fields["facts"]),
             "process": json.loads(fields["process"] or "null"),
             "archived": bool(fields["archived"]),
             "metrics": {key: Summary(*values) for key, values in summaries.items()},

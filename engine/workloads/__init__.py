@@ -7,38 +7,47 @@ model in each framework around them. So runs of one seed start from one point ev
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.config import FashionMnist, Mlp, Synthetic
+from engine.config import FashionMnist, Synthetic
 
 if TYPE_CHECKING:
     import keras
     import torch
 
-MODULES = {"mlp": "engine.workloads.mlp"}
+MODULES = {
+    "mlp": "engine.workloads.mlp",
+    "convnet": "engine.workloads.convnet",
+    "resnet": "engine.workloads.resnet",
+    "vit": "engine.workloads.vit",
+}
 
-# Layer name -> (kernel [in, out], bias [out]), in the order of the layers.
-Weights = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+# Layer name -> its parameters in the order of the layers, laid out as Keras has them: a dense
+# kernel is [in, out], a convolution's [height, width, in, out].
+Weights = dict[str, tuple[NDArray[np.float32], ...]]
 
 
 class Workload(Protocol):
-    """Models take uint8 images [batch, height, width, channels], and give logits [batch, class]."""
+    """Models take uint8 images [batch, height, width, channels], and give logits [batch, class].
+
+    `workload` is the module's own section of the config.
+    """
 
     def initial_weights(
-        self, workload: Mlp, dataset: FashionMnist | Synthetic, seed: int
+        self, workload: Any, dataset: FashionMnist | Synthetic, seed: int
     ) -> Weights: ...
 
     def torch_model(
-        self, workload: Mlp, dataset: FashionMnist | Synthetic, seed: int
+        self, workload: Any, dataset: FashionMnist | Synthetic, seed: int
     ) -> torch.nn.Module:
         """On the CPU, in float32."""
         ...
 
     def keras_model(
-        self, workload: Mlp, dataset: FashionMnist | Synthetic, seed: int
+        self, workload: Any, dataset: FashionMnist | Synthetic, seed: int
     ) -> keras.Model:
         """On the device and in the dtype policy that are current when it is called."""
         ...

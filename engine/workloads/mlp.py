@@ -1,4 +1,4 @@
-"""One hidden layer of ReLU units: image / 255 -> flat -> hidden -> logits."""
+"""Hidden layers of ReLU units: image / 255 -> flat -> hidden ... -> logits."""
 
 from __future__ import annotations
 
@@ -22,11 +22,16 @@ PIXEL_SCALE = 1 / 255
 def initial_weights(workload: Mlp, dataset: FashionMnist | Synthetic, seed: int) -> Weights:
     """Glorot-uniform kernels and zero biases, as Keras's Dense has them."""
     rng = randomness.weights(seed)
-    inputs = math.prod(dataset.shape)
-    return {
-        "hidden": _dense(rng, inputs, workload.width),
-        "logits": _dense(rng, workload.width, dataset.classes),
+    widths = [math.prod(dataset.shape)] + workload.depth * [workload.width]
+    hidden = {
+        name: _dense(rng, inputs, workload.width)
+        for name, inputs in zip(_hidden_names(workload), widths, strict=False)
     }
+    return hidden | {"logits": _dense(rng, workload.width, dataset.classes)}
+
+
+def _hidden_names(workload: Mlp) -> list[str]:
+    return [f"hidden_{index}" for index in range(1, workload.depth + 1)]
 
 
 def _dense(
@@ -44,12 +49,17 @@ def torch_model(workload: Mlp, dataset: FashionMnist | Synthetic, seed: int) -> 
     class MlpModel(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.hidden = torch.nn.Linear(math.prod(dataset.shape), workload.width)
+            inputs = math.prod(dataset.shape)
+            for name in _hidden_names(workload):
+                self.add_module(name, torch.nn.Linear(inputs, workload.width))
+                inputs = workload.width
             self.logits = torch.nn.Linear(workload.width, dataset.classes)
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            flat = images.flatten(1).float() * PIXEL_SCALE
-            return self.logits(torch.relu(self.hidden(flat)))
+            units = images.flatten(1).float() * PIXEL_SCALE
+            for name in _hidden_names(workload):
+                units = torch.relu(self.get_submodule(name)(units))
+            return self.logits(units)
 
     model = MlpModel()
     weights = initial_weights(workload, dataset, seed)
@@ -63,12 +73,16 @@ def torch_model(workload: Mlp, dataset: FashionMnist | Synthetic, seed: int) -> 
 def keras_model(workload: Mlp, dataset: FashionMnist | Synthetic, seed: int) -> keras.Model:
     import keras
 
+    hidden = [
+        keras.layers.Dense(workload.width, activation="relu", name=name)
+        for name in _hidden_names(workload)
+    ]
     model = keras.Sequential(
         [
             keras.Input(dataset.shape, dtype="uint8"),
             keras.layers.Rescaling(PIXEL_SCALE),
             keras.layers.Flatten(),
-            keras.layers.Dense(workload.width, activation="relu", name="hidden"),
+            *hidden,
             keras.layers.Dense(dataset.classes, name="logits"),
         ]
     )

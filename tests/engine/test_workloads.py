@@ -20,7 +20,7 @@ def test_the_default_model_is_784_128_10():
 
 
 def test_kernels_are_glorot_uniform_and_biases_zero():
-    kernel, bias = mlp.initial_weights(Mlp(), FashionMnist(), seed=0)["hidden"]
+    kernel, bias = mlp.initial_weights(Mlp(), FashionMnist(), seed=0)["hidden_1"]
     limit = np.sqrt(6 / (784 + 128))
     assert np.abs(kernel).max() == pytest.approx(limit, rel=1e-3)
     assert kernel.std() == pytest.approx(limit / np.sqrt(3), rel=0.01)
@@ -29,7 +29,7 @@ def test_kernels_are_glorot_uniform_and_biases_zero():
 
 def test_a_seed_fixes_the_weights():
     first, same, other = (
-        mlp.initial_weights(Mlp(width=4), FashionMnist(), seed)["hidden"][0] for seed in (5, 5, 6)
+        mlp.initial_weights(Mlp(width=4), FashionMnist(), seed)["hidden_1"][0] for seed in (5, 5, 6)
     )
     assert np.array_equal(first, same)
     assert not np.array_equal(first, other)
