@@ -15,6 +15,7 @@ FailureKind = Literal[
     "stalled",
     "lost",
     "disk_full",
+    "checkpoint_unusable",
 ]
 KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 

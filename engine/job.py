@@ -31,13 +31,19 @@ class Device:
 
 @dataclass(frozen=True)
 class Job:
-    """One run as its trainer sees it. It knows folders, not the store."""
+    """One run as its trainer sees it. It knows folders, not the store.
+
+    `begun_at` is when the run was given its devices, in Unix seconds: its wall time counts from
+    there. `resumes` says that it goes on from the checkpoint in its folder.
+    """
 
     run_id: str
     config: RunConfig
     devices: tuple[Device, ...]
     run_dir: Path
     data_dir: Path
+    begun_at: float | None = None
+    resumes: bool = False
 
     def save(self) -> None:
         raw = {
@@ -45,6 +51,8 @@ class Job:
             "config": self.config.model_dump(mode="json"),
             "devices": [asdict(device) for device in self.devices],
             "data_dir": str(self.data_dir),
+            "begun_at": self.begun_at,
+            "resumes": self.resumes,
         }
         (self.run_dir / "job.json").write_text(json.dumps(raw, indent=2), encoding="utf-8")
 
@@ -57,6 +65,8 @@ class Job:
             devices=tuple(Device(**device) for device in raw["devices"]),
             run_dir=run_dir,
             data_dir=Path(raw["data_dir"]),
+            begun_at=raw["begun_at"],
+            resumes=raw["resumes"],
         )
 
     @property

@@ -72,7 +72,8 @@ def _sentence(details: ErrorDetails, field: str, model: type[BaseModel]) -> str:
             choices = choices.replace("'", "").replace(" or ", ", ")
             return f"Unknown {label.lower()} {given}. Choose one of: {choices}."
         case "greater_than_equal" | "less_than_equal" | "greater_than" | "less_than":
-            return f"{label} must be {_bounds(model, details, field)}, got {_as_number(details['input'])}."
+            bounds, given = _bounds(model, details, field), _as_number(details["input"])
+            return f"{label} must be {bounds}, got {given}."
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
             return f"{label} must be a whole number, got {value}."
         case "float_parsing" | "float_type" | "finite_number":

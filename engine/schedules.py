@@ -1,4 +1,4 @@
-"""Learning rates: what each optimizer step of a run uses, as an array that every framework is given."""
+"""Learning rates: what each step of a run uses, as an array that every framework is given."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _constant(step: NDArray[np.float64], total: int) -> NDArray[np.float64]:
 
 
 def _cosine(step: NDArray[np.float64], total: int) -> NDArray[np.float64]:
-    """Half a cosine from 1 at the first step towards 0 after the last: Loshchilov and Hutter, 2017."""
+    """Half a cosine from 1 to 0 after the last step: Loshchilov and Hutter, 2017."""
     return _arc(step / total, 1.0, 0.0)
 
 

@@ -16,10 +16,13 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from engine import events
 from engine.failures import RunFailed
 from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, Job
 from engine.journal import Writer
+from engine.ledger import Ledger
 
 if TYPE_CHECKING:
     from engine.frameworks import Framework, Replica
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 FULL_DISK_WAIT_S = 60.0
 
 _stop_asked = threading.Event()
+_began_at = psutil.Process().create_time()  # Unix time, seconds
 
 
 def run(job: Job, replica: Replica) -> None:
@@ -34,20 +38,31 @@ def run(job: Job, replica: Replica) -> None:
     from engine import frameworks, training
 
     writer = Writer(job.journal) if replica.rank == 0 else None
+    ledger = open_ledger(job)
     failed = False
     try:
-        for event in training.train(job, replica, stop_was_asked):
-            if writer:
-                writer.append(event)
+        for event in training.train(job, replica, stop_was_asked, ledger):
+            with ledger.aside("idle"):
+                if writer:
+                    writer.append(event)
     except Exception as error:  # noqa: BLE001  whatever ends a run is the run's outcome
         traceback.print_exc()
         failed = True
         if writer:
+            writer.append(events.Facts({"ledger": ledger.seconds()}))
             writer.append(failure_of(error, frameworks.load(job.config.framework)))
     if writer and not _drain(writer):
         sys.exit(EXIT_JOURNAL_LOST)
     if failed:
         sys.exit(EXIT_FAILED)
+
+
+def open_ledger(job: Job) -> Ledger:
+    """With what passed before: until this process began, and since then until now."""
+    ledger, now = Ledger(), time.time()
+    ledger.credit("idle", _began_at - (job.begun_at or _began_at))
+    ledger.credit("import", now - _began_at)
+    return ledger
 
 
 def failure_of(error: Exception, framework: Framework) -> events.Failed:

@@ -8,40 +8,52 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import datasets, environment, events, frameworks, randomness
+from engine import checkpoints, datasets, environment, events, frameworks, randomness, schedules
 from engine.config import RunConfig
 from engine.failures import RunFailed
 from engine.frameworks import Replica, Session, Totals
 from engine.job import Job
+from engine.ledger import Account, Ledger
 
 WARM_UP_STEPS = 2  # tracing and compiling: left out of samples/s
+SUMMARY_INTERVAL_S = 1.0
+CHECKPOINT_SHARE = 0.05
 
 
-def train(job: Job, replica: Replica, stopping: Callable[[], bool]) -> Iterator[events.Event]:
+def train(
+    job: Job, replica: Replica, stopping: Callable[[], bool], ledger: Ledger
+) -> Iterator[events.Event]:
     """Yield what happens, in order; raise `RunFailed` or what the framework raises."""
-    config = job.config
+    ledger.switch("import")
     yield events.PhaseStarted("import")
-    framework = frameworks.load(config.framework)
+    framework = frameworks.load(job.config.framework)
     packages = framework.environment()
     yield events.Started(environment.of_trainer(job) | {"packages": packages})
+    ledger.switch("data")
     yield events.PhaseStarted("data")
-    data = datasets.load(config.dataset, job.data_dir)
+    data = datasets.load(job.config.dataset, job.data_dir)
+    ledger.switch("build")
     yield events.PhaseStarted("build")
     session = framework.session(job, data, replica)
     del data  # the session has what it needs of it
-    pace = Pace()
-    for epoch in range(config.epochs):
-        trained = yield from _train_epoch(session, config, epoch, pace, stopping)
-        if trained is None:
-            yield events.Finished("STOPPED")
-            return
-        yield from _evaluate(session, config, epoch, trained)
-    yield events.Finished("SUCCEEDED")
+    first_epoch = _resumed(job, session) if job.resumes else 0
+    yield from Training(job, replica, session, ledger, stopping).epochs(first_epoch)
+
+
+def _resumed(job: Job, session: Session) -> int:
+    """Put the session where the checkpoint left off; how many epochs are done."""
+    try:
+        origin, state = checkpoints.load(checkpoints.path_in(job.run_dir), job.config)
+    except checkpoints.Unusable as error:
+        raise RunFailed("checkpoint_unusable", str(error)) from None
+    session.restore(state)
+    return origin.epoch
 
 
 class Trained(NamedTuple):
@@ -52,52 +64,155 @@ class Trained(NamedTuple):
     samples_per_s: float | None
 
 
-def _train_epoch(
-    session: Session, config: RunConfig, epoch: int, pace: Pace, stopping: Callable[[], bool]
-) -> Generator[events.Event, None, Trained | None]:
-    """Take the epoch's steps, a chunk at a time; return None if asked to stop before its end."""
-    begun, steady_before = time.perf_counter(), pace.steady
-    steps, done, totals = config.steps_per_epoch, 0, Totals(0.0, 0, 0)
-    yield events.PhaseStarted("compile" if pace.is_warming_up else "train")
-    session.begin_epoch(_order(config, epoch))
-    while done < steps:
-        chunk = session.agree(0 if stopping() else pace.next_chunk(steps - done))
-        if not chunk:
-            return None
-        before, was_warming_up = totals, pace.is_warming_up
-        totals = pace.timed(session.run, chunk)
-        done += chunk
-        step_loss = totals.since(before).mean_loss
-        _check_finite(step_loss, epoch, done, config)
-        yield events.Metrics(epoch * steps + done, epoch + done / steps, {"step_loss": step_loss})
-        if was_warming_up and done < steps and not pace.is_warming_up:
-            yield events.PhaseStarted("train")
-    rate = pace.steady.since(steady_before).steps_per_s
-    seconds = time.perf_counter() - begun
-    return Trained(totals, seconds, rate and rate * config.batch_size)
+class Training:
+    """The epochs of one run, each: steps, validation, checkpoint."""
+
+    def __init__(
+        self,
+        job: Job,
+        replica: Replica,
+        session: Session,
+        ledger: Ledger,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._job, self._config, self._replica = job, job.config, replica
+        self._session, self._ledger, self._stopping = session, ledger, stopping
+        self._pace, self._saver = Pace(), Saver(job, session)
+        self._told_at = float("-inf")
+
+    def epochs(self, first: int) -> Iterator[events.Event]:
+        for epoch in range(first, self._config.epochs):
+            trained = yield from self._train(epoch)
+            if trained is None:
+                yield self._summary()
+                yield events.Finished("STOPPED")
+                return
+            yield from self._evaluate(epoch, trained)
+            yield from self._checkpoint(epoch + 1)
+            if time.perf_counter() - self._told_at > SUMMARY_INTERVAL_S:
+                yield self._summary()
+        self._ledger.switch("checkpoint")
+        if self._replica.rank == 0:
+            self._session.export(self._job.run_dir)
+        yield self._summary()
+        yield events.Finished("SUCCEEDED")
+
+    def _train(self, epoch: int) -> Generator[events.Event, None, Trained | None]:
+        """Take the epoch's steps, a chunk at a time; return None if asked to stop before."""
+        config, pace, session = self._config, self._pace, self._session
+        begun, steady_before = time.perf_counter(), pace.steady
+        steps, done, totals = config.steps_per_epoch, 0, Totals(0.0, 0, 0)
+        yield events.PhaseStarted("compile" if pace.is_warming_up else "train")
+        self._ledger.switch("input_wait")
+        session.begin_epoch(_order(config, epoch), schedules.rates(config, epoch))
+        while done < steps:
+            chunk = session.agree(0 if self._stopping() else pace.next_chunk(steps - done))
+            if not chunk:
+                return None
+            before, was_warming_up = totals, pace.is_warming_up
+            with self._measured("warm_up" if was_warming_up else "compute"):
+                totals = pace.timed(session.run, chunk)
+            done += chunk
+            loss = totals.since(before).mean_loss
+            _check_finite(loss, epoch, done, config)
+            yield events.Metrics(epoch * steps + done, epoch + done / steps, {"step_loss": loss})
+            if was_warming_up and done < steps and not pace.is_warming_up:
+                yield events.PhaseStarted("train")
+        rate = pace.steady.since(steady_before).steps_per_s
+        seconds = time.perf_counter() - begun
+        return Trained(totals, seconds, rate and rate * config.batch_size)
+
+    def _evaluate(self, epoch: int, trained: Trained) -> Iterator[events.Event]:
+        config, session = self._config, self._session
+        yield events.PhaseStarted("evaluate")
+        with self._measured("evaluation"):
+            validation = session.evaluate()
+        values = {
+            "train_loss": trained.totals.mean_loss,
+            "train_accuracy": trained.totals.accuracy,
+            "validation_loss": events.finite(validation.mean_loss),
+            "validation_accuracy": validation.accuracy,
+            "learning_rate": float(schedules.rates(config, epoch)[-1]),
+            "epoch_s": trained.seconds,
+            "samples_per_s": trained.samples_per_s,
+            "compiles": session.compiles(),
+        }
+        yield events.Metrics((epoch + 1) * config.steps_per_epoch, epoch + 1, values)
+
+    def _checkpoint(self, epochs_done: int) -> Iterator[events.Event]:
+        if self._replica.rank or not self._saver.is_due(epochs_done):
+            return
+        with self._ledger.aside("checkpoint"):
+            self._saver.save(epochs_done)
+        yield events.Facts({"checkpoint": {"epoch": epochs_done}})
+
+    @contextmanager
+    def _measured(self, account: Account) -> Iterator[None]:
+        """The block's seconds go to `account`, and all of them to `compile` if it compiled.
+
+        What it waited for samples goes to `input_wait`.
+        """
+        session, ledger = self._session, self._ledger
+        compiled, waited = session.compiles(), session.input_wait_s()
+        ledger.switch(account)
+        yield
+        waited = session.input_wait_s() - waited
+        ledger.move(waited, "input_wait")
+        if session.compiles() > compiled:
+            ledger.move(ledger.lap() - waited, "compile")
+        ledger.switch("idle")
+
+    def _summary(self) -> events.Facts:
+        """Where the run's time has gone up to now, and its figures as a whole."""
+        self._told_at = time.perf_counter()
+        steady = self._pace.steady
+        rate = steady.steps_per_s
+        return events.Facts(
+            {
+                "ledger": self._ledger.seconds(),
+                "compiles": self._session.compiles(),
+                "peak_memory_bytes": self._session.peak_memory_bytes(),
+                "steady_steps": steady.steps,
+                "steady_s": steady.seconds,
+                "steady_samples_per_s": rate and rate * self._config.batch_size,
+            }
+        )
+
+
+class Saver:
+    """Writes the run's checkpoint at the end of epochs, for no more than a share of its time.
+
+    Very short epochs are left out when writing each would cost more than that share; the last one
+    never is.
+    """
+
+    def __init__(
+        self, job: Job, session: Session, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._job, self._session, self._clock = job, session, clock
+        self._not_before = float("-inf")
+
+    def is_due(self, epochs_done: int) -> bool:
+        return epochs_done == self._job.config.epochs or self._clock() >= self._not_before
+
+    def save(self, epochs_done: int) -> None:
+        begun = self._clock()
+        job = self._job
+        checkpoints.write(
+            checkpoints.path_in(job.run_dir),
+            self._session.state(),
+            run_id=job.run_id,
+            config=job.config,
+            epoch=epochs_done,
+            at=time.time(),
+        )
+        ended = self._clock()
+        self._not_before = ended + (ended - begun) / CHECKPOINT_SHARE
 
 
 def _order(config: RunConfig, epoch: int) -> NDArray[np.int64]:
     samples = config.dataset.train_samples
     return randomness.epoch_order(config.seed, epoch, samples, config.batch_size)
-
-
-def _evaluate(
-    session: Session, config: RunConfig, epoch: int, trained: Trained
-) -> Iterator[events.Event]:
-    yield events.PhaseStarted("evaluate")
-    validation = session.evaluate()
-    values = {
-        "train_loss": trained.totals.mean_loss,
-        "train_accuracy": trained.totals.accuracy,
-        "validation_loss": events.finite(validation.mean_loss),
-        "validation_accuracy": validation.accuracy,
-        "learning_rate": config.learning_rate,
-        "epoch_s": trained.seconds,
-        "samples_per_s": trained.samples_per_s,
-        "compiles": session.compiles(),
-    }
-    yield events.Metrics((epoch + 1) * config.steps_per_epoch, epoch + 1, values)
 
 
 class Span(NamedTuple):

@@ -7,12 +7,15 @@ framework does the same job in the same order, and one contract suite tests them
 from __future__ import annotations
 
 import importlib
+import resource
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.checkpoints import State
 from engine.datasets import Data
 from engine.job import Job
 
@@ -63,8 +66,11 @@ class Replica(NamedTuple):
 class Session(Protocol):
     """A model with its optimizer and its data, on its device."""
 
-    def begin_epoch(self, order: NDArray[np.int64]) -> None:
-        """Take the epoch's order, [steps, batch]: row i is the samples of step i."""
+    def begin_epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
+        """Take the epoch's order, [steps, batch]: row i is the samples of step i.
+
+        `rates`, [steps], is the learning rate of each step.
+        """
         ...
 
     def run(self, steps: int) -> Totals:
@@ -85,6 +91,26 @@ class Session(Protocol):
 
     def compiles(self) -> int:
         """How many programs have been compiled so far; 0 where nothing is."""
+        ...
+
+    def input_wait_s(self) -> float:
+        """Seconds so far that `run` waited for the host's loader; 0 where there is none."""
+        ...
+
+    def peak_memory_bytes(self) -> int | None:
+        """The most that was in use on this process's device; None if the framework can't tell."""
+        ...
+
+    def state(self) -> State:
+        """All that the next epoch depends on: weights under `model.`, then the optimizer's."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Go on from a `state` of a session of the same config, to the last bit."""
+        ...
+
+    def export(self, folder: Path) -> None:
+        """Write the trained model in the framework's own format, if it has one to itself."""
         ...
 
 
@@ -109,6 +135,11 @@ class Framework(Protocol):
 def load(name: str) -> Framework:
     """Import a framework's module; the framework itself is imported when it is first used."""
     return cast(Framework, importlib.import_module(MODULES[name]))
+
+
+def peak_rss_bytes() -> int:
+    """The most memory that this process has had resident, as the kernel keeps it."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def evaluation_batches(data: Data) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:

@@ -8,13 +8,16 @@ from the host: several times slower here for a small model.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine import workloads
+from engine.checkpoints import WEIGHTS, State
 from engine.config import RunConfig
 from engine.datasets import Data
 from engine.failures import RunFailed
@@ -25,6 +28,7 @@ from engine.frameworks import (
     Replica,
     Totals,
     evaluation_batches,
+    peak_rss_bytes,
 )
 from engine.job import Job
 
@@ -84,28 +88,38 @@ class KerasSession:
         self._variables = self._model.trainable_variables
         self._optimizer = optimizer(config)
         self._optimizer.build(self._variables)
-        self._images = tf.constant(data.train_images)
-        self._labels = tf.constant(data.train_labels)
+        self._rate = getattr(self._optimizer, "inner_optimizer", self._optimizer).learning_rate
         self._test = [
             (tf.constant(images), tf.constant(labels))
             for images, labels in evaluation_batches(data)
         ]
-        self._train = tf.function(self._steps, jit_compile=JIT_COMPILE, autograph=False)
+        self._input_wait_s = 0.0
+        self._loader: Iterator[Any] | None = None
+        self._host = data if config.input == "host_loader" else None
+        if self._host is None:
+            self._images = tf.constant(data.train_images)
+            self._labels = tf.constant(data.train_labels)
+        steps = self._batch_step if self._host else self._steps
+        self._train = tf.function(steps, jit_compile=JIT_COMPILE, autograph=False)
         self._judge = tf.function(self._sums, jit_compile=JIT_COMPILE, autograph=False)
 
-    def begin_epoch(self, order: NDArray[np.int64]) -> None:
+    def begin_epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         tf = self._tf
         with tf.device(self._device):
             self._order = tf.constant(order)
+            self._rates = tf.constant(rates, tf.float32)
             self._done = 0
             self._totals = (tf.constant(0.0, tf.float64), tf.constant(0, tf.int64))
+        if self._host:
+            self._loader = self._batches(self._host, order)
 
     def run(self, steps: int) -> Totals:
-        tf = self._tf
         first, self._done = self._done, self._done + steps
-        with tf.device(self._device):
-            bounds = tf.constant(first), tf.constant(self._done)
-            self._totals = self._train(self._order, *bounds, *self._totals)
+        with self._tf.device(self._device):
+            if self._loader:
+                self._run_from_loader(self._loader, first)
+            else:
+                self._run_on_device(first)
         batch = self._order.shape[1]
         loss, correct = (total.numpy() for total in self._totals)
         return Totals(float(loss) * batch, int(correct), self._done * batch)
@@ -125,26 +139,69 @@ class KerasSession:
         functions = (self._train, self._judge)
         return sum(function.experimental_get_tracing_count() for function in functions)
 
-    def _steps(self, order: Any, first: Any, end: Any, loss: Any, correct: Any) -> Any:
+    def input_wait_s(self) -> float:
+        return self._input_wait_s
+
+    def peak_memory_bytes(self) -> int | None:
+        if self._device == "/CPU:0":
+            return peak_rss_bytes()
+        return int(self._tf.config.experimental.get_memory_info("GPU:0")["peak"])
+
+    def state(self) -> State:
+        weights = {f"{WEIGHTS}{v.path}": np.array(v) for v in self._model.variables}
+        slots = enumerate(self._optimizer.variables)
+        return weights | {f"optimizer.{index}": np.array(v) for index, v in slots}
+
+    def restore(self, state: State) -> None:
+        for variable in self._model.variables:
+            variable.assign(state[f"{WEIGHTS}{variable.path}"])
+        for index, variable in enumerate(self._optimizer.variables):
+            variable.assign(state[f"optimizer.{index}"])
+
+    def export(self, folder: Path) -> None:
+        self._model.save(folder / "model.keras")
+
+    def _run_on_device(self, first: int) -> None:
+        bounds = self._tf.constant(first), self._tf.constant(self._done)
+        self._totals = self._train(self._order, self._rates, *bounds, *self._totals)
+
+    def _run_from_loader(self, loader: Iterator[Any], first: int) -> None:
+        for row in range(first, self._done):
+            begun = time.perf_counter()
+            batch = next(loader)
+            self._input_wait_s += time.perf_counter() - begun
+            self._totals = self._train(*batch, self._rates[row], *self._totals)
+
+    def _batches(self, data: Data, order: NDArray[np.int64]) -> Iterator[Any]:
+        """One (images, labels) for each row of `order`, gathered by tf.data on the host."""
+        tf = self._tf
+        with tf.device("/CPU:0"):
+            images, labels = tf.constant(data.train_images), tf.constant(data.train_labels)
+            rows = tf.data.Dataset.from_tensor_slices(order)
+            gathered = rows.map(lambda row: (tf.gather(images, row), tf.gather(labels, row)))
+            return iter(gathered.prefetch(tf.data.AUTOTUNE))
+
+    def _steps(self, order: Any, rates: Any, first: Any, end: Any, loss: Any, correct: Any) -> Any:
         """Steps `first` to `end`, in one loop on the device."""
+        tf = self._tf
 
         def step(i: Any, loss: Any, correct: Any) -> Any:
-            step_loss, step_correct = self._step(order[i])
-            return i + 1, loss + step_loss, correct + step_correct
+            images, labels = tf.gather(self._images, order[i]), tf.gather(self._labels, order[i])
+            return i + 1, *self._batch_step(images, labels, rates[i], loss, correct)
 
         state = self._tf.while_loop(lambda i, *_: i < end, step, (first, loss, correct))
         return state[1:]
 
-    def _step(self, rows: Any) -> tuple[Any, Any]:
-        """One optimizer step on the samples `rows`, [batch]: mean loss and how many were right."""
+    def _batch_step(self, images: Any, labels: Any, rate: Any, loss: Any, correct: Any) -> Any:
+        """One optimizer step; the sums so far with this batch's mean loss and right answers."""
         tf = self._tf
-        images, labels = tf.gather(self._images, rows), tf.gather(self._labels, rows)
+        self._rate.assign(rate)
         with tf.GradientTape() as tape:
             logits = tf.cast(self._model(images, training=True), tf.float32)
-            loss = tf.reduce_mean(_cross_entropy(labels, logits))
-            scaled = self._optimizer.scale_loss(loss)
+            batch_loss = tf.reduce_mean(_cross_entropy(labels, logits))
+            scaled = self._optimizer.scale_loss(batch_loss)
         self._optimizer.apply(tape.gradient(scaled, self._variables), self._variables)
-        return tf.cast(loss, tf.float64), _correct(labels, logits)
+        return loss + tf.cast(batch_loss, tf.float64), correct + _correct(labels, logits)
 
     def _sums(self, images: Any, labels: Any) -> tuple[Any, Any]:
         tf = self._tf

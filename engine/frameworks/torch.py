@@ -1,20 +1,25 @@
 """PyTorch, on a CPU or one NVIDIA GPU.
 
-Eager, with a fused optimizer; data and order live on the device, and nothing waits for the device
-before the end of `run`. The GPU is `cuda:0`: the launcher shows this process no other.
+Data, order and learning rates live on the device, the optimizer is fused, and nothing waits for
+the device before the end of `run`. A GPU replays the step as a CUDA graph; that path is written
+after PyTorch's documentation and has not run on a GPU. The GPU is `cuda:0`: the launcher shows
+this process no other.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine import workloads
+from engine.checkpoints import State
 from engine.config import RunConfig
 from engine.datasets import Data
 from engine.failures import RunFailed
@@ -25,6 +30,9 @@ from engine.frameworks import (
     Replica,
     Totals,
     evaluation_batches,
+    host_loader,
+    peak_rss_bytes,
+    torch_state,
 )
 from engine.job import Job
 
@@ -34,6 +42,8 @@ if TYPE_CHECKING:
 # Read when torch is imported. OpenMP's threads would spin while they wait: beside other work on
 # the same cores an epoch then took up to 50 s, and 1 to 3 s with threads that sleep.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+STEPS_BEFORE_GRAPH = 3  # what PyTorch's documentation asks for
 
 
 def launch(main: Callable[[Job, Replica], None], job: Job) -> None:
@@ -48,6 +58,7 @@ def session(job: Job, data: Data, replica: Replica) -> TorchSession:
     tf32 = config.precision == "tf32"
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = device.type == "cuda"
     return TorchSession(config, data, device)
 
 
@@ -60,7 +71,7 @@ def environment() -> dict[str, str]:
         "numpy": np.__version__,
         "torch.version.cuda": str(torch.version.cuda),
         "torch.num_threads": str(torch.get_num_threads()),
-        "torch.compile": "False",
+        "CUDA graph": str(torch.cuda.is_available()),
         "OMP_WAIT_POLICY": os.environ["OMP_WAIT_POLICY"],
     }
 
@@ -72,6 +83,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class TorchSession:
+    """One step is one function of tensors that stay where they are, so a GPU can record it once as
+    a CUDA graph and replay it: launching it costs one call then, not some fifty.
+    """
+
     def __init__(self, config: RunConfig, data: Data, device: torch.device) -> None:
         import torch
 
@@ -79,31 +94,46 @@ class TorchSession:
         model = workload.torch_model(config.workload, config.dataset, config.seed)
         self._torch, self._device, self._precision = torch, device, config.precision
         self._model = model.to(device)
-        self._optimizer = optimizer(self._model, config)
+        self._rate = torch.tensor(config.learning_rate, device=device)
+        self._optimizer = optimizer(self._model, config, self._rate)
         self._scaler = torch.GradScaler(device.type, enabled=config.precision == "fp16")
-        self._images = torch.tensor(data.train_images, device=device)
-        self._labels = torch.tensor(data.train_labels, device=device)
-        self._test = [
-            (torch.tensor(images, device=device), torch.tensor(labels, device=device))
-            for images, labels in evaluation_batches(data)
-        ]
+        self._test = [self._placed(*batch) for batch in evaluation_batches(data)]
+        self._input_wait_s = 0.0
+        self._loader: Iterator[Any] | None = None
+        self._host = data if config.input == "host_loader" else None
+        if self._host is None:
+            self._images, self._labels = self._placed(data.train_images, data.train_labels)
+        shape = config.steps_per_epoch, config.batch_size
+        self._order = torch.zeros(shape, dtype=torch.int64, device=device)
+        self._rates = torch.zeros(shape[0], dtype=self._rate.dtype, device=device)
+        self._row = torch.zeros(1, dtype=torch.int64, device=device)
+        self._loss = torch.zeros((), dtype=torch.float64, device=device)
+        self._correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._replay = self._graph() if device.type == "cuda" and not self._host else self._step
 
-    def begin_epoch(self, order: NDArray[np.int64]) -> None:
+    def begin_epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         torch = self._torch
-        self._order = torch.tensor(order, device=self._device)
+        self._order.copy_(torch.from_numpy(order))
+        self._rates.copy_(torch.from_numpy(rates))
+        for counter in (self._row, self._loss, self._correct):
+            counter.zero_()
         self._done = 0
-        self._loss = torch.zeros((), dtype=torch.float64, device=self._device)
-        self._correct = torch.zeros((), dtype=torch.int64, device=self._device)
+        if self._host:
+            images, labels = self._host.train_images, self._host.train_labels
+            on_gpu = self._device.type == "cuda"
+            self._loader = host_loader.batches(images, labels, order, pin_memory=on_gpu)
 
     def run(self, steps: int) -> Totals:
+        self._model.train()
         for _ in range(steps):
-            self._step(self._order[self._done])
-            self._done += 1
+            self._replay()
+        self._done += steps
         batch = self._order.shape[1]
         return Totals(self._loss.item() * batch, int(self._correct.item()), self._done * batch)
 
     def evaluate(self) -> Totals:
         torch = self._torch
+        self._model.eval()
         loss = torch.zeros((), dtype=torch.float64, device=self._device)
         correct = torch.zeros((), dtype=torch.int64, device=self._device)
         with torch.no_grad():
@@ -121,9 +151,28 @@ class TorchSession:
     def compiles(self) -> int:
         return 0
 
-    def _step(self, rows: torch.Tensor) -> None:
-        labels = self._labels[rows]
-        logits = self._logits(self._images[rows])
+    def input_wait_s(self) -> float:
+        return self._input_wait_s
+
+    def peak_memory_bytes(self) -> int | None:
+        if self._device.type == "cpu":
+            return peak_rss_bytes()
+        return self._torch.cuda.max_memory_allocated(self._device)
+
+    def state(self) -> State:
+        return torch_state.saved(self._model, self._optimizer, self._scaler)
+
+    def restore(self, state: State) -> None:
+        torch_state.restored(state, self._model, self._optimizer, self._scaler)
+
+    def export(self, folder: Path) -> None:
+        """The checkpoint's `model.` arrays are PyTorch's own `state_dict`."""
+
+    def _step(self) -> None:
+        """One optimizer step on the next row of the order."""
+        self._rate.copy_(self._rates.index_select(0, self._row)[0])
+        images, labels = self._next_from_loader() if self._loader else self._next_on_device()
+        logits = self._logits(images)
         loss = self._torch.nn.functional.cross_entropy(logits, labels)
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
@@ -131,6 +180,53 @@ class TorchSession:
         self._scaler.update()
         self._loss += loss.detach()
         self._correct += (logits.detach().argmax(1) == labels).sum()
+        self._row += 1
+
+    def _next_on_device(self) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = self._order.index_select(0, self._row)[0]
+        return self._images[rows], self._labels[rows]
+
+    def _next_from_loader(self) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self._loader is not None
+        begun = time.perf_counter()
+        images, labels = next(self._loader)
+        self._input_wait_s += time.perf_counter() - begun
+        to = self._device
+        return images.to(to, non_blocking=True), labels.to(to, non_blocking=True)
+
+    def _graph(self) -> Callable[[], None]:
+        """The step for a GPU: taken a few times as it is, then recorded, from then on replayed.
+
+        PyTorch wants the steps before a recording on a stream of their own. Recording runs nothing.
+        """
+        torch = self._torch
+        stream, taken, graph = torch.cuda.Stream(self._device), 0, torch.cuda.CUDAGraph()
+
+        def replay() -> None:
+            nonlocal taken
+            taken += 1
+            if taken > STEPS_BEFORE_GRAPH + 1:
+                graph.replay()
+            elif taken > STEPS_BEFORE_GRAPH:
+                with torch.cuda.graph(graph):
+                    self._step()
+                graph.replay()
+            else:
+                stream.wait_stream(torch.cuda.current_stream(self._device))
+                with torch.cuda.stream(stream):
+                    self._step()
+                torch.cuda.current_stream(self._device).wait_stream(stream)
+
+        return replay
+
+    def _placed(
+        self, images: NDArray[np.uint8], labels: NDArray[np.int64]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        torch = self._torch
+        return (
+            torch.tensor(images, device=self._device),
+            torch.tensor(labels, device=self._device),
+        )
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
         """In float32 for the loss, whatever the model computed in."""
@@ -140,16 +236,18 @@ class TorchSession:
             return self._model(images).float()
 
 
-def optimizer(model: torch.nn.Module, config: RunConfig) -> torch.optim.Optimizer:
+def optimizer(
+    model: torch.nn.Module, config: RunConfig, rate: torch.Tensor
+) -> torch.optim.Optimizer:
+    """Fused, so that an update is one kernel; `rate` is a tensor that the step itself sets."""
     import torch
 
-    optim, parameters = torch.optim, model.parameters()
-    rate, decay = config.learning_rate, ADAMW_WEIGHT_DECAY
+    optim, parameters, decay = torch.optim, model.parameters(), ADAMW_WEIGHT_DECAY
+    graphed = rate.device.type == "cuda"
+    adam = {"lr": rate, "eps": ADAM_EPSILON, "fused": True, "capturable": graphed}
     makers = {
-        "adam": lambda: optim.Adam(parameters, rate, eps=ADAM_EPSILON, fused=True),
-        "adamw": lambda: optim.AdamW(
-            parameters, rate, eps=ADAM_EPSILON, weight_decay=decay, fused=True
-        ),
+        "adam": lambda: optim.Adam(parameters, **adam),
+        "adamw": lambda: optim.AdamW(parameters, weight_decay=decay, **adam),
         "sgd": lambda: optim.SGD(parameters, rate, momentum=SGD_MOMENTUM, fused=True),
     }
     return makers[config.optimizer]()

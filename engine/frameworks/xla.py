@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine import workloads
+from engine.checkpoints import State
 from engine.config import RunConfig
 from engine.datasets import Data
 from engine.failures import RunFailed
@@ -29,6 +32,9 @@ from engine.frameworks import (
     Replica,
     Totals,
     evaluation_batches,
+    host_loader,
+    peak_rss_bytes,
+    torch_state,
 )
 from engine.job import Job
 
@@ -109,26 +115,35 @@ class XlaSession:
         self._model = model.to(device)
         self._optimizer = optimizer(self._model, config)
         self._no_skip = torch.zeros(()).to(device)  # torch_xla's optimizers skip a step on 1
-        self._images = torch.tensor(data.train_images).to(device)
-        self._labels = torch.tensor(data.train_labels).to(device)
+        self._input_wait_s = 0.0
+        self._loader: Iterator[Any] | None = None
+        self._host = data if config.input == "host_loader" else None
+        if self._host is None:
+            self._images = torch.tensor(data.train_images).to(device)
+            self._labels = torch.tensor(data.train_labels).to(device)
         self._test = [
             (torch.tensor(images).to(device), torch.tensor(labels).to(device))
             for images, labels in evaluation_batches(data)
         ]
 
-    def begin_epoch(self, order: NDArray[np.int64]) -> None:
+    def begin_epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         """Zeros come from the host, as vectors: torch_xla would make constants of scalars."""
         torch, device = self._torch, self._device
         mine = np.ascontiguousarray(order[:, self._replica.rank :: self._replica.world])
         self._order = torch.tensor(mine).to(device)
+        self._rates = torch.tensor(rates, dtype=torch.float32).to(device)
         self._row = torch.zeros(1, dtype=torch.int64).to(device)
         self._done, self._batch = 0, mine.shape[1]
         self._loss = torch.zeros(1, dtype=torch.float64).to(device)
         self._correct = torch.zeros(1, dtype=torch.int64).to(device)
+        if self._host:
+            images, labels = self._host.train_images, self._host.train_labels
+            self._loader = host_loader.batches(images, labels, mine)
 
     def run(self, steps: int) -> Totals:
         import torch_xla
 
+        self._model.train()
         for _ in range(steps):
             self._step()
             torch_xla.sync()
@@ -141,6 +156,7 @@ class XlaSession:
         """Each replica judges the whole split: their weights are the same, and so are the sums."""
         import torch_xla
 
+        self._model.eval()
         loss, correct, samples = 0.0, 0, 0
         for images, labels in self._test:
             batch_loss, batch_correct = self._judged(images, labels)
@@ -161,19 +177,65 @@ class XlaSession:
         compiled = metrics.metric_data("CompileTime")
         return compiled[0] if compiled else 0
 
+    def input_wait_s(self) -> float:
+        return self._input_wait_s
+
+    def peak_memory_bytes(self) -> int | None:
+        import torch_xla.core.xla_model as xm
+
+        if self._device_is_host():
+            return peak_rss_bytes()
+        return xm.get_memory_info(self._device).get("peak_bytes_used")
+
+    def state(self) -> State:
+        return torch_state.saved(self._model, self._optimizer)
+
+    def restore(self, state: State) -> None:
+        torch_state.restored(state, self._model, self._optimizer)
+        for slots in self._optimizer.state.values():
+            slots |= {name: value.to(self._device) for name, value in slots.items()}
+
+    def export(self, folder: Path) -> None:
+        """The checkpoint's `model.` arrays are PyTorch's own `state_dict`."""
+
+    def _device_is_host(self) -> bool:
+        return os.environ["PJRT_DEVICE"] == "CPU"
+
     def _step(self) -> None:
         torch = self._torch
-        rows = torch.index_select(self._order, 0, self._row)[0]
-        labels = self._labels[rows]
-        logits = self._logits(self._images[rows])
+        images, labels = self._next_from_loader() if self._loader else self._next_on_device()
+        logits = self._logits(images)
         loss = torch.nn.functional.cross_entropy(logits, labels)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._average_gradients()
-        self._optimizer.step(found_inf=self._no_skip)
+        self._update(torch.index_select(self._rates, 0, self._row)[0])
         self._row += 1
         self._loss += loss.detach()
         self._correct += (logits.detach().argmax(1) == labels).sum()
+
+    def _next_on_device(self) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = self._torch.index_select(self._order, 0, self._row)[0]
+        return self._images[rows], self._labels[rows]
+
+    def _next_from_loader(self) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self._loader is not None
+        begun = time.perf_counter()
+        images, labels = next(self._loader)
+        self._input_wait_s += time.perf_counter() - begun
+        return images.to(self._device), labels.to(self._device)
+
+    def _update(self, rate: torch.Tensor) -> None:
+        """A whole update at rate 1, of which `rate` is taken: each of them is linear in the rate.
+
+        torch_xla's optimizers take the rate as a number, and another number is another program.
+        """
+        torch = self._torch
+        before = [parameter.detach().clone() for parameter in self._model.parameters()]
+        self._optimizer.step(found_inf=self._no_skip)
+        with torch.no_grad():
+            for parameter, old in zip(self._model.parameters(), before, strict=True):
+                parameter.copy_(torch.lerp(old, parameter, rate))
 
     def _judged(
         self, images: torch.Tensor, labels: torch.Tensor
@@ -210,16 +272,16 @@ def _sum_over_replicas(value: torch.Tensor) -> torch.Tensor:
 
 
 def optimizer(model: torch.nn.Module, config: RunConfig) -> Any:
-    """torch_xla's own: torch's formulas, each parameter's update one operation."""
+    """torch_xla's own, at rate 1: torch's formulas, each parameter's update one operation."""
     from torch_xla.amp.syncfree.adam import Adam
     from torch_xla.amp.syncfree.adamw import AdamW
     from torch_xla.amp.syncfree.sgd import SGD
 
-    parameters, rate, decay = model.parameters(), config.learning_rate, ADAMW_WEIGHT_DECAY
+    parameters, decay = model.parameters(), ADAMW_WEIGHT_DECAY
     makers = {
-        "adam": lambda: Adam(parameters, rate, eps=ADAM_EPSILON),
-        "adamw": lambda: AdamW(parameters, rate, eps=ADAM_EPSILON, weight_decay=decay),
-        "sgd": lambda: SGD(parameters, rate, momentum=SGD_MOMENTUM),
+        "adam": lambda: Adam(parameters, 1.0, eps=ADAM_EPSILON),
+        "adamw": lambda: AdamW(parameters, 1.0, eps=ADAM_EPSILON, weight_decay=decay),
+        "sgd": lambda: SGD(parameters, 1.0, momentum=SGD_MOMENTUM),
     }
     return makers[config.optimizer]()
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import datasets, frameworks, randomness, workloads
+from engine import datasets, frameworks, randomness, schedules, workloads
 from engine.config import RunConfig
 from engine.frameworks import Framework, Replica, Session
 from engine.job import Job
@@ -66,7 +66,7 @@ def parcelled(framework: Framework, job: Job, replica: Replica) -> dict[str, Any
     session = session_of(framework, job, replica)
     totals, compiles = [], [session.compiles()]
     for epoch in range(job.config.epochs):
-        session.begin_epoch(order(job.config, epoch))
+        session.begin_epoch(order(job.config, epoch), schedules.rates(job.config, epoch))
         left = job.config.steps_per_epoch
         for parcel in (1, 1, 3, 7, left - 12):
             last = session.run(parcel)
@@ -80,7 +80,7 @@ def losses(framework: Framework, job: Job, replica: Replica) -> list[float]:
     session = session_of(framework, job, replica)
     found = []
     for epoch in range(2):
-        session.begin_epoch(order(job.config, epoch))
+        session.begin_epoch(order(job.config, epoch), schedules.rates(job.config, epoch))
         found.append(session.run(job.config.steps_per_epoch).mean_loss)
     return found
 
