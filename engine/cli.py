@@ -184,6 +184,29 @@ def retry(settings: Settings, run_id: str, watch: bool, as_json: bool) -> None:
         output.submitted(new_id, as_json)
 
 
+@main.command()
+@click.argument("run_id")
+@click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Such as epochs=20; repeatable."
+)
+@click.option("--watch", is_flag=True, help="Follow the new run until it is over.")
+@json_option
+@store_option
+def resume(
+    settings: Settings, run_id: str, pairs: tuple[str, ...], watch: bool, as_json: bool
+) -> None:
+    """Go on from the last checkpoint of a run that failed, was stopped, or wants more epochs."""
+    database.prepare(settings.store)
+    with database.opened(settings.store) as db:
+        config = launch.find(db, run_id).config
+    changes = unflatten(_pairs(pairs), config)
+    new_id = launch.resume(settings, run_id, by=launch.this_user(), changes=changes)
+    if watch:
+        _watch(settings, new_id, as_json)
+    else:
+        output.submitted(new_id, as_json)
+
+
 @main.command("devices")
 @json_option
 @store_option
@@ -224,13 +247,18 @@ def _config_from(
     """The file's fields, then `--framework`, then each `--set`. Raise `ConfigError`."""
     raw = _read_config(config_file) if config_file else {}
     flat: dict[str, str] = {"framework": framework} if framework else {}
+    on_top = unflatten(flat | _pairs(pairs), raw)
+    return raw | on_top
+
+
+def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+    flat = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise click.UsageError(f"--set takes KEY=VALUE, got {pair!r}.")
         flat[key.strip()] = value.strip()
-    on_top = unflatten(flat, raw)
-    return raw | on_top
+    return flat
 
 
 def _read_config(file: Path) -> dict[str, Any]:

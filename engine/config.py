@@ -277,8 +277,7 @@ def unflatten(flat: Mapping[str, str], onto: Mapping[str, Any] | None = None) ->
     for key, value in flat.items():
         section, _, field = key.partition(".")
         if section in ("workload", "dataset"):
-            begun = (onto or {}).get(section)
-            raw.setdefault(section, dict(begun) if isinstance(begun, Mapping) else {})
+            raw.setdefault(section, _begun(section, flat, onto or {}))
             raw[section][field or "name"] = value
         elif section == "devices":
             raw[key] = _devices_from_text(value)
@@ -288,6 +287,14 @@ def unflatten(flat: Mapping[str, str], onto: Mapping[str, Any] | None = None) ->
         if section in raw:
             raw[section].setdefault("name", default)
     return raw
+
+
+def _begun(section: str, flat: Mapping[str, str], onto: Mapping[str, Any]) -> dict[str, Any]:
+    """A section as it is in `onto`, unless `flat` makes another one of it."""
+    begun = onto.get(section)
+    if not isinstance(begun, Mapping) or flat.get(section, begun.get("name")) != begun.get("name"):
+        return {}
+    return dict(begun)
 
 
 def flatten(raw: Mapping[str, Any]) -> dict[str, str]:

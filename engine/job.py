@@ -11,6 +11,8 @@ from engine.config import RunConfig
 
 # Exit statuses of a trainer that ended without being told to.
 EXIT_FAILED, EXIT_JOURNAL_LOST = 1, 74
+# How a trainer is asked to wait for its run, and what it says when it does.
+STANDBY, READY = "--standby", "ready"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine import devices, queue, supervisor
+from engine import checkpoints, devices, queue, supervisor
 from engine.config import (
     ACCELERATOR_NAMES,
     FRAMEWORK_NAMES,
@@ -106,6 +106,7 @@ def submit(
     *,
     by: str,
     cloned_from: str | None = None,
+    resumed_epoch: int | None = None,
 ) -> str:
     """Put a checked run into the queue, see to it that the store has a supervisor; its id."""
     database.prepare(settings.store)
@@ -120,6 +121,7 @@ def submit(
             tags=details.tags,
             priority=details.priority,
             cloned_from=cloned_from,
+            resumed_epoch=resumed_epoch,
         )
     ensure_supervisor(settings)
     return run_id
@@ -144,6 +146,28 @@ def retry(settings: Settings, run_id: str, *, by: str) -> str:
     return submit(settings, config, details, by=by, cloned_from=run_id)
 
 
+def resume(
+    settings: Settings, run_id: str, *, by: str, changes: Mapping[str, Any] | None = None
+) -> str:
+    """Submit a run that goes on from the last checkpoint of another that is over; its id.
+
+    `changes` are fields of the config, such as more epochs. Raise `NotPossible` where there is no
+    checkpoint that fits.
+    """
+    with database.opened(settings.store) as db:
+        run = find(db, run_id)
+    if run.active:
+        raise NotPossible(f"Run {run_id} is {run.status}; stop it first.")
+    raw = {**run.config, **(changes or {})}
+    config, details = check(raw, details_of(run), settings, devices.find())
+    try:
+        origin = checkpoints.origin_of(checkpoint_path(settings, run))
+        checkpoints.check_fits(origin, config)
+    except checkpoints.Unusable as error:
+        raise NotPossible(f"Run {run_id} cannot be resumed. {error}") from None
+    return submit(settings, config, details, by=by, cloned_from=run_id, resumed_epoch=origin.epoch)
+
+
 def details_of(run: Run) -> dict[str, Any]:
     return {"name": run.name, "tags": run.tags, "notes": run.notes, "priority": run.priority}
 
@@ -160,6 +184,10 @@ def find(db: Any, run_id: str) -> Run:
     if run is None:
         raise UnknownRun(run_id)
     return run
+
+
+def checkpoint_path(settings: Settings, run: Run) -> Path:
+    return checkpoints.path_in(supervisor.run_dir_of(settings.store, run.id))
 
 
 def log_path(settings: Settings, run: Run) -> Path:

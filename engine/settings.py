@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from engine.config import FRAMEWORK_NAMES
 from engine.problems import ConfigError, Problem, problems_of
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -48,6 +49,11 @@ class Settings(BaseSettings):
     python_torch_xla: Path = Field(
         default=Path(sys.executable), description="Interpreter of PyTorch/XLA trainers."
     )
+    warm: str = Field(
+        default="all",
+        description="Frameworks that have a trainer waiting, imported, between runs: all, none, or "
+        "some of keras,torch,torch_xla. Each takes 0.3 to 0.6 GB of memory.",
+    )
     stop_grace_s: float = Field(
         default=10.0,
         ge=0,
@@ -60,6 +66,15 @@ class Settings(BaseSettings):
         le=86_400,
         description="Seconds without an event before a run is stalled.",
     )
+
+    @field_validator("warm")
+    @classmethod
+    def _known_frameworks(cls, text: str) -> str:
+        unknown = [name for name in _names(text) if name not in FRAMEWORK_NAMES]
+        if unknown and text not in ("all", "none"):
+            choices = ", ".join(("all", "none", *FRAMEWORK_NAMES))
+            raise ValueError(f"Unknown framework {unknown[0]!r}. Choose from: {choices}.")
+        return text
 
     @field_validator("store", "data_dir")
     @classmethod
@@ -77,9 +92,19 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
 
+    @property
+    def warm_frameworks(self) -> tuple[str, ...]:
+        if self.warm in ("all", "none"):
+            return tuple(FRAMEWORK_NAMES) if self.warm == "all" else ()
+        return _names(self.warm)
+
     def interpreter(self, framework: str) -> Path:
         """The Python that runs a framework's trainers."""
         return getattr(self, f"python_{framework}")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
 
 
 def _file() -> Path:

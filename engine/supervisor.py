@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import devices, events, journal, queue, verdict
+from engine import checkpoints, devices, events, journal, queue, seams, verdict
 from engine.config import FRAMEWORK_NAMES, RunConfig
 from engine.failures import FailureKind
 from engine.job import Job
@@ -38,6 +38,7 @@ from storage.runs import Run
 
 TICK_S = 0.2
 RETRY_S = 1.0
+WARM_FOR_S = 3600.0  # since the last run
 LINGER_S = 30.0  # between a trainer's last word and its exit
 HARDWARE_TTL_S = 10.0
 DEVICE_MISSING_S = 300.0  # a driver that restarts takes its devices away for a while
@@ -119,7 +120,11 @@ class Supervisor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings, self._clock = settings, clock
-        self._launcher = launcher or LocalLauncher(settings.interpreter)
+        self._launcher = launcher or LocalLauncher(
+            settings.interpreter, settings.store / "supervisor.log"
+        )
+        self._busy_at = self._clock()
+        self._warm = _can_wait(settings)
         self._watched: dict[str, Watched] = {}
         self._missing_since: dict[str, float] = {}
         self._complaints: dict[str, str] = {}
@@ -137,16 +142,25 @@ class Supervisor:
                 stopping.wait(RETRY_S)
 
     def tick(self, db: Database, now: float) -> None:
-        for run in runs.running(db):
+        running, waiting = runs.running(db), runs.queue(db)
+        for run in running:
             with self._spared(run):
                 self._attend(db, run, now)
-        waiting = runs.queue(db)
+        self._keep_warm(bool(running or waiting))
         if waiting:
             taken = set(runs.leases(db))
             readable = [(r, config) for r in waiting if (config := self._config(db, r, now))]
             for placement in queue.place(readable, self._hardware_now(), taken):
                 with self._spared(placement.run):
                     self._start(db, placement, now)
+
+    def _keep_warm(self, is_busy: bool) -> None:
+        """Between runs, and for a while after the last, have trainers wait for the next."""
+        if is_busy:
+            self._busy_at = self._clock()
+            return
+        wanted = self._clock() - self._busy_at < WARM_FOR_S
+        self._launcher.keep_warm(self._warm if wanted else ())
 
     @contextmanager
     def _spared(self, run: Run) -> Iterator[None]:
@@ -257,7 +271,13 @@ class Supervisor:
         if not runs.claim(db, run.id, host=socket.gethostname(), devices=given, now=now):
             return
         try:
-            trainer = self._launcher.start(self._job(placement))
+            job = self._job(placement, now)
+            if job.resumes:
+                seams.take_over(db, run, job, now)
+            trainer = self._launcher.start(job)
+        except checkpoints.Unusable as error:
+            self._fail(db, run, "checkpoint_unusable", str(error), now)
+            return
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise  # the run is found unstarted at the next tick, and goes back to the queue
@@ -269,11 +289,18 @@ class Supervisor:
             f"{run.id}: started on {', '.join(d.id for d in placement.devices)}, pid {trainer.pid}."
         )
 
-    def _job(self, placement: queue.Placement) -> Job:
+    def _job(self, placement: queue.Placement, now: float) -> Job:
         run_dir = run_dir_of(self._settings.store, placement.run.id)
         run_dir.mkdir(parents=True, exist_ok=True)
-        devices_given, data_dir = tuple(placement.devices), self._settings.data_dir
-        return Job(placement.run.id, placement.config, devices_given, run_dir, data_dir)
+        return Job(
+            run_id=placement.run.id,
+            config=placement.config,
+            devices=tuple(placement.devices),
+            run_dir=run_dir,
+            data_dir=self._settings.data_dir,
+            begun_at=now,
+            resumes=placement.run.resumed_epoch is not None,
+        )
 
     def _wait_for_device(self, db: Database, run: Run, why: str, now: float) -> None:
         """A device that is away for long fails the run; one that comes back does not."""
@@ -301,6 +328,20 @@ class Supervisor:
 
     def _journal(self, run_id: str) -> Path:
         return run_dir_of(self._settings.store, run_id) / "events.jsonl"
+
+
+def _can_wait(settings: Settings) -> tuple[str, ...]:
+    """Frameworks whose trainers can be kept warm.
+
+    Importing torch_xla settles what it runs on, so on a TPU host that is left to the run.
+    """
+    on_tpu = bool(devices.find().of("tpu"))
+    return tuple(
+        name
+        for name in settings.warm_frameworks
+        if not devices.framework_missing(name, settings.interpreter(name))
+        and not (on_tpu and name == "torch_xla")
+    )
 
 
 def run_dir_of(store: Path, run_id: str) -> Path:

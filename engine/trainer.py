@@ -1,13 +1,19 @@
 """The trainer process.
 
     python -m engine.trainer RUN_DIR
+    python -m engine.trainer --standby FRAMEWORK
 
 It reads RUN_DIR/job.json and appends events to RUN_DIR/events.jsonl. What it and its framework
 print goes to the log. SIGTERM asks it to stop after the steps in hand.
+
+On standby it imports the framework, says `ready` and waits for one line of standard input: a JSON
+object with the `run_dir` to train, and the `environment` to do it in. Without one, it leaves.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import sys
 import threading
@@ -20,7 +26,7 @@ import psutil
 
 from engine import events
 from engine.failures import RunFailed
-from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, Job
+from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, READY, STANDBY, Job
 from engine.journal import Writer
 from engine.ledger import Ledger
 
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
 FULL_DISK_WAIT_S = 60.0
 
 _stop_asked = threading.Event()
-_began_at = psutil.Process().create_time()  # Unix time, seconds
+_began_at = psutil.Process().create_time()  # Unix time, seconds; on standby: when it got its run
 
 
 def run(job: Job, replica: Replica) -> None:
@@ -99,9 +105,36 @@ def stop_was_asked() -> bool:
     return _stop_asked.is_set()
 
 
-def main() -> None:
+def stand_by(framework: str) -> Path:
+    """Wait, with everything imported, for a run; its folder. Leave if none will come."""
+    global _began_at
+    from engine import frameworks, training  # noqa: F401  what a run imports
+
+    frameworks.load(framework).warm_up()
+    print(READY, flush=True)
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit()
+    _began_at, assigned = time.time(), json.loads(line)
+    os.environ.update(assigned["environment"])
+    return Path(assigned["run_dir"])
+
+
+def _print_to(log: Path) -> None:
+    """Send what this process prints, also below Python, to the run's log."""
+    with log.open("ab") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123  a descriptor is what is wanted
+        os.dup2(nothing.fileno(), 0)
+
+
+def main(arguments: list[str]) -> None:
     listen_for_sigterm()
-    job = Job.load(Path(sys.argv[1]))
+    on_standby = arguments[0] == STANDBY
+    job = Job.load(stand_by(arguments[1]) if on_standby else Path(arguments[0]))
+    if on_standby:
+        _print_to(job.log)
     places = ", ".join(f"{device.id} ({device.name})" for device in job.devices)
     print(f"Run {job.run_id}: {job.config.framework} on {places}", flush=True)
     from engine import frameworks
@@ -112,4 +145,4 @@ def main() -> None:
 if __name__ == "__mp_main__":  # a replica's process: spawned, it imports what its parent ran
     listen_for_sigterm()
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

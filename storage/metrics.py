@@ -76,6 +76,24 @@ def ingest(
         )
 
 
+def take_over(db: Database, run_id: str, from_id: str, *, last_step: int, shift_s: float) -> None:
+    """Give a run another's points up to a step, their times shifted: in place of any it has."""
+    rows = db.execute(
+        "SELECT key, step, epoch, at + ?, value FROM metrics "
+        "WHERE run_id = ? AND step <= ? ORDER BY key, step",
+        [shift_s, from_id, last_step],
+    )
+    points = [Point(*row) for row in rows]
+    with change(db):
+        db.execute("DELETE FROM series WHERE run_id = ?", [run_id])
+        for key, of_key in _by_key(points).items():
+            _add(db, run_id, key, of_key)
+        db.execute(
+            "UPDATE runs SET step = ?, epoch = ? WHERE id = ?",
+            [last_step, max((point.epoch for point in points), default=0.0), run_id],
+        )
+
+
 def curve(db: Database, run_id: str, key: str) -> Curve:
     """All points of one metric of one run, by step; empty if it has none."""
     rows = db.execute(

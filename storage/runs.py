@@ -102,6 +102,7 @@ def create(
     tags: Iterable[str] = (),
     priority: int = 0,
     cloned_from: str | None = None,
+    resumed_epoch: int | None = None,
     now: float | None = None,
 ) -> str:
     """Add a PENDING run and return its id."""
@@ -119,6 +120,7 @@ def create(
         "accelerator": config["accelerator"],
         "total_steps": total_steps,
         "cloned_from": cloned_from,
+        "resumed_epoch": resumed_epoch,
         "submitted_at": now,
     }
     columns = ", ".join(row)
@@ -210,6 +212,12 @@ def unclaim(db: Database, run_id: str) -> bool:
         if put_back:
             db.execute("DELETE FROM leases WHERE run_id = ?", [run_id])
     return bool(put_back)
+
+
+def note_earlier(db: Database, run_id: str, seconds: float) -> None:
+    """Note how long the runs that this one goes on from had been at it."""
+    with change(db):
+        db.execute("UPDATE runs SET earlier_s = ? WHERE id = ?", [seconds, run_id])
 
 
 def record_process(db: Database, run_id: str, process: dict[str, Any]) -> None:

@@ -53,6 +53,7 @@ class Lab:
     """A store of its own, with what is needed to run things in it and to look."""
 
     def __init__(self, store: Path, **overrides: Any) -> None:
+        overrides = {"warm": "none"} | overrides
         self.settings = Settings(store=store, **overrides)
         self.store = store
         self.env = os.environ | {"ACCELBOARD_STORE": str(store)}

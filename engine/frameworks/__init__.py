@@ -115,6 +115,10 @@ class Session(Protocol):
 
 
 class Framework(Protocol):
+    def warm_up(self) -> None:
+        """Import the framework, and touch no device: which one it will be is not known yet."""
+        ...
+
     def launch(self, main: Callable[[Job, Replica], None], job: Job) -> None:
         """Call `main` once in each process that the job's devices take; return when all have."""
         ...

@@ -41,6 +41,13 @@ JIT_COMPILE = True  # Keras's own choice is True on a GPU and False on a CPU, wh
 POLICIES = {"fp32": "float32", "tf32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
 
 
+def warm_up() -> None:
+    import keras  # noqa: F401
+    import tensorflow as tf
+
+    tf.nn  # noqa: B018  TensorFlow imports its parts when they are first used
+
+
 def launch(main: Callable[[Job, Replica], None], job: Job) -> None:
     main(job, Replica())
 

@@ -46,6 +46,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 STEPS_BEFORE_GRAPH = 3  # what PyTorch's documentation asks for
 
 
+def warm_up() -> None:
+    import torch
+    import torch._dynamo  # noqa: F401  an optimizer imports it
+
+
 def launch(main: Callable[[Job, Replica], None], job: Job) -> None:
     main(job, Replica())
 
@@ -63,8 +68,8 @@ def session(job: Job, data: Data, replica: Replica) -> TorchSession:
 
 
 def environment() -> dict[str, str]:
+    warm_up()
     import torch
-    import torch._dynamo  # an optimizer imports it: what it costs belongs to this phase
 
     return {
         "torch": torch.__version__,

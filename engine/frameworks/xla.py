@@ -49,6 +49,11 @@ ONE_CHIP = {
 }
 
 
+def warm_up() -> None:
+    import torch._dynamo  # noqa: F401  an optimizer imports it
+    import torch_xla.amp.syncfree  # noqa: F401
+
+
 def launch(main: Callable[[Job, Replica], None], job: Job) -> None:
     """One device is this process's; several are a TPU host's, with a process for each chip.
 
@@ -81,9 +86,8 @@ def session(job: Job, data: Data, replica: Replica) -> XlaSession:
 
 
 def environment() -> dict[str, str]:
+    warm_up()
     import torch
-    import torch._dynamo  # an optimizer imports it: what it costs belongs to this phase
-    import torch_xla  # noqa: F401
 
     found = {
         "torch_xla": importlib.metadata.version("torch_xla"),

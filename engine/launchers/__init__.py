@@ -48,6 +48,10 @@ class Launcher(Protocol):
         """Start the job's trainer; raise `OSError` if it cannot be started."""
         ...
 
+    def keep_warm(self, frameworks: tuple[str, ...]) -> None:
+        """Have a process wait for the next run of each of these, and of no others."""
+        ...
+
     def find(self, run_dir: Path, identity: dict[str, Any] | None) -> Trainer | None:
         """The running trainer of a run that another supervisor started; None if it is gone.
 

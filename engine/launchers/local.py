@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ import psutil
 
 from engine.job import Job
 from engine.launchers import Exit
+from engine.launchers.standby import Bench, Standby
 from engine.settings import PROJECT
 
+PROCESS_FILE = "process.json"
+TAKE_UP_S = 5.0
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -66,27 +71,32 @@ class Adopted(_Process):
 
 
 class LocalLauncher:
-    def __init__(self, interpreter: Callable[[str], Path]) -> None:
+    """Starts trainers in processes; `log` is where those on standby complain."""
+
+    def __init__(self, interpreter: Callable[[str], Path], log: Path | None = None) -> None:
         self._interpreter = interpreter
+        self._log = log or Path(os.devnull)
+        self._bench = Bench(self._stand_by)
 
     def start(self, job: Job) -> Child:
         job.save()
-        interpreter = self._interpreter(job.config.framework)
-        with job.log.open("ab") as log:
-            process = subprocess.Popen(
-                [str(interpreter), "-m", "engine.trainer", str(job.run_dir)],
-                cwd=PROJECT,
-                env=_environment(job),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        return Child(process)
+        waiting = self._bench.take(job.config.framework)
+        if waiting:
+            identity = identity_of(waiting.process.pid)
+            _note_process(job.run_dir, identity)
+            if waiting.assign(job.run_dir, _environment(job)):
+                return Child(waiting.process)
+        return Child(self._cold(job))
+
+    def keep_warm(self, frameworks: tuple[str, ...]) -> None:
+        self._bench.fill(frameworks)
 
     def find(self, run_dir: Path, identity: dict[str, Any] | None) -> Adopted | None:
         if identity is not None:
             return Adopted(identity) if _runs(identity) else None
+        noted = _noted_process(run_dir)
+        if noted and _takes_up(run_dir, noted):
+            return Adopted(noted)
         for process in psutil.process_iter(["cmdline"]):
             command = process.info["cmdline"] or []
             if "engine.trainer" in command and str(run_dir) in command:
@@ -95,12 +105,55 @@ class LocalLauncher:
                     return Adopted(found)
         return None
 
+    def _cold(self, job: Job) -> subprocess.Popen[bytes]:
+        interpreter = self._interpreter(job.config.framework)
+        with job.log.open("ab") as log:
+            return subprocess.Popen(
+                [str(interpreter), "-m", "engine.trainer", str(job.run_dir)],
+                cwd=PROJECT,
+                env=os.environ | _environment(job),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
-def _environment(job: Job) -> dict[str, str]:
-    """Ours, with only the job's own GPUs in sight: by UUID, since NVML and CUDA count apart."""
-    gpus = [device.uuid or "" for device in job.devices if device.accelerator == "gpu"]
+    def _stand_by(self, framework: str) -> Standby:
+        environment = os.environ | _environment(None)
+        return Standby(self._interpreter(framework), framework, environment, self._log)
+
+
+def _note_process(run_dir: Path, identity: dict[str, Any] | None) -> None:
+    """Before a waiting process gets its run: its command line will not say which one it has."""
+    (run_dir / PROCESS_FILE).write_text(json.dumps(identity), encoding="ascii")
+
+
+def _noted_process(run_dir: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((run_dir / PROCESS_FILE).read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _takes_up(run_dir: Path, identity: dict[str, Any]) -> bool:
+    """Whether a process that was noted got its run: then its journal begins, else it leaves."""
+    give_up = time.monotonic() + TAKE_UP_S
+    while _runs(identity) and time.monotonic() < give_up:
+        if (run_dir / "events.jsonl").exists():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _environment(job: Job | None) -> dict[str, str]:
+    """What a trainer needs beside ours: only the job's own GPUs in sight, and none without a job.
+
+    They go by UUID, since NVML and CUDA count apart.
+    """
+    gpus = [
+        device.uuid or "" for device in (job.devices if job else ()) if device.accelerator == "gpu"
+    ]
     return {
-        **os.environ,
         "CUDA_VISIBLE_DEVICES": ",".join(gpus),
         "PYTHONPATH": str(PROJECT),
         "PYTHONUNBUFFERED": "1",
