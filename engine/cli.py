@@ -20,14 +20,16 @@ from typing import Any
 import click
 
 from engine import cli_output as output
-from engine import devices, launch, settings, supervisor
-from engine.config import FRAMEWORK_NAMES, RunConfig, unflatten
+from engine import devices, launch, parity, settings, supervisor
+from engine.config import FRAMEWORK_NAMES, WORKLOADS, RunConfig, unflatten
 from engine.launch import NotPossible, UnknownRun
 from engine.problems import ConfigError, Problem
 from engine.settings import Settings
 from storage import database, runs
 
 EXIT_BAD_INPUT, EXIT_UNKNOWN_RUN, EXIT_NOT_POSSIBLE, EXIT_INTERRUPTED = 2, 4, 5, 130
+# Small enough for minutes on two cores, and not so easy that every loss is 0 at once.
+PARITY_DEFAULTS = {"framework": "torch", "accelerator": "cpu", "batch_size": "128"}
 EXIT_OF_STATUS = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 3}
 
 
@@ -216,6 +218,32 @@ def list_devices(settings: Settings, as_json: bool) -> None:
     with database.opened(settings.store) as db:
         leases = runs.leases(db)
     output.hardware(devices.find(), leases, as_json)
+
+
+@main.command("parity")
+@click.option("--workload", "names", multiple=True, help="Only these; repeatable.")
+@click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A field of the config; repeatable."
+)
+@json_option
+@store_option
+def compare_frameworks(
+    settings: Settings, names: tuple[str, ...], pairs: tuple[str, ...], as_json: bool
+) -> None:
+    """Train each workload in every framework on the CPU, and compare their losses.
+
+    All start from the same weights and see the samples in the same order. Exit status 1 if one
+    differs from PyTorch by more than is wanted.
+    """
+    raw = unflatten(PARITY_DEFAULTS | _pairs(pairs))
+    configs = [
+        RunConfig.parse(raw | {"workload": {"name": name}}) for name in names or tuple(WORKLOADS)
+    ]
+    try:
+        figures = output.parity(parity.figures(settings, configs), as_json)
+    except parity.Failed as error:
+        raise NotPossible(str(error)) from None
+    sys.exit(0 if all(figure.is_met for figure in figures) else EXIT_OF_STATUS["FAILED"])
 
 
 @main.command("supervisor")

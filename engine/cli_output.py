@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from engine.describe import device_names, took
 from engine.devices import Hardware
 from engine.failures import title
 from engine.format import duration, figure, gib, metric
+from engine.parity import Figure
 from storage.database import Database
 from storage.runs import Run
 
@@ -132,6 +133,45 @@ def hardware(found: Hardware, leases: dict[str, str], as_json: bool) -> None:
     _console().print(table)
     for accelerator, why in found.missing.items():
         click.echo(f"No {ACCELERATOR_NAMES[accelerator]}: {why}")
+
+
+def parity(figures: Iterable[Figure], as_json: bool) -> list[Figure]:
+    """Each figure as it comes, or all in one table; the figures."""
+    found = []
+    for figure in figures:
+        found.append(figure)
+        if as_json:
+            _json(_parity_json(figure))
+    if not as_json:
+        _console().print(_parity_table(found))
+    return found
+
+
+def _parity_json(figure: Figure) -> dict[str, Any]:
+    return {
+        "name": f"{figure.workload}, {figure.framework}: training loss after epoch {figure.epoch}",
+        "value": figure.difference,
+        "unit": "relative to PyTorch",
+        "wanted": f"<= {figure.wanted:g}",
+        "loss": figure.loss,
+    }
+
+
+def _parity_table(figures: list[Figure]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("workload", "framework", "epoch", "training loss", "differs by", "wanted"):
+        left = heading in ("workload", "framework")
+        table.add_column(heading, justify="left" if left else "right")
+    for figure in figures:
+        table.add_row(
+            figure.workload,
+            FRAMEWORK_NAMES[figure.framework],
+            str(figure.epoch),
+            f"{figure.loss:.6f}",
+            Text(f"{figure.difference:.1e}", style="" if figure.is_met else "red"),
+            f"{figure.wanted:.0e} or less",
+        )
+    return table
 
 
 def follow(db: Database, run_id: str, as_json: bool, tend: Callable[[], None]) -> Run:

@@ -73,7 +73,9 @@ def load(dataset: FashionMnist | Synthetic, data_dir: Path, sources: Sources | N
     `data_dir` is where downloads are kept for the next run.
     """
     if isinstance(dataset, Synthetic):
-        _check_memory(dataset, psutil.virtual_memory().available)
+        too_large = too_large_for(dataset, psutil.virtual_memory().available)
+        if too_large:
+            raise RunFailed("out_of_memory", too_large)
         return _synthetic(dataset)
     cache = data_dir / "fashion-mnist"
     return _fashion_mnist(cache, sources or Sources())
@@ -175,18 +177,23 @@ def _keep(path: Path, compressed: bytes) -> None:
         print(f"{path} was not kept: {error.strerror}.", file=sys.stderr)
 
 
-def _check_memory(dataset: Synthetic, available: int) -> None:
-    """The framework may hold a copy of its own, so there must be room for two."""
+def too_large_for(dataset: FashionMnist | Synthetic, memory_bytes: int) -> str | None:
+    """Why a synthetic data set does not fit into memory, as a sentence; None if it does.
+
+    The framework may hold a copy of its own, so there must be room for two.
+    """
+    if not isinstance(dataset, Synthetic):
+        return None
     samples = dataset.train_samples + dataset.test_samples
     pixels = int(np.prod(dataset.shape))
     prototypes = dataset.classes * pixels
     needed = 2 * samples * (pixels + np.dtype(np.int64).itemsize) + prototypes
-    if needed > available:
-        raise RunFailed(
-            "out_of_memory",
-            f"The synthetic data set needs {needed / GIB:,.1f} GiB of memory with the framework's "
-            f"copy, and {available / GIB:,.1f} GiB are available. Take fewer or smaller samples.",
-        )
+    if needed <= memory_bytes:
+        return None
+    return (
+        f"The synthetic data set needs {needed / GIB:,.1f} GiB of memory with the framework's "
+        f"copy, and there are {memory_bytes / GIB:,.1f} GiB. Take fewer or smaller samples."
+    )
 
 
 def _synthetic(dataset: Synthetic) -> Data:

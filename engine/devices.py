@@ -32,6 +32,7 @@ TPU_PCI_IDS = {
     "0x0076": "TPU v7x",
 }
 PCI_DEVICES = Path("/sys/bus/pci/devices")
+PRECISION_NEEDS = {"tf32": 8.0, "bf16": 8.0}  # NVIDIA's compute capability: Ampere
 DISPLAY_CLASS = "0x03"
 # The installed package that each framework is known by.
 PACKAGES = {"keras": "tensorflow", "torch": "torch", "torch_xla": "torch_xla"}
@@ -86,6 +87,18 @@ def framework_missing(framework: str, interpreter: Path) -> str | None:
         where = f"{platform.system()} on {platform.machine()}"
         return f"torch_xla 2.9 has no wheel for {where}; it needs Linux on x86_64"
     return "its package is not installed in this environment; run `make run` again to install it"
+
+
+def precision_missing(device: Device, precision: str) -> str | None:
+    """Why the device cannot compute in a precision; None if it can, or nobody knows."""
+    capability = device.details.get("compute capability")
+    needed = PRECISION_NEEDS.get(precision)
+    if needed is None or capability is None or float(capability) >= needed:
+        return None
+    return (
+        f"{device.id} ({device.name}) has no {precision}: that takes compute capability {needed}, "
+        f"and it has {capability}. Take fp16 or fp32."
+    )
 
 
 def processes(hardware: Hardware) -> list[DeviceProcess]:
@@ -143,8 +156,19 @@ def _gpu(index: int) -> Device:
         found_by="NVML",
         uuid=pynvml.nvmlDeviceGetUUID(handle),
         memory_bytes=_gpu_memory(handle),
-        details={"driver": pynvml.nvmlSystemGetDriverVersion()},
+        details={
+            "driver": pynvml.nvmlSystemGetDriverVersion(),
+            "compute capability": _compute_capability(handle),
+        },
     )
+
+
+def _compute_capability(handle: Any) -> str | None:
+    try:
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    except pynvml.NVMLError:
+        return None
+    return f"{major}.{minor}"
 
 
 def _gpu_memory(handle: Any) -> int | None:

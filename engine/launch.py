@@ -15,7 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine import checkpoints, devices, queue, supervisor
+import psutil
+
+from engine import checkpoints, datasets, devices, queue, supervisor
 from engine.config import (
     ACCELERATOR_NAMES,
     FRAMEWORK_NAMES,
@@ -80,6 +82,15 @@ def problems_here(config: RunConfig, settings: Settings, hardware: Hardware) -> 
     if impossible:
         field = "devices" if hardware.of(config.accelerator) else "accelerator"
         found.append(Problem(field, impossible))
+    for device in hardware.of(config.accelerator):
+        asked_for = isinstance(config.devices, int) or device.id in config.devices
+        lacking = devices.precision_missing(device, config.precision) if asked_for else None
+        if lacking:
+            found.append(Problem("precision", lacking))
+            break
+    too_large = datasets.too_large_for(config.dataset, psutil.virtual_memory().total)
+    if too_large:
+        found.append(Problem("dataset", too_large))
     return found
 
 

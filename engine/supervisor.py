@@ -236,6 +236,8 @@ class Supervisor:
         assert run is not None
         ended = journal.outcome(self._journal(run_id))
         end = verdict.of(run, ended, exited, now, watched.because if watched else None)
+        if end.failure_kind == "out_of_memory":
+            end = verdict.with_what_fitted(end, runs.largest_batch(db, run.config))
         runs.finish(
             db,
             run_id,

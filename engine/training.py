@@ -14,7 +14,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import checkpoints, datasets, environment, events, frameworks, randomness, schedules
+from engine import (
+    checkpoints,
+    datasets,
+    environment,
+    events,
+    flops,
+    frameworks,
+    peaks,
+    randomness,
+    schedules,
+)
 from engine.config import RunConfig
 from engine.failures import RunFailed
 from engine.frameworks import Replica, Session, Totals
@@ -89,6 +99,8 @@ class Training:
                 return
             yield from self._evaluate(epoch, trained)
             yield from self._checkpoint(epoch + 1)
+            if epoch == first:
+                yield self._costs()
             if time.perf_counter() - self._told_at > SUMMARY_INTERVAL_S:
                 yield self._summary()
         self._ledger.switch("checkpoint")
@@ -145,6 +157,24 @@ class Training:
         with self._ledger.aside("checkpoint"):
             self._saver.save(epochs_done)
         yield events.Facts({"checkpoint": {"epoch": epochs_done}})
+
+    def _costs(self) -> events.Facts:
+        """What a step takes and the device can do. After the first epoch, not to delay it."""
+        config, cache = self._config, self._job.data_dir
+        self._ledger.switch("idle")
+        counted = flops.of(config, cache)
+        peak = peaks.of(self._job.devices[0], config.precision, cache)
+        number = config.device_count
+        return events.Facts(
+            {
+                "parameters": counted and counted.parameters,
+                "flops_per_step": counted and counted.flops,
+                "bytes_per_step": counted and counted.bytes,
+                "peak_flops_per_s": peak.flops_per_s and peak.flops_per_s * number,
+                "peak_bytes_per_s": peak.bytes_per_s and peak.bytes_per_s * number,
+                "peak_source": peak.source,
+            }
+        )
 
     @contextmanager
     def _measured(self, account: Account) -> Iterator[None]:

@@ -63,6 +63,16 @@ def of(
     return Verdict("FAILED", run.last_event_at or now if kind == "lost" else now, kind, sentence)
 
 
+def with_what_fitted(end: Verdict, batch_size: int | None) -> Verdict:
+    """A run out of memory is told what has fitted before, in this store."""
+    known = (
+        f"The largest batch of this model that has fitted here is {batch_size:,}."
+        if batch_size
+        else "No run of this model has fitted here yet."
+    )
+    return end._replace(failure=f"{end.failure} {known}")
+
+
 def _of_exit(run: Run, exited: Exit) -> tuple[FailureKind, str]:
     reached = f"after {run.epoch:.1f} epochs" if run.step else "before its first step"
     if exited.code is None:

@@ -263,6 +263,16 @@ def finish(
     return bool(changed)
 
 
+def largest_batch(db: Database, config: dict[str, Any]) -> int | None:
+    """The largest batch with which a run of this model, data, framework and precision trained."""
+    same = ("workload", "dataset", "framework", "accelerator", "precision")
+    tests = " AND ".join(
+        f"json_extract(config, '$.{name}') = json_extract(:c, '$.{name}')" for name in same
+    )
+    query = f"SELECT max(json_extract(config, '$.batch_size')) FROM runs WHERE step > 0 AND {tests}"  # noqa: S608
+    return db.execute(query, {"c": json.dumps(config)}).fetchone()[0]
+
+
 def leases(db: Database) -> dict[str, str]:
     """Device id -> id of the run that has it to itself."""
     return dict(tuple(row) for row in db.execute("SELECT device_id, run_id FROM leases"))

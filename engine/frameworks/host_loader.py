@@ -30,7 +30,7 @@ def batches(
 
     class Samples(Dataset["Batch"]):
         def __getitem__(self, index: int) -> Batch:
-            return torch.from_numpy(images[index]), torch.tensor(labels[index])
+            return torch.tensor(images[index]), torch.tensor(labels[index])
 
         def __len__(self) -> int:
             return len(labels)

@@ -102,11 +102,11 @@ class KerasSession:
         ]
         self._input_wait_s = 0.0
         self._loader: Iterator[Any] | None = None
-        self._host = data if config.input == "host_loader" else None
-        if self._host is None:
+        self._from_host = config.input == "host_loader"
+        with tf.device("/CPU:0" if self._from_host else device):
             self._images = tf.constant(data.train_images)
             self._labels = tf.constant(data.train_labels)
-        steps = self._batch_step if self._host else self._steps
+        steps = self._batch_step if self._from_host else self._steps
         self._train = tf.function(steps, jit_compile=JIT_COMPILE, autograph=False)
         self._judge = tf.function(self._sums, jit_compile=JIT_COMPILE, autograph=False)
 
@@ -117,8 +117,8 @@ class KerasSession:
             self._rates = tf.constant(rates, tf.float32)
             self._done = 0
             self._totals = (tf.constant(0.0, tf.float64), tf.constant(0, tf.int64))
-        if self._host:
-            self._loader = self._batches(self._host, order)
+        if self._from_host:
+            self._loader = self._batches(order)
 
     def run(self, steps: int) -> Totals:
         first, self._done = self._done, self._done + steps
@@ -179,13 +179,14 @@ class KerasSession:
             self._input_wait_s += time.perf_counter() - begun
             self._totals = self._train(*batch, self._rates[row], *self._totals)
 
-    def _batches(self, data: Data, order: NDArray[np.int64]) -> Iterator[Any]:
+    def _batches(self, order: NDArray[np.int64]) -> Iterator[Any]:
         """One (images, labels) for each row of `order`, gathered by tf.data on the host."""
         tf = self._tf
         with tf.device("/CPU:0"):
-            images, labels = tf.constant(data.train_images), tf.constant(data.train_labels)
             rows = tf.data.Dataset.from_tensor_slices(order)
-            gathered = rows.map(lambda row: (tf.gather(images, row), tf.gather(labels, row)))
+            gathered = rows.map(
+                lambda row: (tf.gather(self._images, row), tf.gather(self._labels, row))
+            )
             return iter(gathered.prefetch(tf.data.AUTOTUNE))
 
     def _steps(self, order: Any, rates: Any, first: Any, end: Any, loss: Any, correct: Any) -> Any:

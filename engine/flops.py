@@ -1,0 +1,116 @@
+"""What one optimizer step takes: floating-point operations, counted once by PyTorch for all.
+
+    python -m engine.flops CONFIG_JSON
+
+prints the count as JSON, for a trainer whose own framework must not meet PyTorch. Counted on
+PyTorch's meta device: shapes only, no memory and no arithmetic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.config import RunConfig
+from engine.settings import PROJECT
+
+COUNT_TIMEOUT_S = 120.0
+# Tensors as large as the parameters that one update reads or writes: weights, gradients, moments.
+UPDATE_TENSORS = {"adam": 7, "adamw": 7, "sgd": 5}
+# Operations that only say how memory is to be seen.
+VIEWS = ("view", "t", "transpose", "permute", "detach", "expand", "reshape", "unsqueeze", "squeeze",
+         "slice", "select", "split", "alias", "unbind", "_unsafe_view", "as_strided")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Count:
+    """Of one step of the whole batch. `bytes` is an estimate: each operation as it is written reads
+    what it takes from memory and writes what it gives; a compiler that fuses them moves fewer.
+    """
+
+    parameters: int
+    flops: int
+    bytes: int
+
+
+def of(config: RunConfig, cache: Path) -> Count | None:
+    """The config's count, from the cache or made now; None where there is no PyTorch to count."""
+    kept = cache / f"flops-{_program(config)}.json"
+    if kept.exists():
+        return Count(**json.loads(kept.read_text(encoding="ascii")))
+    if importlib.util.find_spec("torch") is None:
+        return None
+    counted = _in_another_process(config) if config.framework == "keras" else count(config)
+    if counted is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(asdict(counted)), encoding="ascii")
+    return counted
+
+
+def count(config: RunConfig) -> Count:
+    """Count forward and backward pass with `FlopCounterMode`; needs PyTorch in this process."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from engine import workloads
+
+    workload = workloads.load(config.workload.name)
+    model = workload.torch_model(config.workload, config.dataset, seed=0).to("meta")
+    shape = (config.batch_size, *config.dataset.shape)
+    images = torch.zeros(shape, dtype=torch.uint8, device="meta")
+    labels = torch.zeros(config.batch_size, dtype=torch.int64, device="meta")
+    moved = _moved_bytes()
+    with FlopCounterMode(display=False) as flops, moved:
+        torch.nn.functional.cross_entropy(model(images), labels).backward()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    update_bytes = UPDATE_TENSORS[config.optimizer] * 4 * parameters
+    return Count(parameters, flops.get_total_flops(), moved.total + update_bytes)
+
+
+def _moved_bytes() -> Any:
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    class MovedBytes(TorchDispatchMode):
+        """Sums the sizes of all tensors that operations take and give."""
+
+        total = 0
+
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            given = func(*args, **(kwargs or {}))
+            if func.overloadpacket.__name__ not in VIEWS:
+                tensors = [leaf for leaf in tree_leaves((args, given)) if hasattr(leaf, "nbytes")]
+                self.total += sum(tensor.nbytes for tensor in tensors)
+            return given
+
+    return MovedBytes()
+
+
+def _in_another_process(config: RunConfig) -> Count | None:
+    command = [sys.executable, "-m", "engine.flops", config.model_dump_json()]
+    try:
+        done = subprocess.run(
+            command, cwd=PROJECT, capture_output=True, timeout=COUNT_TIMEOUT_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"FLOPs were not counted: {error}", file=sys.stderr)
+        return None
+    return Count(**json.loads(done.stdout))
+
+
+def _program(config: RunConfig) -> str:
+    parts = config.model_dump_json(include={"workload", "batch_size", "optimizer"})
+    shape = (config.dataset.shape, config.dataset.classes)
+    return hashlib.sha256(f"{parts} {shape}".encode()).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asdict(count(RunConfig.parse(json.loads(sys.argv[1]))))))

@@ -1,0 +1,119 @@
+"""Whether the frameworks do the same job: their training losses, side by side, from one seed.
+
+Each framework trains in a process of its own, through the same sessions as any run.
+
+    python -m engine.parity < CONFIGS
+
+is that process: each line of its answer is one config's losses by epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.config import RunConfig
+from engine.job import Device, Job
+from engine.settings import PROJECT, Settings
+
+FRAMEWORKS = ("torch", "keras", "torch_xla")
+REFERENCE = "torch"
+EPOCHS = 3
+# Largest relative difference of the mean training loss of an epoch, by the epoch's number.
+WANTED = {1: 1e-3, 3: 1e-2}
+
+
+class Failed(RuntimeError):
+    """A framework's process ended without its losses; the message has its last words."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """How far a framework's loss of one epoch is from PyTorch's."""
+
+    workload: str
+    framework: str
+    epoch: int
+    loss: float
+    reference: float
+
+    @property
+    def difference(self) -> float:
+        """Relative to PyTorch's loss."""
+        return abs(self.loss - self.reference) / abs(self.reference)
+
+    @property
+    def wanted(self) -> float:
+        return WANTED[self.epoch]
+
+    @property
+    def is_met(self) -> bool:
+        return self.difference <= self.wanted
+
+
+def figures(settings: Settings, configs: Sequence[RunConfig]) -> Iterator[Figure]:
+    """Train each config on the CPU in every framework, three epochs each; raise `Failed`."""
+    configs = [config.model_copy(update={"epochs": EPOCHS}) for config in configs]
+    reference = _losses(settings, REFERENCE, configs)
+    for framework in FRAMEWORKS:
+        losses = reference if framework == REFERENCE else _losses(settings, framework, configs)
+        for config, ours, theirs in zip(configs, losses, reference, strict=True):
+            for epoch in WANTED:
+                yield Figure(
+                    config.workload.name, framework, epoch, ours[epoch - 1], theirs[epoch - 1]
+                )
+
+
+def _losses(settings: Settings, framework: str, configs: Sequence[RunConfig]) -> list[list[float]]:
+    """Mean training loss by config and epoch."""
+    asked = [config.model_dump(mode="json") | {"framework": framework} for config in configs]
+    done = subprocess.run(
+        [str(settings.interpreter(framework)), "-m", "engine.parity"],
+        cwd=PROJECT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(PROJECT)},
+        input=json.dumps({"configs": asked, "data_dir": str(settings.data_dir)}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last_words = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise Failed(f"{framework} ended with status {done.returncode}: {last_words[:300]}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def _train(config: RunConfig, data_dir: Path) -> list[float]:
+    from engine import datasets, frameworks, randomness, schedules
+    from engine.frameworks import Replica
+
+    framework, found = frameworks.load(config.framework), list[float]()
+
+    def train(job: Job, replica: Replica) -> None:
+        session = framework.session(job, datasets.load(config.dataset, data_dir), replica)
+        samples, batch = config.dataset.train_samples, config.batch_size
+        for epoch in range(config.epochs):
+            order = randomness.epoch_order(config.seed, epoch, samples, batch)
+            session.begin_epoch(order, schedules.rates(config, epoch))
+            found.append(session.run(config.steps_per_epoch).mean_loss)
+
+    cpu = Device("cpu:0", "cpu", "CPU", "parity")
+    with tempfile.TemporaryDirectory() as folder:
+        framework.launch(train, Job("parity", config, (cpu,), Path(folder), data_dir))
+    return found
+
+
+def _answer(asked: dict[str, Any]) -> None:
+    for raw in asked["configs"]:
+        losses = _train(RunConfig.parse(raw), Path(asked["data_dir"]))
+        sys.stdout.write(json.dumps(losses) + "\n")
+
+
+if __name__ == "__main__":
+    _answer(json.load(sys.stdin))
