@@ -138,22 +138,22 @@ def hardware(found: Hardware, leases: dict[str, str], as_json: bool) -> None:
 def parity(figures: Iterable[Figure], as_json: bool) -> list[Figure]:
     """Each figure as it comes, or all in one table; the figures."""
     found = []
-    for figure in figures:
-        found.append(figure)
+    for one in figures:
+        found.append(one)
         if as_json:
-            _json(_parity_json(figure))
+            _json(_parity_json(one))
     if not as_json:
         _console().print(_parity_table(found))
     return found
 
 
-def _parity_json(figure: Figure) -> dict[str, Any]:
+def _parity_json(one: Figure) -> dict[str, Any]:
     return {
-        "name": f"{figure.workload}, {figure.framework}: training loss after epoch {figure.epoch}",
-        "value": figure.difference,
+        "name": f"{one.workload}, {one.framework}: training loss after epoch {one.epoch}",
+        "value": one.difference,
         "unit": "relative to PyTorch",
-        "wanted": f"<= {figure.wanted:g}",
-        "loss": figure.loss,
+        "wanted": f"<= {one.wanted:g}",
+        "loss": one.loss,
     }
 
 
@@ -162,14 +162,14 @@ def _parity_table(figures: list[Figure]) -> Table:
     for heading in ("workload", "framework", "epoch", "training loss", "differs by", "wanted"):
         left = heading in ("workload", "framework")
         table.add_column(heading, justify="left" if left else "right")
-    for figure in figures:
+    for one in figures:
         table.add_row(
-            figure.workload,
-            FRAMEWORK_NAMES[figure.framework],
-            str(figure.epoch),
-            f"{figure.loss:.6f}",
-            Text(f"{figure.difference:.1e}", style="" if figure.is_met else "red"),
-            f"{figure.wanted:.0e} or less",
+            one.workload,
+            FRAMEWORK_NAMES[one.framework],
+            str(one.epoch),
+            f"{one.loss:.6f}",
+            Text(f"{one.difference:.1e}", style="" if one.is_met else "red"),
+            f"{one.wanted:.0e} or less",
         )
     return table
 

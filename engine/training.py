@@ -92,7 +92,7 @@ class Training:
 
     def epochs(self, first: int) -> Iterator[events.Event]:
         for epoch in range(first, self._config.epochs):
-            trained = yield from self._train(epoch)
+            trained = yield from self.steps_of(epoch)
             if trained is None:
                 yield self._summary()
                 yield events.Finished("STOPPED")
@@ -109,7 +109,7 @@ class Training:
         yield self._summary()
         yield events.Finished("SUCCEEDED")
 
-    def _train(self, epoch: int) -> Generator[events.Event, None, Trained | None]:
+    def steps_of(self, epoch: int) -> Generator[events.Event, None, Trained | None]:
         """Take the epoch's steps, a chunk at a time; return None if asked to stop before."""
         config, pace, session = self._config, self._pace, self._session
         begun, steady_before = time.perf_counter(), pace.steady

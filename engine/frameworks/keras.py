@@ -22,9 +22,6 @@ from engine.config import RunConfig
 from engine.datasets import Data
 from engine.failures import RunFailed
 from engine.frameworks import (
-    ADAM_EPSILON,
-    ADAMW_WEIGHT_DECAY,
-    SGD_MOMENTUM,
     Replica,
     Totals,
     evaluation_batches,
@@ -89,11 +86,13 @@ class KerasSession:
     def __init__(self, config: RunConfig, data: Data, device: str) -> None:
         import tensorflow as tf
 
+        from engine.frameworks import keras_optimizers
+
         workload = workloads.load(config.workload.name)
         self._tf, self._device = tf, device
         self._model = workload.keras_model(config.workload, config.dataset, config.seed)
         self._variables = self._model.trainable_variables
-        self._optimizer = optimizer(config)
+        self._optimizer = keras_optimizers.of(config)
         self._optimizer.build(self._variables)
         self._rate = getattr(self._optimizer, "inner_optimizer", self._optimizer).learning_rate
         self._test = [
@@ -216,20 +215,6 @@ class KerasSession:
         logits = tf.cast(self._model(images, training=False), tf.float32)
         loss = tf.reduce_sum(_cross_entropy(labels, logits))
         return tf.cast(loss, tf.float64), _correct(labels, logits)
-
-
-def optimizer(config: RunConfig) -> Any:
-    """With dynamic loss scaling in fp16, as Keras's own `compile` would add it."""
-    from keras import optimizers
-
-    rate, decay = config.learning_rate, ADAMW_WEIGHT_DECAY
-    makers = {
-        "adam": lambda: optimizers.Adam(rate, epsilon=ADAM_EPSILON),
-        "adamw": lambda: optimizers.AdamW(rate, epsilon=ADAM_EPSILON, weight_decay=decay),
-        "sgd": lambda: optimizers.SGD(rate, momentum=SGD_MOMENTUM),
-    }
-    made = makers[config.optimizer]()
-    return optimizers.LossScaleOptimizer(made) if config.precision == "fp16" else made
 
 
 def _cross_entropy(labels: Any, logits: Any) -> Any:

@@ -1,0 +1,1 @@
+"""What Accelboard costs and gains, as ratios within one run. Each module is a command."""
