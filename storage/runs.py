@@ -221,6 +221,14 @@ def record_process(db: Database, run_id: str, process: dict[str, Any]) -> None:
         )
 
 
+def note_facts(db: Database, run_id: str, facts: dict[str, Any]) -> None:
+    """Add to what is known of a run as a whole, part by part; a part that is None is taken out."""
+    with change(db):
+        db.execute(
+            "UPDATE runs SET facts = json_patch(facts, ?) WHERE id = ?", [json.dumps(facts), run_id]
+        )
+
+
 def request_stop(db: Database, run_id: str, by: str, now: float) -> bool:
     """Stop a PENDING run at once, ask a RUNNING one to; False if it is over already."""
     with change(db):
