@@ -304,10 +304,10 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def _use_of(process: psutil.Process) -> tuple[int, tuple[float, int]] | None:
-    """PID, seconds of CPU, bytes of RSS; None if it has ended."""
+    """PID, seconds of CPU, bytes of RSS; None if it has ended: a zombie has no memory."""
     try:
         with process.oneshot():
             times, rss = process.cpu_times(), process.memory_info().rss
     except psutil.Error:
         return None
-    return process.pid, (times.user + times.system, rss)
+    return (process.pid, (times.user + times.system, rss)) if rss else None
