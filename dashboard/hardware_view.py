@@ -62,9 +62,9 @@ def _now(device: Device) -> None:
     is_cpu = device.accelerator == "cpu"
     found, read = store.readings_now(), "host" if is_cpu else device.id
     told = {r.key: r.value for r in found if isinstance(r, Reading) and r.device == read}
-    facts = [f"{READINGS[k].title.lower()}: {shown(k, told[k])}" for k in SHOWN_NOW if k in told]
+    facts = [f"{READINGS[k].title} {shown(k, told[k])}" for k in SHOWN_NOW if k in told]
     if facts:
-        st.caption(plain(f"now: {' · '.join(facts)}"))
+        st.caption(plain(f"Now: {' · '.join(facts)}"))
     sources = ("RAPL",) if is_cpu else (device.id, device.accelerator.upper())
     for one in found:
         if isinstance(one, Missing) and one.source.split()[0] in sources:

@@ -85,8 +85,9 @@ def _energy(db: Database, run: Run) -> None:
         st.caption("Energy is told of whole epochs, once the first has ended.")
         return
     st.caption(
-        f"From the first step to the end of epoch {during.epochs}, validation included: "
-        f"{duration(during.end - during.begin)}. Figures from different sources do not compare."
+        f"From the first step of epoch {during.first_epoch} to the end of epoch "
+        f"{during.last_epoch}, validation included: {duration(during.end - during.begin)}. "
+        "Figures from different sources do not compare."
     )
     st.dataframe([_energy_row(one, during) for one in told], hide_index=True, alt="Energy")
 

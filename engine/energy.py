@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.readings import READINGS
 from storage import metrics, readings
 from storage.database import Database
 from storage.readings import Series
@@ -33,15 +34,20 @@ class Energy(NamedTuple):
 
 
 class Training(NamedTuple):
-    """A run's epochs with their validation: from the first step's start to the last one's end.
+    """Whole epochs of a run with their validation: from the first one's first step to the last end.
 
-    Times are Unix seconds.
+    Times are Unix seconds; epochs are numbered from 1.
     """
 
     begin: float
     end: float
-    epochs: int
+    first_epoch: int
+    last_epoch: int
     samples: int
+
+    @property
+    def epochs(self) -> int:
+        return self.last_epoch - self.first_epoch + 1
 
 
 class Consumption(NamedTuple):
@@ -94,31 +100,35 @@ def summed(energies: Sequence[Energy]) -> Energy:
     return Energy(sum(energy.joules or 0.0 for energy in energies), energies[0].provenance)
 
 
-def training(db: Database, run: Run, until: float) -> Training | None:
-    """Of the epochs that ended by `until`; None if none did.
+def training(db: Database, run: Run, since: float, until: float) -> Training | None:
+    """Of the epochs that lie between `since` and `until`; None if none does.
 
     The first step's start is not an event: it is the first epoch's last step less the epoch's
-    duration, which leaves validation out.
+    duration, which leaves validation out. Each later epoch starts where the one before ends.
     """
     ends = metrics.curve(db, run.id, "epoch_s")
-    count = int(np.searchsorted(ends.at, until, side="right"))
-    if not count:
-        return None
     steps = metrics.curve(db, run.id, "step_loss")
-    first = np.flatnonzero(steps.step == ends.step[0])
-    if not len(first):
+    last_step = np.flatnonzero(np.isin(steps.step, ends.step[:1]))
+    if not len(last_step):
+        return None
+    starts = np.concatenate([steps.at[last_step] - ends.value[:1], ends.at[:-1]])
+    first = int(np.searchsorted(starts, since, side="left"))
+    last = int(np.searchsorted(ends.at, until, side="right")) - 1
+    if last < first:
         return None
     epoch_steps = run.total_steps // run.config["epochs"]
-    taken = int(ends.step[count - 1] - ends.step[0]) + epoch_steps
-    begin = float(steps.at[first[0]] - ends.value[0])
-    return Training(begin, float(ends.at[count - 1]), count, taken * run.config["batch_size"])
+    numbers = (int(ends.step[first]) // epoch_steps, int(ends.step[last]) // epoch_steps)
+    samples = (last - first + 1) * epoch_steps * run.config["batch_size"]
+    return Training(float(starts[first]), float(ends.at[last]), *numbers, samples)
 
 
 def of_run(db: Database, run: Run) -> tuple[Training | None, list[Consumption]]:
     """What each kind of hardware took for the epochs that the readings cover; empty without any."""
     found = {(e.device, e.key): e for e in readings.extents(db, run.id)}
-    energetic = [e.last_at for (_, key), e in found.items() if key in ("energy_j", "power_w")]
-    during = training(db, run, min(energetic, default=float("inf")))
+    energetic = [e for (_, key), e in found.items() if key in ("energy_j", "power_w")]
+    since = max((e.first_at for e in energetic), default=float("-inf"))
+    until = min((e.last_at for e in energetic), default=float("inf"))
+    during = training(db, run, since, until)
     if during is None:
         return None, []
     told = []
@@ -162,7 +172,11 @@ def _of_packages(db: Database, run: Run, packages: Sequence[str], during: Traini
 def _reason(run: Run, source: str) -> str:
     """Why the run has no readings of a source."""
     noted: dict[str, Any] = run.facts.get("readings", {})
-    return noted.get(source) or noted.get(f"{source} power") or "no readings were taken"
+    return (
+        noted.get(source)
+        or noted.get(f"{source} {READINGS['power_w'].title}")
+        or "no readings were taken"
+    )
 
 
 def _why_not(at: NDArray[np.float64], begin: float, end: float) -> str | None:

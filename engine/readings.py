@@ -18,7 +18,7 @@ class Kind(NamedTuple):
 READINGS = {
     "utilisation": Kind("Utilisation", "%", 0),  # share of time in which a kernel ran
     "duty_cycle": Kind("Duty cycle", "%", 0),
-    "cpu": Kind("CPU, of all cores", "%", 0),
+    "cpu": Kind("CPU load", "%", 0),  # of all cores together
     "memory_bytes": Kind("Memory used", "GiB", 2),
     "power_w": Kind("Power", "W", 0),
     "temperature_c": Kind("Temperature", "°C", 0),

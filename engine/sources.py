@@ -112,7 +112,7 @@ class Nvml:
                     self._close()
                     yield missing(device, error)
                     return
-                yield missing(f"{device} {READINGS[key].title.lower()}", error)
+                yield missing(f"{device} {READINGS[key].title}", error)
             else:
                 yield Reading(device, key, time.time(), float(value))
 
@@ -197,7 +197,7 @@ class Tpu:
                     value = float(values[int(device.partition(":")[2])])
                     yield Reading(device, key, time.time(), value * scale)
             except (RuntimeError, ValueError, IndexError) as error:
-                yield missing(f"TPU {READINGS[key].title.lower()}", f"libtpu says {error}")
+                yield missing(f"TPU {READINGS[key].title}", f"libtpu says {error}")
 
     def _load(self) -> None:
         if self._monitoring is None:

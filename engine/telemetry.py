@@ -21,6 +21,7 @@ from storage.readings import Reading
 from storage.runs import Run
 
 STORE_S = 0.9  # one transaction a second, however short the interval
+WAKE_S = 0.2  # to look for runs that started or ended
 RETRY_S = 5.0
 
 
@@ -61,12 +62,15 @@ def _sample_into(
     db: Database, sampler: Sampler, interval_s: float, stopping: threading.Event
 ) -> None:
     stored_at = due_at = time.monotonic()
-    while not stopping.wait(max(0.0, due_at - time.monotonic())):
-        due_at = max(due_at, time.monotonic() - interval_s) + interval_s  # no catching up
-        sampler.take(db)
-        if time.monotonic() - stored_at >= STORE_S:
+    while not stopping.wait(max(0.0, min(WAKE_S, due_at - time.monotonic()))):
+        now = time.monotonic()
+        if now >= due_at or sampler.is_surprised(db):
+            sampler.take(db)
+        if now >= due_at:
+            due_at = max(due_at, now - interval_s) + interval_s  # no catching up
+        if now - stored_at >= STORE_S:
             sampler.store(db)
-            stored_at = time.monotonic()
+            stored_at = now
     sampler.store(db)
 
 
@@ -81,6 +85,13 @@ class Sampler:
         self._in_hand: dict[str, Run] = {}
         self._taken: dict[str, list[Reading]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
+
+    def is_surprised(self, db: Database) -> bool:
+        """Whether a run started or ended since the last reading.
+
+        Energy is told between two readings, so there should be one near each end of a run.
+        """
+        return runs.running_ids(db) != self._in_hand.keys()
 
     def take(self, db: Database) -> None:
         """Read every source once for each run that needs it."""

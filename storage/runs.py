@@ -169,6 +169,10 @@ def running(db: Database) -> list[Run]:
     return [_run(row) for row in db.execute(f"{SELECT} WHERE status = 'RUNNING' ORDER BY id")]
 
 
+def running_ids(db: Database) -> set[str]:
+    return {row[0] for row in db.execute("SELECT id FROM runs WHERE status = 'RUNNING'")}
+
+
 def counts(db: Database) -> dict[str, int]:
     """How many runs there are in each status that has any."""
     return dict(tuple(row) for row in db.execute("SELECT status, count(*) FROM runs GROUP BY 1"))

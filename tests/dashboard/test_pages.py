@@ -311,7 +311,7 @@ def test_hardware_names_what_is_here_and_why_the_rest_is_not(here):
     assert "Frameworks" in said
     for accelerator in store.hardware().missing:
         assert f"No {accelerator.upper()}" in said
-    assert "memory used" in said  # of the host, at this moment
+    assert "Memory used" in said  # of the host, at this moment
 
 
 def test_a_store_that_cannot_be_read_is_said_in_words(here, monkeypatch):

@@ -143,12 +143,23 @@ def told(db, run):
     return {one.of: one.energy for one in energy.of_run(db, run)[1]}
 
 
-def test_training_is_from_the_first_steps_start_to_the_last_epochs_end(db):
-    run = trained(db, [CPU])
-    samples = EPOCHS * EPOCH_STEPS * BATCH
-    assert energy.training(db, run, 200.0) == Training(100.0, 130.0, EPOCHS, samples)
-    assert energy.training(db, run, 125.0) == Training(100.0, 120.0, 2, samples * 2 // 3)
-    assert energy.training(db, run, 109.0) is None
+EPOCH_SAMPLES = EPOCH_STEPS * BATCH
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [
+        (95.0, 200.0, Training(100.0, 130.0, 1, 3, 3 * EPOCH_SAMPLES)),
+        (100.0, 130.0, Training(100.0, 130.0, 1, 3, 3 * EPOCH_SAMPLES)),
+        (95.0, 125.0, Training(100.0, 120.0, 1, 2, 2 * EPOCH_SAMPLES)),
+        (101.0, 200.0, Training(110.0, 130.0, 2, 3, 2 * EPOCH_SAMPLES)),
+        (101.0, 119.0, None),
+        (95.0, 109.0, None),
+        (121.0, 200.0, None),
+    ],
+)
+def test_training_is_of_the_whole_epochs_that_were_read(db, since, until, expected):
+    assert energy.training(db, trained(db, [CPU]), since, until) == expected
 
 
 def test_a_gpus_counter_comes_before_its_power(db):
@@ -169,7 +180,15 @@ def test_a_live_run_is_told_up_to_the_last_epoch_that_the_readings_cover(db):
     run = trained(db, [GPU])
     read(db, run, "gpu:0", "energy_j", 95, 125, 300)
     during, (of_gpu, _) = energy.of_run(db, run)
-    assert (during.epochs, during.end) == (2, 120.0)
+    assert (during.last_epoch, during.end) == (2, 120.0)
+    assert of_gpu.energy.joules == pytest.approx(6000)
+
+
+def test_readings_that_began_late_tell_of_the_epochs_after_that(db):
+    run = trained(db, [GPU])
+    read(db, run, "gpu:0", "energy_j", 104, 135, 300)
+    during, (of_gpu, _) = energy.of_run(db, run)
+    assert (during.first_epoch, during.last_epoch, during.epochs) == (2, 3, 2)
     assert of_gpu.energy.joules == pytest.approx(6000)
 
 

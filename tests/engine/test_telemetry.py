@@ -55,7 +55,7 @@ def test_a_gpu_tells_all_its_readings():
 def test_a_field_that_a_gpu_does_not_support_leaves_only_itself_out():
     nvml = FakeNvml(errors={"nvmlDeviceGetTotalEnergyConsumption": pynvml.NVML_ERROR_NOT_SUPPORTED})
     found = of_gpu(nvml)
-    assert reasons(found) == {"gpu:0 energy counter": "unavailable: Not Supported"}
+    assert reasons(found) == {"gpu:0 Energy counter": "unavailable: Not Supported"}
     assert len(values(found, "gpu:0")) == 7
 
 
@@ -104,8 +104,8 @@ def test_a_tpu_with_nothing_to_tell_yet_has_no_reading():
     monitoring = FakeTpuMonitoring(duty_cycle_pct=[], hbm_capacity_usage=["1024", ""])
     found = list(Sources(tpu_monitoring=monitoring).of_devices(TPUS))
     assert [one.source for one in found if isinstance(one, Missing)] == [
-        "TPU duty cycle",
-        "TPU memory used",
+        "TPU Duty cycle",
+        "TPU Memory used",
     ]
     assert values(found, "tpu:1") == {}
 
@@ -249,6 +249,17 @@ def test_a_run_that_ended_gets_one_more_reading_behind_its_end(store, tmp_path):
     (series,) = readings.series(store, run_id, ["energy_j"]).values()
     assert series.value.tolist() == [5000, 6000]
     assert series.at[-1] > runs.get(store, run_id).finished_at
+
+
+def test_a_run_that_starts_or_ends_is_a_surprise(store, tmp_path):
+    sampler = Sampler(Sources(FakeNvml(), tmp_path))
+    assert not sampler.is_surprised(store)
+    run_id = running(store)
+    assert sampler.is_surprised(store)
+    sampler.take(store)
+    assert not sampler.is_surprised(store)
+    runs.finish(store, run_id, "SUCCEEDED", finished_at=time.time())
+    assert sampler.is_surprised(store)
 
 
 def test_without_runs_nothing_is_read(store):
