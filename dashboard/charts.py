@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -137,12 +138,16 @@ def _hover_name(name: str) -> str:
 
 
 def _identities(drawn: Sequence[Curve]) -> Iterator[str]:
-    """A trace's `uid`, its own even where two curves have one run and one name."""
+    """A trace's `uid`, its own even where two curves have one run and one name.
+
+    Letters and digits only: Plotly puts it into a CSS selector when a chart goes away.
+    """
     seen: dict[str, int] = {}
     for curve in drawn:
-        uid = f"{curve.run_id}/{curve.name}"
-        seen[uid] = seen.get(uid, 0) + 1
-        yield uid if seen[uid] == 1 else f"{uid}/{seen[uid]}"
+        identity = f"{curve.run_id}/{curve.name}"
+        seen[identity] = seen.get(identity, 0) + 1
+        unique = f"{identity}/{seen[identity]}"
+        yield hashlib.blake2b(unique.encode(), digest_size=8).hexdigest()
 
 
 def _x_unit(drawn: Sequence[Curve], x_axis: XAxis) -> tuple[float, str]:

@@ -10,10 +10,14 @@ from engine import devices as engine_devices
 from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
 from engine.format import gib
 from engine.job import Device
+from engine.readings import READINGS, shown
+from engine.sources import Missing
 from storage import runs
+from storage.readings import Reading
 from storage.runs import Run
 
 POLL_S = 2.0
+SHOWN_NOW = ("utilisation", "duty_cycle", "cpu", "memory_bytes", "power_w", "temperature_c")
 
 
 @st.fragment(run_every=POLL_S)
@@ -43,6 +47,7 @@ def _device(device: Device, user: Run | None) -> None:
     st.markdown(f"**{plain(device.name)}**")
     facts = {"memory": gib(device.memory_bytes), **device.details, "found by": device.found_by}
     st.caption(" · ".join(f"{name}: {plain(str(value))}" for name, value in facts.items()))
+    _now(device)
     if user:
         st.page_link(
             pages.RUN, label=f"Run {user.id}", query_params={"id": user.id}, icon=":material/link:"
@@ -50,6 +55,20 @@ def _device(device: Device, user: Run | None) -> None:
         st.text(f"{user.name[:80]}, submitted by {user.submitted_by}")
     else:
         st.caption("No run has it.")
+
+
+def _now(device: Device) -> None:
+    """What its readings are at this moment, and why those are missing that are."""
+    is_cpu = device.accelerator == "cpu"
+    found, read = store.readings_now(), "host" if is_cpu else device.id
+    told = {r.key: r.value for r in found if isinstance(r, Reading) and r.device == read}
+    facts = [f"{READINGS[k].title} {shown(k, told[k])}" for k in SHOWN_NOW if k in told]
+    if facts:
+        st.caption(plain(f"Now: {' · '.join(facts)}"))
+    sources = ("RAPL",) if is_cpu else (device.id, device.accelerator.upper())
+    for one in found:
+        if isinstance(one, Missing) and one.source.split()[0] in sources:
+            st.caption(plain(f"{one.source}: {one.why}"))
 
 
 def frameworks() -> None:

@@ -6,7 +6,7 @@ from typing import cast
 
 import streamlit as st
 
-from dashboard import curves, links, pages, store, words
+from dashboard import curves, links, pages, readings_view, store, words
 from dashboard.components.plot import plot
 from dashboard.header import header
 from dashboard.words import plain
@@ -177,13 +177,20 @@ def _x_axis() -> links.XAxis:
 
 
 def _details(run: Run) -> None:
-    log, configuration, environment = st.tabs(["Log", "Configuration", "Environment"])
+    log, readings, configuration, environment = st.tabs(
+        ["Log", "Readings", "Configuration", "Environment"],
+        key="tab",
+        bind="query-params",
+    )
     with log:
         tail = launch.log_tail(store.configured(), run).splitlines()[-LOG_LINES:]
         if tail:
             st.code("\n".join(tail), language=None, height=320, wrap_lines=True)
         else:
             st.caption("The trainer has printed nothing.")
+    with readings:
+        if readings.open:
+            readings_view.draw(run)
     with configuration:
         flat = flatten(run.config)
         _facts({"notes": run.notes, "tags": ", ".join(run.tags), "submitted by": run.submitted_by}

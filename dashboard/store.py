@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 import streamlit as st
 
@@ -13,8 +14,10 @@ from dashboard.words import plain
 from engine import devices, launch, settings
 from engine.devices import Hardware
 from engine.settings import Settings
+from engine.sources import Missing, Sources
 from storage import database
 from storage.database import Database
+from storage.readings import Reading
 
 LOW_DISK_BYTES = 100 << 20
 
@@ -33,6 +36,18 @@ def opened() -> Iterator[Database]:
 def hardware() -> Hardware:
     """Looked at again every 10 s: drivers come and go."""
     return devices.find()
+
+
+@st.cache_resource(show_spinner=False)
+def _sources() -> Sources:
+    return Sources()
+
+
+@st.cache_data(ttl=2, show_spinner=False)
+def readings_now() -> list[Reading | Missing]:
+    """Of all devices and the host, at most every 2 s however many readers there are."""
+    devices_here = [asdict(device) for device in hardware().devices]
+    return [*_sources().of_devices(devices_here), *_sources().of_host()]
 
 
 def stop_if_unusable() -> None:

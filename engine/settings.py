@@ -66,6 +66,12 @@ class Settings(BaseSettings):
         le=86_400,
         description="Seconds without an event before a run is stalled.",
     )
+    readings_s: float = Field(
+        default=1.0,
+        ge=0,
+        le=3600,
+        description="Seconds between readings of power, memory and load; 0 takes none.",
+    )
 
     @field_validator("warm")
     @classmethod

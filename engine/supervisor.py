@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import checkpoints, devices, events, journal, queue, seams, verdict
+from engine import checkpoints, devices, events, journal, queue, seams, telemetry, verdict
 from engine.config import FRAMEWORK_NAMES, RunConfig
 from engine.failures import FailureKind
 from engine.job import Job
@@ -132,6 +132,7 @@ class Supervisor:
 
     def run(self, stopping: threading.Event) -> None:
         """Tick until told to stop. What a full disk or a locked store refuses is tried again."""
+        telemetry.start(self._settings, stopping, say)
         while not stopping.is_set():
             try:
                 with database.opened(self._settings.store) as db:

@@ -171,6 +171,10 @@ def running(db: Database) -> list[Run]:
     return [_run(row) for row in db.execute(f"{SELECT} WHERE status = 'RUNNING' ORDER BY id")]
 
 
+def running_ids(db: Database) -> set[str]:
+    return {row[0] for row in db.execute("SELECT id FROM runs WHERE status = 'RUNNING'")}
+
+
 def counts(db: Database) -> dict[str, int]:
     """How many runs there are in each status that has any."""
     return dict(tuple(row) for row in db.execute("SELECT status, count(*) FROM runs GROUP BY 1"))
@@ -226,6 +230,14 @@ def record_process(db: Database, run_id: str, process: dict[str, Any]) -> None:
         db.execute(
             "UPDATE runs SET process = ? WHERE id = ? AND status = 'RUNNING'",
             [json.dumps(process), run_id],
+        )
+
+
+def note_facts(db: Database, run_id: str, facts: dict[str, Any]) -> None:
+    """Add to what is known of a run as a whole, part by part; a part that is None is taken out."""
+    with change(db):
+        db.execute(
+            "UPDATE runs SET facts = json_patch(facts, ?) WHERE id = ?", [json.dumps(facts), run_id]
         )
 
 

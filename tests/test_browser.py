@@ -6,6 +6,7 @@ import time
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from dashboard.readings_view import PANELS
 from engine import launch
 from engine.config import RunConfig
 from tests.processes import ENDLESS, SMALL, Lab, eventually, free_port, healthy, lab
@@ -137,6 +138,30 @@ def test_zoom_and_hidden_traces_stay_while_points_arrive(site, browser_page):
     assert page.evaluate(state) == zoomed
     launch.stop(site.lab.settings, run_id, by="test")
     site.lab.over(run_id)
+
+
+def test_readings_of_a_live_run_go_on_in_the_tab_that_its_link_names(site, browser_page):
+    run_id = site.lab.submit(ENDLESS)
+    site.lab.training(run_id)
+    page = site.visit(browser_page, f"/run?id={run_id}")
+    page.get_by_role("tab", name="Readings").click()
+    memory = f"readings-{[p.title for p in PANELS].index('Memory of the trainer (RSS)')}"
+    eventually(lambda: points(page, memory) >= 2, 30)
+    assert "tab=Readings" in page.evaluate("location.href")
+    range_of = f"document.querySelector('[class*=-{memory}] .js-plotly-plot')._fullLayout.xaxis"
+    page.locator(f"[class*=-{memory}] .nsewdrag").first.scroll_into_view_if_needed()
+    box = page.locator(f"[class*=-{memory}] .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.5, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(500)
+    zoomed, seen = page.evaluate(f"{range_of}.range"), points(page, memory)
+    eventually(lambda: points(page, memory) > seen + 1, 30)
+    assert page.evaluate(f"{range_of}.range") == zoomed
+    assert page.evaluate(f"{range_of}.autorange") is False
+    launch.stop(site.lab.settings, run_id, by="test")
+    assert site.lab.over(run_id).status == "STOPPED"
 
 
 def test_two_runs_are_found_compared_and_the_link_opens_in_a_fresh_browser(site, new_page):

@@ -51,6 +51,11 @@ def test_two_curves_of_one_name_and_run_are_still_two():
     assert len(set(uids)) == 2
 
 
+def test_identities_are_safe_in_a_css_selector():
+    (trace,) = draw(curve([1], name="a/b c.d")).data
+    assert trace.uid.isalnum()
+
+
 def test_legend_stands_only_where_there_is_a_choice():
     assert not draw(curve([1])).layout.showlegend
     assert draw(curve([1]), curve([2])).layout.showlegend

@@ -5,8 +5,9 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import server, store, words
 from engine.config import RunConfig
-from storage import database, metrics, runs
+from storage import database, metrics, readings, runs
 from storage.metrics import Point
+from storage.readings import Reading
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def create(folder, name="a run", **fields):
         )
 
 
-def finished(folder, name="a run", **fields):
+def finished(folder, name="a run", devices=None, epoch_s=None, **fields):
     """A run with two epochs of points."""
     run_id = create(folder, name, **fields)
     points = [
@@ -41,14 +42,19 @@ def finished(folder, name="a run", **fields):
         for step, value in ((10, 0.5), (20, 0.8))
         for key in ("train_loss", "validation_accuracy", "samples_per_s")
     ]
+    if epoch_s:
+        for step in (10, 20):
+            points.append(Point("step_loss", step, step / 10, 100.0 + step, 1.0))
+            points.append(Point("epoch_s", step, step / 10, 100.0 + step, epoch_s))
     with database.opened(folder) as db:
-        runs.claim(db, run_id, host="here", devices=[DEVICE], now=100.0)
+        runs.claim(db, run_id, host="here", devices=devices or [DEVICE], now=100.0)
         metrics.ingest(db, run_id, points, last_seq=6, offset=60)
         runs.finish(db, run_id, "SUCCEEDED", finished_at=130.0)
     return run_id
 
 
 DEVICE = {"id": "cpu:0", "name": "A CPU", "accelerator": "cpu", "found_by": "a test"}
+GPU = {"id": "gpu:0", "name": "A GPU", "accelerator": "gpu", "found_by": "a test"}
 
 
 def visit(page="runs", **query):
@@ -121,6 +127,83 @@ def test_a_failed_run_says_why_first(here):
             db, run_id, "FAILED", finished_at=5.0, failure_kind="diverged", failure="NaN *x*"
         )
     assert visit("run", id=run_id).error[0].value == r"**Diverged.** NaN \*x\*"
+
+
+def read(folder, run_id, *rows):
+    """Readings of these (device, key, value) at each second of a run from 99 s to 125 s."""
+    with database.opened(folder) as db:
+        readings.add(
+            db,
+            run_id,
+            [
+                Reading(device, key, float(at), value * at if key == "energy_j" else value)
+                for at in range(99, 126)
+                for device, key, value in rows
+            ],
+        )
+
+
+def test_a_runs_readings_and_energy_are_told_with_their_source(here):
+    run_id = finished(here, devices=[GPU], epoch_s=8.0)
+    rows = [("gpu:0", "energy_j", 300.0), ("gpu:0", "power_w", 300.0)]
+    rows += [("gpu:0", "memory_bytes", 3.0 * 2**30), ("gpu:0", "throttle_reasons", 4.0)]
+    rows += [("host", "cpu", 0.5), ("trainer", "memory_bytes", 2.0 * 2**30)]
+    read(here, run_id, *rows)
+    with database.opened(here) as db:
+        runs.note_facts(db, run_id, {"readings": {"RAPL": "unavailable: <b>only</b> root"}})
+    at = visit("run", id=run_id, tab="Readings")
+    energy, said = at.dataframe[0].value, told(at)
+    assert energy["Energy"].tolist() == ["5.4 kJ", "—"]
+    assert energy["per epoch"].tolist() == ["2.7 kJ", "—"]
+    assert energy["Source"].tolist() == ["counter: NVML", "unavailable: <b>only</b> root"]
+    assert "3.00 GiB on gpu:0, 2.00 GiB of the trainer and its children (RSS)" in said
+    assert "clocks held back by power limit in 100 % of readings" in said
+    assert words.plain("unavailable: <b>only</b> root") in said
+    for panel in ("Power", "Device memory", "CPU, share of all cores"):
+        assert f"**{panel}**" in said
+    assert "TPU" not in said
+
+
+def test_a_run_before_its_first_epochs_end_has_readings_and_no_energy_yet(here):
+    run_id = create(here)
+    with database.opened(here) as db:
+        runs.claim(db, run_id, host="here", devices=[DEVICE], now=100.0)
+    read(here, run_id, ("host", "cpu", 0.5))
+    said = told(visit("run", id=run_id, tab="Readings"))
+    assert "**CPU, share of all cores**" in said
+    assert "Energy is told of whole epochs, once the first has ended" in said
+
+
+def test_hours_of_readings_are_drawn_as_means(here):
+    run_id = finished(here)
+    with database.opened(here) as db:
+        hours = [Reading("host", "cpu", float(at), 0.5) for at in range(100, 14_500, 10)]
+        readings.add(db, run_id, hours)
+    assert "mean of 16 s" in told(visit("run", id=run_id, tab="Readings"))
+
+
+@pytest.mark.parametrize(
+    ("status", "interval_s", "sentence"),
+    [
+        ("PENDING", "1", "begin when the run starts"),
+        ("RUNNING", "1", "Waiting for the first reading"),
+        ("RUNNING", "0", "Readings are turned off"),
+        ("SUCCEEDED", "1", "No readings were taken of this run"),
+    ],
+)
+def test_a_run_without_readings_says_why(here, monkeypatch, status, interval_s, sentence):
+    monkeypatch.setenv("ACCELBOARD_READINGS_S", interval_s)
+    run_id = finished(here) if status == "SUCCEEDED" else create(here)
+    if status == "RUNNING":
+        with database.opened(here) as db:
+            runs.claim(db, run_id, host="here", devices=[DEVICE], now=100.0)
+    assert sentence in told(visit("run", id=run_id, tab="Readings"))
+
+
+def test_readings_are_not_read_while_another_tab_is_open(here):
+    run_id = finished(here)
+    read(here, run_id, ("host", "cpu", 0.5))
+    assert "CPU, share of all cores" not in told(visit("run", id=run_id))
 
 
 @pytest.mark.parametrize("left", ["clone", "runs"])
@@ -228,6 +311,7 @@ def test_hardware_names_what_is_here_and_why_the_rest_is_not(here):
     assert "Frameworks" in said
     for accelerator in store.hardware().missing:
         assert f"No {accelerator.upper()}" in said
+    assert "Memory used" in said  # of the host, at this moment
 
 
 def test_a_store_that_cannot_be_read_is_said_in_words(here, monkeypatch):
