@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,15 +55,51 @@ def curves(
     unit: str = "",
     x_axis: XAxis,
     log_y: bool = False,
+    seam: float | None = None,
 ) -> go.Figure:
-    """Draw curves that share both axes. With unit "%", values are fractions of one."""
+    """Draw curves that share both axes. With unit "%", values are fractions of one.
+
+    `seam` is where on the x axis a run was resumed.
+    """
     scale, x_unit = _x_unit(drawn, x_axis)
     hover = f"{_x_hover(x_axis, x_unit)}<br>{_y_hover(drawn, unit)}"
     traces = [
         _trace(curve, uid, scale, hover)
         for curve, uid in zip(drawn, _identities(drawn), strict=True)
     ]
-    return go.Figure(traces, _layout(drawn, y_title, unit, x_axis, x_unit, log_y))
+    layout = _layout(drawn, y_title, unit, x_axis, x_unit, log_y)
+    if seam is not None:
+        layout["shapes"] = [_SEAM | {"x0": seam / scale, "x1": seam / scale}]
+    return go.Figure(traces, layout)
+
+
+def shares(parts: Mapping[str, float], *, unit: str) -> go.Figure:
+    """One bar of all parts, one after the other, each with its share of the whole."""
+    whole = sum(parts.values()) or 1.0
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "uid": _uid(name),
+            "name": literal(f"{name} {100 * value / whole:.0f} %"),
+            "x": [value],
+            "y": [""],
+            "marker": {"color": color(number)},
+            "hovertemplate": f"{literal(name)}<br>%{{x:,.3~g}} {unit}<extra></extra>",
+        }
+        for number, (name, value) in enumerate(parts.items())
+    ]
+    layout = {
+        "template": None,
+        "uirevision": "kept",
+        "barmode": "stack",
+        "margin": {"l": 4, "r": 8, "t": 8, "b": 4},
+        "showlegend": True,
+        "legend": _LEGEND | {"maxheight": 0.6, "traceorder": "normal"},
+        "xaxis": {"title": {"text": f"Time ({unit})"}, "tickformat": ",.6~g"},
+        "yaxis": {"visible": False},
+    }
+    return go.Figure(traces, layout)
 
 
 def color(index: int) -> str:
@@ -147,7 +183,11 @@ def _identities(drawn: Sequence[Curve]) -> Iterator[str]:
         identity = f"{curve.run_id}/{curve.name}"
         seen[identity] = seen.get(identity, 0) + 1
         unique = f"{identity}/{seen[identity]}"
-        yield hashlib.blake2b(unique.encode(), digest_size=8).hexdigest()
+        yield _uid(unique)
+
+
+def _uid(identity: str) -> str:
+    return hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
 
 
 def _x_unit(drawn: Sequence[Curve], x_axis: XAxis) -> tuple[float, str]:
@@ -233,6 +273,14 @@ _LEGEND = {
     "y": 1.0,
     "yanchor": "bottom",
     "maxheight": 0.3,
+}
+_SEAM = {
+    "type": "line",
+    "yref": "paper",
+    "y0": 0,
+    "y1": 1,
+    "line": {"dash": "dot", "width": 1, "color": "#808080"},
+    "label": {"text": "resumed", "textposition": "end", "textangle": 0, "xanchor": "left"},
 }
 _NO_POINTS = {
     "text": "No points yet",

@@ -28,7 +28,15 @@ SHORT = {"train_loss": "training", "train_accuracy": "training"} | {
 def of_run(db: Database, run: Run, keys: tuple[str, ...], x_axis: XAxis) -> go.Figure:
     """One run's metrics in one chart."""
     drawn = [_curve(db, run, key, x_axis, SHORT.get(key, key), i) for i, key in enumerate(keys)]
-    return _figure(drawn, keys[0], x_axis)
+    return _figure(drawn, keys[0], x_axis, seam=_seam(run, x_axis))
+
+
+def _seam(run: Run, x_axis: XAxis) -> float | None:
+    """Where on the axis the run took over from an earlier one."""
+    if run.resumed_epoch is None:
+        return None
+    steps = run.resumed_epoch * run.total_steps / run.config.get("epochs", 1)
+    return {"epoch": run.resumed_epoch, "step": steps, "time": run.earlier_s}[x_axis]
 
 
 def of_runs(
@@ -46,12 +54,20 @@ def latest(db: Database, run: Run, key: str, count: int = 50) -> list[float]:
 
 def _curve(db: Database, run: Run, key: str, x_axis: XAxis, name: str, color_index: int) -> Curve:
     found = metrics.curve(db, run.id, key)
-    x = {"epoch": found.epoch, "step": found.step, "time": found.at - (run.started_at or 0.0)}
+    begun = (run.started_at or 0.0) - run.earlier_s  # without the time between a stop and a resume
+    x = {"epoch": found.epoch, "step": found.step, "time": found.at - begun}
     return Curve(
         name=name, run_id=f"{run.id}.{key}", x=x[x_axis], y=found.value, color_index=color_index
     )
 
 
-def _figure(drawn: list[Curve], key: str, x_axis: XAxis, *, log_y: bool = False) -> go.Figure:
-    metric = describe(key)
-    return charts.curves(drawn, y_title="", unit=metric.unit, x_axis=x_axis, log_y=log_y)
+def _figure(
+    drawn: list[Curve],
+    key: str,
+    x_axis: XAxis,
+    *,
+    log_y: bool = False,
+    seam: float | None = None,
+) -> go.Figure:
+    unit = describe(key).unit
+    return charts.curves(drawn, y_title="", unit=unit, x_axis=x_axis, log_y=log_y, seam=seam)

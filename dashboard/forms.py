@@ -14,12 +14,17 @@ from dashboard.words import plain
 from engine import devices, launch
 from engine.config import (
     ACCELERATOR_NAMES,
+    DATASETS,
     DEFAULT_BATCH_SIZE,
     FRAMEWORK_NAMES,
     PRECISIONS,
+    WORKLOADS,
+    InputPath,
     Optimizer,
     RunConfig,
     RunDetails,
+    Schedule,
+    Section,
     Synthetic,
 )
 from engine.devices import Hardware
@@ -32,13 +37,16 @@ FIRST_FRAMEWORK = "torch"
 WHOLE, REAL = ("epochs", "batch_size", "seed", "priority"), ("learning_rate", "timeout_s")
 DETAILS = ("name", "tags", "notes", "priority")
 CHOICES = {
-    "workload": ("mlp",),
-    "dataset": ("fashion_mnist", "synthetic"),
+    "workload": tuple(WORKLOADS),
+    "dataset": tuple(DATASETS),
     "framework": tuple(FRAMEWORK_NAMES),
     "accelerator": tuple(ACCELERATOR_NAMES),
     "optimizer": get_args(Optimizer),
+    "schedule": get_args(Schedule),
+    "input": get_args(InputPath),
     "precision": PRECISIONS["gpu"],
 }
+INPUT_NAMES = {"device_resident": "Data set on the device", "host_loader": "Loader on the host"}
 DATASET_NAMES = {"fashion_mnist": "Fashion-MNIST", "synthetic": "Synthetic"}
 OFFERED_HERE = ("framework", "accelerator", "devices", "precision")
 LONGEST_IN_ADDRESS = 1000
@@ -50,7 +58,7 @@ def defaults(framework: str, hardware: Hardware) -> dict[str, str]:
         framework = FIRST_FRAMEWORK
     possible, _ = launch.accelerators_of(framework, hardware)
     here = {"framework": framework, "accelerator": possible[0] if possible else "cpu"}
-    synthetic = {f"dataset.{name}": str(value) for name, value in Synthetic() if name != "name"}
+    synthetic = {f"dataset.{name}": text for name, text in _section_fields(Synthetic).items()}
     return (
         RunConfig.parse(here).flat()
         | synthetic
@@ -63,7 +71,7 @@ def defaults(framework: str, hardware: Hardware) -> dict[str, str]:
     )
 
 
-def base(framework: str, cloned: Run | None, hardware: Hardware) -> dict[str, Any]:
+def base(framework: str, workload: str, cloned: Run | None, hardware: Hardware) -> dict[str, Any]:
     """What the widgets hold without an address: the defaults, or the run that is cloned.
 
     Raise `ConfigError` for a run that this version cannot read.
@@ -76,8 +84,18 @@ def base(framework: str, cloned: Run | None, hardware: Hardware) -> dict[str, An
         details = launch.details_of(cloned)
         if details["name"] == launch.default_name(config):
             details["name"] = ""  # it was left empty, and is made anew for what the clone will be
+    if workload != flat["workload"] and workload in WORKLOADS:
+        flat = {name: text for name, text in flat.items() if not name.startswith("workload.")}
+        own = _section_fields(WORKLOADS[workload])
+        flat |= {"workload": workload} | {f"workload.{name}": text for name, text in own.items()}
     values = {name: _from_texts(name, [text]) for name, text in flat.items()}
-    return {"timeout_s": None} | values | details | {"tags": list(details["tags"])}
+    details |= {"tags": list(details["tags"]), "priority": float(details["priority"])}
+    return {"timeout_s": None} | values | details
+
+
+def _section_fields(section: type[Section]) -> dict[str, str]:
+    """A section's parameters and their defaults, as text."""
+    return {name: str(value) for name, value in section() if name != "name"}
 
 
 def begin(cloned: Run | None, settings: Settings, hardware: Hardware) -> list[Problem]:
@@ -87,7 +105,8 @@ def begin(cloned: Run | None, settings: Settings, hardware: Hardware) -> list[Pr
     """
     if _address_is_new():
         framework = st.query_params.get("framework", FIRST_FRAMEWORK)
-        values, refused = _read_address(base(framework, cloned, hardware))
+        workload = st.query_params.get("workload", cloned.workload if cloned else "mlp")
+        values, refused = _read_address(base(framework, workload, cloned, hardware))
         for name, value in values.items():
             st.session_state[KEY + name] = value
         st.session_state[KEY + "refused"] = refused + _not_offered(settings, hardware)
@@ -125,17 +144,17 @@ def accept() -> None:
 
 def raw_config() -> dict[str, Any]:
     """What the widgets hold, for `RunConfig.parse`."""
-    dataset = _value("dataset")
-    chosen = {"name": dataset}
-    if dataset == "synthetic":
-        names = [name for name in Synthetic.model_fields if name != "name"]
-        chosen |= {name: _value(f"dataset.{name}") for name in names}
-    plain_fields = (*WHOLE[:3], *REAL, "framework", "accelerator", "optimizer", "precision")
+    plain_fields = (*WHOLE[:3], *REAL, *CHOICES)
     return {name: _value(name) for name in plain_fields} | {
-        "workload": {"name": _value("workload"), "width": _value("workload.width")},
-        "dataset": chosen,
+        "workload": _raw_section("workload", WORKLOADS[_value("workload")]),
+        "dataset": _raw_section("dataset", DATASETS[_value("dataset")]),
         "devices": list(_value("devices")) or 1,
     }
+
+
+def _raw_section(name: str, section: type[Section]) -> dict[str, Any]:
+    fields = {field: _value(f"{name}.{field}") for field in _section_fields(section)}
+    return {"name": _value(name), **fields}
 
 
 def raw_details() -> dict[str, Any]:
@@ -147,9 +166,12 @@ def write_address(cloned: Run | None, hardware: Hardware) -> None:
     differing: dict[str, str | list[str]] = {"clone": cloned.id} if cloned else {}
     if _value("framework") != (cloned.framework if cloned else FIRST_FRAMEWORK):
         differing["framework"] = _value("framework")
-    for name, usual in base(_value("framework"), cloned, hardware).items():
+    if _value("workload") != (cloned.workload if cloned else "mlp"):
+        differing["workload"] = _value("workload")
+    usually = base(_value("framework"), _value("workload"), cloned, hardware)
+    for name, usual in usually.items():
         value = st.session_state.get(KEY + name)
-        if name == "framework" or value is None or value == usual:
+        if name in ("framework", "workload") or value is None or value == usual:
             continue
         shown = list(value) if isinstance(value, (list, tuple)) else _text(value)
         if len(shown) <= LONGEST_IN_ADDRESS:
@@ -176,31 +198,50 @@ def _address_is_new() -> bool:
 def what() -> None:
     """Which model learns from which data."""
     model, data = st.columns(2)
-    model.selectbox("Workload", CHOICES["workload"], key=KEY + "workload", help=_help("workload"))
+    model.selectbox(
+        "Workload",
+        CHOICES["workload"],
+        key=KEY + "workload",
+        help=" ".join(f"{name}: {_first_line(kind)}" for name, kind in WORKLOADS.items()),
+        on_change=_workload_changed,
+    )
+    with model.container(horizontal=True, gap="small"):
+        _section_numbers("workload", WORKLOADS[_value("workload")])
     data.selectbox(
         "Data set",
         CHOICES["dataset"],
         key=KEY + "dataset",
         format_func=DATASET_NAMES.__getitem__,
-        help="Fashion-MNIST: 70,000 grey 28 x 28 photographs in 10 classes. Synthetic: noisy "
-        "class prototypes of any shape, made on the spot.",
+        help=" ".join(f"{DATASET_NAMES[n]}: {_first_line(kind)}" for n, kind in DATASETS.items()),
     )
-    model.number_input("Hidden units", step=1, key=KEY + "workload.width")
     if _value("dataset") == "synthetic":
-        grid = st.grid(3)
-        for name, label in (
-            ("height", "Height, pixels"),
-            ("width", "Width, pixels"),
-            ("channels", "Channels"),
-            ("classes", "Classes"),
-            ("train_samples", "Training samples"),
-            ("test_samples", "Test samples"),
-        ):
-            grid.number_input(label, step=1, key=f"{KEY}dataset.{name}")
+        with data.container(horizontal=True, gap="small"):
+            _section_numbers("dataset", Synthetic)
     else:
         for name in Synthetic.model_fields:  # kept while the other data set is looked at
             if (key := f"{KEY}dataset.{name}") in st.session_state:
                 st.session_state[key] = st.session_state[key]
+
+
+def _section_numbers(section: str, kind: type[Section]) -> None:
+    for name in _section_fields(kind):
+        label = name.replace("_", " ").capitalize()
+        _whole(st, label, f"{section}.{name}", kind.model_fields[name].description, width=130)
+
+
+def _whole(where: Any, label: str, name: str, help_text: str | None, **options: Any) -> None:
+    """A whole number, in a field that takes any: a browser's whole-number field makes 1 of 1e9."""
+    where.number_input(label, step=1.0, format="%g", key=KEY + name, help=help_text, **options)
+
+
+def _first_line(kind: type[Section]) -> str:
+    return (kind.__doc__ or "").splitlines()[0]
+
+
+def _workload_changed() -> None:
+    """Another workload has other parameters, or others of the same name."""
+    for name, text in _section_fields(WORKLOADS[_value("workload")]).items():
+        st.session_state[f"{KEY}workload.{name}"] = float(text)
 
 
 def where(settings: Settings, hardware: Hardware) -> None:
@@ -254,8 +295,8 @@ def _accelerator(hardware: Hardware) -> None:
 def how() -> None:
     """The numbers of the training."""
     grid = st.grid(3)
-    grid.number_input("Epochs", step=1, key=KEY + "epochs", help=_help("epochs"))
-    grid.number_input("Batch size", step=1, key=KEY + "batch_size", help=_help("batch_size"))
+    _whole(grid, "Epochs", "epochs", _help("epochs"))
+    _whole(grid, "Batch size", "batch_size", _help("batch_size"))
     grid.number_input(
         "Learning rate",
         format="%g",
@@ -266,10 +307,18 @@ def how() -> None:
     grid.selectbox(
         "Optimizer", CHOICES["optimizer"], key=KEY + "optimizer", help=_help("optimizer")
     )
+    grid.selectbox("Schedule", CHOICES["schedule"], key=KEY + "schedule", help=_help("schedule"))
     offered = PRECISIONS[_value("accelerator") or "cpu"]
     _keep_among(offered, "precision")
     grid.selectbox("Precision", offered, key=KEY + "precision", help=_help("precision"))
-    grid.number_input("Seed", step=1, key=KEY + "seed", help=_help("seed"))
+    grid.selectbox(
+        "Input",
+        CHOICES["input"],
+        key=KEY + "input",
+        format_func=INPUT_NAMES.__getitem__,
+        help=_help("input"),
+    )
+    _whole(grid, "Seed", "seed", _help("seed"))
 
 
 def called(known_tags: list[str]) -> None:
@@ -285,9 +334,7 @@ def called(known_tags: list[str]) -> None:
     st.text_area("Notes", key=KEY + "notes", height=68, placeholder="Why this run?")
     with st.expander("Queue and limits"):
         left, right = st.columns(2)
-        left.number_input(
-            "Priority", step=1, key=KEY + "priority", help="Higher goes first, -100 to 100."
-        )
+        _whole(left, "Priority", "priority", "Higher goes first, -100 to 100.")
         right.number_input(
             "Time limit, s",
             value=None,
@@ -309,7 +356,7 @@ def _framework_changed(before: str | None, hardware: Hardware) -> None:
     """Another framework has another default batch size; one that was chosen stays."""
     now = _value("framework")
     if before and _value("batch_size") == DEFAULT_BATCH_SIZE[before]:
-        st.session_state[KEY + "batch_size"] = DEFAULT_BATCH_SIZE[now]
+        st.session_state[KEY + "batch_size"] = float(DEFAULT_BATCH_SIZE[now])
     st.session_state[KEY + "accelerator"] = defaults(now, hardware)["accelerator"]
 
 
@@ -333,7 +380,9 @@ def _help(field: str) -> str | None:
 
 
 def _value(name: str) -> Any:
-    return st.session_state.get(KEY + name)
+    """What a widget holds; a whole number as such."""
+    value = st.session_state.get(KEY + name)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _from_texts(name: str, texts: list[str]) -> Any:
@@ -343,8 +392,8 @@ def _from_texts(name: str, texts: list[str]) -> Any:
         return texts
     if name == "devices":
         return [] if texts == ["1"] else [part for one in texts for part in one.split(",")]
-    if name in WHOLE or name.startswith("dataset.") or name == "workload.width":
-        return _bounded(int(text), 2**53 - 1)
+    if name in WHOLE or name.startswith(("dataset.", "workload.")):
+        return float(_bounded(int(text), 2**53 - 1))
     if name in REAL:
         return _bounded(float(text), 1e300) if text else None
     if name in CHOICES and text not in CHOICES[name]:
@@ -360,12 +409,16 @@ def _bounded(number: float, largest: float) -> float:
 
 
 def _text(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return str(value)
 
 
 def _sentence_for(name: str, text: str) -> str:
     """What the command line says of the same field."""
     section = {"dataset": "synthetic"} if name.startswith("dataset.") else {}
+    if name.startswith("workload.") and (chosen := st.query_params.get("workload")) in WORKLOADS:
+        section = {"workload": str(chosen)}
     try:
         if name in DETAILS:
             RunDetails.parse({name: text})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import streamlit as st
 
-from dashboard import curves, links, pages, readings_view, store, words
+from dashboard import curves, links, pages, performance_view, readings_view, store, words
 from dashboard.components.plot import plot
 from dashboard.header import header
 from dashboard.words import plain
@@ -22,6 +23,10 @@ from storage.runs import Run
 POLL_S = 1.0
 CHART_HEIGHT = 260
 LOG_LINES = 400
+AGAIN = {
+    "Resume": "A new run that goes on from the last checkpoint of this one.",
+    "Retry": "A new run of the same configuration, from the beginning.",
+}
 PHASES = {
     "import": "Importing the framework",
     "data": "Loading the data set",
@@ -76,8 +81,10 @@ def _header(run: Run) -> None:
                 on_click=_stop,
                 args=(run.id,),
             )
-        elif st.button("Retry", icon=":material/replay:", key="retry"):
-            _retry(run)
+        else:
+            if run.status != "SUCCEEDED" and "checkpoint" in run.facts:
+                _new_run_button("Resume", "resume", launch.resume, run)
+            _new_run_button("Retry", "replay", launch.retry, run)
         if st.button("Clone", icon=":material/content_copy:", key="clone"):
             st.switch_page(pages.NEW, query_params={"clone": run.id})
         if st.button("Compare", icon=":material/stacked_line_chart:", key="compare"):
@@ -91,9 +98,11 @@ def _stop(run_id: str) -> None:
         st.toast(plain(str(error)))
 
 
-def _retry(run: Run) -> None:
+def _new_run_button(label: str, icon: str, make: Callable[..., str], run: Run) -> None:
+    if not st.button(label, icon=f":material/{icon}:", key=label.lower(), help=AGAIN[label]):
+        return
     try:
-        new_id = launch.retry(store.configured(), run.id, by=launch.this_user())
+        new_id = make(store.configured(), run.id, by=launch.this_user())
     except (launch.ConfigError, launch.NotPossible) as error:
         st.error(plain(str(error)), icon=":material/error:")
     else:
@@ -110,6 +119,9 @@ def _state(run: Run, doing: str) -> None:
             f"**{plain(title(run.failure_kind or ''))}.** {plain(run.failure)}",
             icon=":material/error:",
         )
+    if run.resumed_epoch is not None and run.cloned_from:
+        link = f"[{run.cloned_from}](/run?id={run.cloned_from})"
+        st.caption(f"Goes on from run {link} after its epoch {run.resumed_epoch:,}.")
     if run.damaged_lines:
         st.warning(
             f"{run.damaged_lines} lines of the run's journal could not be read; what they said is "
@@ -177,8 +189,8 @@ def _x_axis() -> links.XAxis:
 
 
 def _details(run: Run) -> None:
-    log, readings, configuration, environment = st.tabs(
-        ["Log", "Readings", "Configuration", "Environment"],
+    log, performance, readings, configuration, environment = st.tabs(
+        ["Log", "Performance", "Readings", "Configuration", "Environment"],
         key="tab",
         bind="query-params",
     )
@@ -188,6 +200,9 @@ def _details(run: Run) -> None:
             st.code("\n".join(tail), language=None, height=320, wrap_lines=True)
         else:
             st.caption("The trainer has printed nothing.")
+    with performance:
+        if performance.open:
+            performance_view.draw(run)
     with readings:
         if readings.open:
             readings_view.draw(run)
