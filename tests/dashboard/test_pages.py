@@ -144,7 +144,8 @@ def read(folder, run_id, *rows):
 
 
 def test_a_runs_readings_and_energy_are_told_with_their_source(here):
-    run_id = finished(here, devices=[GPU], epoch_s=8.0)
+    ten_steps = {"name": "synthetic", "train_samples": 1280}
+    run_id = finished(here, devices=[GPU], epoch_s=8.0, dataset=ten_steps)
     rows = [("gpu:0", "energy_j", 300.0), ("gpu:0", "power_w", 300.0)]
     rows += [("gpu:0", "memory_bytes", 3.0 * 2**30), ("gpu:0", "throttle_reasons", 4.0)]
     rows += [("host", "cpu", 0.5), ("trainer", "memory_bytes", 2.0 * 2**30)]
@@ -155,6 +156,7 @@ def test_a_runs_readings_and_energy_are_told_with_their_source(here):
     energy, said = at.dataframe[0].value, told(at)
     assert energy["Energy"].tolist() == ["5.4 kJ", "—"]
     assert energy["per epoch"].tolist() == ["2.7 kJ", "—"]
+    assert energy["per sample"].tolist() == ["2.11 J", "—"]
     assert energy["Source"].tolist() == ["counter: NVML", "unavailable: <b>only</b> root"]
     assert "3.00 GiB on gpu:0, 2.00 GiB of the trainer and its children (RSS)" in said
     assert "clocks held back by power limit in 100 % of readings" in said
