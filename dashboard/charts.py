@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import html
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -48,6 +48,14 @@ class Curve:
     dash: str | None = None
 
 
+class Part(NamedTuple):
+    """Of a whole."""
+
+    name: str
+    value: float
+    color_index: int
+
+
 def curves(
     drawn: Sequence[Curve],
     *,
@@ -73,21 +81,21 @@ def curves(
     return go.Figure(traces, layout)
 
 
-def shares(parts: Mapping[str, float], *, unit: str) -> go.Figure:
+def shares(parts: Sequence[Part], *, unit: str) -> go.Figure:
     """One bar of all parts, one after the other, each with its share of the whole."""
-    whole = sum(parts.values()) or 1.0
+    whole = sum(part.value for part in parts) or 1.0
     traces = [
         {
             "type": "bar",
             "orientation": "h",
-            "uid": _uid(name),
-            "name": literal(f"{name} {100 * value / whole:.0f} %"),
-            "x": [value],
+            "uid": _uid(part.name),
+            "name": literal(f"{part.name} {100 * part.value / whole:.0f} %"),
+            "x": [part.value],
             "y": [""],
-            "marker": {"color": color(number)},
-            "hovertemplate": f"{literal(name)}<br>%{{x:,.3~g}} {unit}<extra></extra>",
+            "marker": {"color": color(part.color_index)},
+            "hovertemplate": f"{literal(part.name)}<br>%{{x:,.3~g}} {unit}<extra></extra>",
         }
-        for number, (name, value) in enumerate(parts.items())
+        for part in parts
     ]
     layout = {
         "template": None,

@@ -10,9 +10,9 @@ import streamlit as st
 
 from dashboard import links
 from dashboard.links import XAxis
-from engine import metrics
+from engine import efficiency, metrics
 from engine.config import flatten
-from engine.describe import device_names, took
+from engine.describe import device_names, throughput, took
 from engine.format import UNKNOWN, duration, metric
 from storage.runs import Run
 
@@ -62,7 +62,12 @@ def results(picked: list[Run]) -> None:
         described = metrics.describe(key)
         prefix = {"max": "Best ", "min": "Best ", None: "Last "}[described.best]
         values = [_end(run, key) for run in picked]
+        if key == "samples_per_s":
+            prefix, values = "Steady ", [throughput(run) for run in picked]
         rows[f"{prefix}{described.title.lower()}"] = [metric(key, value) for value in values]
+    shares = [efficiency.of(run.facts).mfu for run in picked]
+    if any(shares):
+        rows["MFU"] = [UNKNOWN if mfu is None else f"{100 * mfu:.1f} %" for mfu in shares]
     _table(rows, picked, alt="Results of each run")
 
 

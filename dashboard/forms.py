@@ -347,8 +347,10 @@ def called(known_tags: list[str]) -> None:
 
 def command_line(config: RunConfig, hardware: Hardware) -> str:
     """The same run from a terminal: only what differs from the defaults."""
-    flat, base = config.flat(), defaults(config.framework, hardware)
-    pairs = [f"  --set {k}={v}" for k, v in flat.items() if k != "framework" and base.get(k) != v]
+    flat, usual = config.flat(), defaults(config.framework, hardware)
+    own = _section_fields(WORKLOADS[config.workload.name])
+    usual |= {f"workload.{name}": text for name, text in own.items()}
+    pairs = [f"  --set {k}={v}" for k, v in flat.items() if k != "framework" and usual.get(k) != v]
     return " \\\n".join([f"python -m engine submit --framework {flat['framework']}", *pairs])
 
 

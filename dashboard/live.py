@@ -13,7 +13,7 @@ from dashboard.header import header
 from dashboard.words import plain
 from engine import launch
 from engine.config import flatten
-from engine.describe import device_names, remaining_s, took
+from engine.describe import device_names, remaining_s, throughput, took
 from engine.failures import title
 from engine.format import duration, figure, metric
 from storage import runs
@@ -159,12 +159,12 @@ def _why_waiting(db: Database, run: Run) -> str:
 
 def _figures(run: Run, sparklines: dict[str, list[float]]) -> None:
     accuracy, loss = run.metrics.get("validation_accuracy"), run.metrics.get("validation_loss")
-    speed, epoch = run.metrics.get("samples_per_s"), run.metrics.get("epoch_s")
+    epoch = run.metrics.get("epoch_s")
     cards = (
         ("Best validation accuracy", metric("validation_accuracy", accuracy and accuracy.max),
          "validation_accuracy"),
         ("Best validation loss", metric("validation_loss", loss and loss.min), "validation_loss"),
-        ("Throughput, samples/s", figure(speed and speed.last), "samples_per_s"),
+        ("Throughput, samples/s", figure(throughput(run)), "samples_per_s"),
         ("Last epoch", metric("epoch_s", epoch and epoch.last), "epoch_s"),
     )  # fmt: skip
     grid = st.grid(4, min_column_width=150)

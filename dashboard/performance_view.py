@@ -16,17 +16,18 @@ from engine.format import UNKNOWN, duration, figure, gib
 from storage.runs import Run
 
 LEDGER_HEIGHT = 150
+# Name, and place in the palette: what a run is for stands out.
 ACCOUNTS = {
-    "import": "Import",
-    "data": "Data",
-    "build": "Build",
-    "compile": "Compile",
-    "warm_up": "Warm-up",
-    "input_wait": "Input wait",
-    "compute": "Compute",
-    "evaluation": "Evaluation",
-    "checkpoint": "Checkpoint",
-    "idle": "Idle",
+    "import": ("Import", 3),
+    "data": ("Data", 6),
+    "build": ("Build", 4),
+    "compile": ("Compile", 1),
+    "warm_up": ("Warm-up", 5),
+    "input_wait": ("Input wait", 7),
+    "compute": ("Compute", 0),
+    "evaluation": ("Evaluation", 2),
+    "checkpoint": ("Checkpoint", 8),
+    "idle": ("Idle", 9),
 }
 BINDS = {
     "compute": "Arithmetic: the step does enough of it for each byte it moves",
@@ -51,9 +52,13 @@ def draw(run: Run) -> None:
 
 def _ledger(run: Run, ledger: dict[str, float]) -> None:
     st.markdown("**Where the time went**")
-    named = {name: ledger[key] for key, name in ACCOUNTS.items() if ledger.get(key, 0) > 0}
+    parts = [
+        charts.Part(name, ledger[account], color)
+        for account, (name, color) in ACCOUNTS.items()
+        if ledger.get(account, 0.0) > 0
+    ]
     plot(
-        charts.shares(named, unit="s"),
+        charts.shares(parts, unit="s"),
         key=f"plot-{run.id}-ledger",
         height=LEDGER_HEIGHT,
         alt="Seconds of the run by what they were spent on",

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard import links, pages, store
 from engine.config import FRAMEWORK_NAMES
-from engine.describe import device_names, took
+from engine.describe import device_names, throughput, took
 from engine.format import duration
 from storage import runs
 from storage.runs import Run
@@ -100,7 +100,7 @@ def _frame(found: list[Run]) -> pd.DataFrame:
 
 
 def _row(run: Run) -> dict[str, Any]:
-    accuracy, speed = run.metrics.get("validation_accuracy"), run.metrics.get("samples_per_s")
+    accuracy, speed = run.metrics.get("validation_accuracy"), throughput(run)
     return {
         "open": run.id,
         "status": STATUS_MARKS[run.status],
@@ -109,7 +109,7 @@ def _row(run: Run) -> dict[str, Any]:
         "device": device_names(run),
         "progress": min(1.0, run.step / run.total_steps),
         "accuracy": accuracy.max if accuracy else None,
-        "speed": round(speed.last) if speed and speed.last else None,
+        "speed": round(speed) if speed else None,
         "took": duration(took(run)),
         "submitted": datetime.fromtimestamp(run.submitted_at).astimezone(),
         "tags": list(run.tags),

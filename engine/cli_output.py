@@ -15,12 +15,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from engine import launch, metrics
+from engine import efficiency, launch, metrics
 from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
-from engine.describe import device_names, took
+from engine.describe import device_names, throughput, took
 from engine.devices import Hardware
 from engine.failures import title
-from engine.format import duration, figure, gib, metric
+from engine.format import UNKNOWN, duration, figure, gib, metric
 from engine.parity import Figure
 from storage.database import Database
 from storage.runs import Run
@@ -107,6 +107,7 @@ def run(shown: Run, as_json: bool) -> None:
     console.print(table)
     if not shown.metrics:
         return
+    _time_and_use(console, shown)
     figures = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("metric", "best", "last"):
         figures.add_column(heading, justify="left" if heading == "metric" else "right")
@@ -115,6 +116,27 @@ def run(shown: Run, as_json: bool) -> None:
         figures.add_row(metrics.describe(key).title, metric(key, best), metric(key, summary.last))
     console.print()
     console.print(figures)
+
+
+def _time_and_use(console: Console, shown: Run) -> None:
+    """The time ledger, and what the hardware was used to."""
+    found, ledger = efficiency.of(shown.facts), shown.facts.get("ledger", {})
+    parts = (
+        f"{account.replace('_', ' ')} {duration(s)}" for account, s in ledger.items() if s > 0.05
+    )
+    use = {
+        "time ledger": ", ".join(parts),
+        "throughput": metric("samples_per_s", throughput(shown)),
+        "achieved": found.flops_per_s and f"{figure(found.flops_per_s / 1e9)} GFLOP/s",
+        "MFU": found.mfu and f"{100 * found.mfu:.1f} %",
+        "binds": found.binds,
+        "peak memory": gib(shown.facts.get("peak_memory_bytes")),
+    }
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for label, value in use.items():
+        table.add_row(Text(label, style="bold"), value or UNKNOWN)
+    console.print()
+    console.print(table)
 
 
 def hardware(found: Hardware, leases: dict[str, str], as_json: bool) -> None:
@@ -226,14 +248,13 @@ def _doing(run: Run) -> str:
 
 def _row(run: Run) -> tuple[Text, ...]:
     accuracy = run.metrics.get("validation_accuracy")
-    speed = run.metrics.get("samples_per_s")
     status = Text(run.status, style=STATUS_STYLES[run.status])
     cells = (
         run.name,
         FRAMEWORK_NAMES.get(run.framework, run.framework),
         device_names(run),
         metric("validation_accuracy", accuracy.max if accuracy else None),
-        metric("samples_per_s", speed.last if speed else None),
+        metric("samples_per_s", throughput(run)),
         duration(took(run)),
     )
     return (Text(run.id), status, *map(_plain, cells))

@@ -27,6 +27,12 @@ def took(run: Run, now: float | None = None) -> float | None:
     return max(0.0, end - run.started_at)
 
 
+def throughput(run: Run) -> float | None:
+    """Samples/s over all steady steps of the run; while it has not said: of its last epoch."""
+    last = run.metrics.get("samples_per_s")
+    return run.facts.get("steady_samples_per_s") or (last.last if last else None)
+
+
 def remaining_s(db: Database, run: Run, now: float | None = None) -> float | None:
     """Seconds to the last step, at the pace since the first; None before there is a pace.
 
