@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,19 @@ def cpu_model(cpuinfo: Path = CPUINFO) -> str | None:
         return platform.processor() or None
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else None
+
+
+def process_age_s() -> float:
+    """Seconds since this process began, to about 0.01 s where Linux tells; 0 elsewhere.
+
+    `psutil` counts from a boot time in whole seconds.
+    """
+    try:
+        fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0
+    ticks = int(fields[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def git_state(checkout: Path) -> dict[str, Any] | None:

@@ -22,9 +22,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from engine import events
+from engine.environment import process_age_s
 from engine.failures import RunFailed
 from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, READY, STANDBY, Job
 from engine.journal import Writer
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 FULL_DISK_WAIT_S = 60.0
 
 _stop_asked = threading.Event()
-_began_at = psutil.Process().create_time()  # Unix time, seconds; on standby: when it got its run
+_began_at = time.time() - process_age_s()  # Unix time; on standby: when it got its run
 
 
 def run(job: Job, replica: Replica) -> None:

@@ -158,15 +158,19 @@ class KerasSession:
         return int(self._tf.config.experimental.get_memory_info("GPU:0")["peak"])
 
     def state(self) -> State:
-        weights = {f"{WEIGHTS}{v.path}": np.array(v) for v in self._model.variables}
+        weights = {self._name(v): np.array(v) for v in self._model.variables}
         slots = enumerate(self._optimizer.variables)
         return weights | {f"optimizer.{index}": np.array(v) for index, v in slots}
 
     def restore(self, state: State) -> None:
         for variable in self._model.variables:
-            variable.assign(state[f"{WEIGHTS}{variable.path}"])
+            variable.assign(state[self._name(variable)])
         for index, variable in enumerate(self._optimizer.variables):
             variable.assign(state[f"optimizer.{index}"])
+
+    def _name(self, variable: Any) -> str:
+        """Without the model's own name, which Keras numbers."""
+        return WEIGHTS + variable.path.removeprefix(f"{self._model.name}/")
 
     def export(self, folder: Path) -> None:
         self._model.save(folder / "model.keras")

@@ -195,9 +195,12 @@ class XlaSession:
         return torch_state.saved(self._model, self._optimizer)
 
     def restore(self, state: State) -> None:
+        import torch_xla
+
         torch_state.restored(state, self._model, self._optimizer)
         for slots in self._optimizer.state.values():
             slots |= {name: value.to(self._device) for name, value in slots.items()}
+        torch_xla.sync()  # or the copies would be part of the next step, and that another program
 
     def export(self, folder: Path) -> None:
         """The checkpoint's `model.` arrays are PyTorch's own `state_dict`."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import datasets, frameworks, randomness, schedules, workloads
+from engine import checkpoints, datasets, frameworks, randomness, schedules, workloads
 from engine.config import RunConfig
 from engine.frameworks import Framework, Replica, Session
 from engine.job import Job
@@ -38,6 +38,12 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
             name: losses(framework, changed(job, optimizer=name), replica)
             for name in ("adam", "adamw", "sgd")
         },
+        "resumed": resumed(framework, job, replica),
+        "host_loader": losses(framework, changed(job, input="host_loader"), replica),
+        "scheduled": losses(
+            framework, changed(job, optimizer="sgd", schedule="one_cycle"), replica
+        ),
+        "one_cycle": one_cycle(job) if job.config.framework == "torch" else None,
         "bf16": losses(framework, changed(job, precision="bf16"), replica),
         "diverged": losses(framework, changed(job, optimizer="adamw", learning_rate=1000), replica),
         "logits": logits(job) if job.config.framework != "torch_xla" else None,
@@ -76,12 +82,50 @@ def parcelled(framework: Framework, job: Job, replica: Replica) -> dict[str, Any
     return {"totals": totals, "compiles": compiles, "evaluations": evaluations}
 
 
+def resumed(framework: Framework, job: Job, replica: Replica) -> str:
+    """Digest of the state after all epochs, the last of them in a session that was restored."""
+    *earlier, last = range(job.config.epochs)
+    first = session_of(framework, job, replica)
+    for epoch in earlier:
+        train_epoch(first, job.config, epoch)
+    path = job.run_dir / "facts.safetensors"
+    save = {"run_id": "test", "config": job.config, "at": 0.0}
+    checkpoints.write(path, first.state(), epoch=last, **save)
+    second = session_of(framework, changed(job, seed=job.config.seed), replica)
+    second.restore(checkpoints.load(path, job.config)[1])
+    train_epoch(second, job.config, last)
+    checkpoints.write(path, second.state(), epoch=last + 1, **save)
+    return checkpoints.origin_of(path).digest
+
+
+def train_epoch(session: Session, config: RunConfig, epoch: int) -> float:
+    session.begin_epoch(order(config, epoch), schedules.rates(config, epoch))
+    return session.run(config.steps_per_epoch).mean_loss
+
+
+def one_cycle(job: Job) -> dict[str, list[float]]:
+    """PyTorch's own schedule, and ours."""
+    import torch
+
+    config = changed(job, schedule="one_cycle").config
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], config.learning_rate)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=config.total_steps, cycle_momentum=False
+    )
+    found = []
+    for _ in range(config.total_steps):
+        found.append(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+    ours = [schedules.rates(config, epoch) for epoch in range(config.epochs)]
+    return {"theirs": found, "ours": np.concatenate(ours).tolist()}
+
+
 def losses(framework: Framework, job: Job, replica: Replica) -> list[float]:
     session = session_of(framework, job, replica)
     found = []
     for epoch in range(2):
-        session.begin_epoch(order(job.config, epoch), schedules.rates(job.config, epoch))
-        found.append(session.run(job.config.steps_per_epoch).mean_loss)
+        found.append(train_epoch(session, job.config, epoch))
     return found
 
 

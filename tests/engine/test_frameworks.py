@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from engine import devices, frameworks, trainer, training
+from engine import checkpoints, devices, frameworks, trainer, training
 from engine.config import RunConfig
 from engine.datasets import DEBIAN_FOLDER
-from engine.events import Failed, Finished, Metrics, PhaseStarted, Started
+from engine.events import Facts, Failed, Finished, Metrics, PhaseStarted, Started
 from engine.failures import RunFailed
 from engine.job import EXIT_FAILED, Job
+from engine.ledger import ACCOUNTS
 from engine.settings import PROJECT
 from tests.engine import trainers
 
@@ -51,6 +52,16 @@ def run(case, tmp_path_factory):
     """One whole run, for many tests to look at."""
     framework, device = case
     return trainers.train(tmp_path_factory.mktemp("run"), device, framework=framework)
+
+
+@pytest.fixture(scope="module")
+def known(run):
+    """All that the run found out about itself."""
+    found = {}
+    for event in run.events:
+        if isinstance(event, Facts):
+            found |= event.values
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +144,47 @@ def test_a_repeat_has_the_same_losses_to_the_last_digit_however_its_steps_are_pa
     loss, correct, samples = facts["parcelled"]["evaluations"][0]
     assert loss / samples == run.epochs[-1]["validation_loss"]
     assert correct / samples == run.epochs[-1]["validation_accuracy"]
+
+
+def test_a_run_that_was_resumed_ends_with_the_very_weights_of_one_that_was_not(run, facts):
+    """The run was whole; the facts are of another process, restored before its last epoch."""
+    origin = checkpoints.origin_of(checkpoints.path_in(run.folder))
+    assert origin.epoch == 3
+    assert facts["resumed"] == origin.digest
+
+
+def test_a_loader_on_the_host_feeds_the_same_job(facts):
+    assert facts["host_loader"] == pytest.approx(facts["losses"]["adam"], rel=1e-5)
+
+
+def test_a_changing_rate_with_momentum_trains_as_it_does_in_pytorch(facts, reference):
+    assert facts["scheduled"] == pytest.approx(reference["scheduled"], rel=1e-3)
+
+
+def test_one_cycle_is_pytorchs(reference):
+    assert reference["one_cycle"]["ours"] == pytest.approx(reference["one_cycle"]["theirs"])
+
+
+def test_the_ledger_holds_every_second_of_the_process(run, known):
+    ledger = known["ledger"]
+    assert set(ledger) <= set(ACCOUNTS)
+    assert sum(ledger.values()) == pytest.approx(run.records[-1].at - run.began_at, rel=0.01)
+    assert ledger["compute"] == pytest.approx(known["steady_s"], rel=0.2)
+    assert ledger["import"] > ledger["checkpoint"] > 0
+
+
+def test_a_framework_that_compiles_says_what_that_took(known):
+    assert (known["compiles"] > 0) == (known["ledger"].get("compile", 0) > 0)
+
+
+def test_what_a_step_takes_is_counted_alike_for_all_frameworks(known):
+    """Two matrix products forward; backward two more of each, but no gradient of the pixels."""
+    batch, pixels, hidden, classes = 60, 144, 32, 10
+    first, second = 2 * batch * pixels * hidden, 2 * batch * hidden * classes
+    assert known["flops_per_step"] == 2 * first + 3 * second
+    assert known["parameters"] == pixels * hidden + hidden + hidden * classes + classes
+    assert known["bytes_per_step"] > 7 * 4 * known["parameters"]
+    assert known["peak_memory_bytes"] > 0
 
 
 def test_looking_twice_gives_the_same(facts):

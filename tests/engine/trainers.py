@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ class Outcome:
     exit_code: int
     log: str
     records: list[journal.Record]
+    folder: Path
+    began_at: float
 
     @property
     def events(self) -> list[events.Event]:
@@ -58,7 +61,8 @@ class Outcome:
 
 def job(folder: Path, device: Device = CPU, **config: Any) -> Job:
     raw = SMALL | {"accelerator": device.accelerator} | config
-    made = Job("test", RunConfig.parse(raw), (device,), folder, folder / "data")
+    data_dir = folder / "data"
+    made = Job("test", RunConfig.parse(raw), (device,), folder, data_dir, begun_at=time.time())
     made.save()
     return made
 
@@ -90,7 +94,9 @@ def outcome(made: Job, process: subprocess.Popen[bytes]) -> Outcome:
         process.kill()
         process.wait()
     records = journal.read(made.journal, 0).records
-    return Outcome(code, made.log.read_text("utf-8", "replace"), records)
+    return Outcome(
+        code, made.log.read_text("utf-8", "replace"), records, made.run_dir, made.begun_at or 0.0
+    )
 
 
 def train(folder: Path, device: Device = CPU, **config: Any) -> Outcome:
