@@ -1,5 +1,6 @@
 """What is killed, cut or filled up loses nothing that was journaled. Real processes, real kills."""
 
+import itertools
 import json
 import os
 import signal
@@ -7,9 +8,10 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
-from engine import launch
+from engine import checkpoints, launch
 from engine.config import RunConfig
 from engine.journal import read
 from storage import database, runs
@@ -290,3 +292,79 @@ def test_a_job_file_is_not_part_of_the_journal(here):
     run = here.over(here.submit(SMALL))
     job = json.loads((here.journal(run.id).parent / "job.json").read_text())
     assert job["config"] == run.config
+
+
+def test_a_killed_run_resumes_and_ends_with_the_weights_of_one_that_was_not_killed(here):
+    here.supervise()
+    killed = here.submit(ENDLESS)
+    os.kill(here.training(killed, epochs=3).pid, signal.SIGKILL)
+    before = here.over(killed)
+    epochs = before.facts["checkpoint"]["epoch"] + 200
+    resumed = launch.resume(here.settings, killed, by="ann", changes={"epochs": epochs})
+    after = here.over(resumed)
+    assert (after.status, after.failure) == ("SUCCEEDED", None)
+    assert after.resumed_epoch >= before.facts["checkpoint"]["epoch"]
+
+    curve = here.curve(resumed, "train_loss")
+    assert list(curve.epoch) == list(range(1, epochs + 1))
+    assert all(later >= earlier for earlier, later in itertools.pairwise(curve.at))
+    first_s = curve.at[0] - after.started_at + after.earlier_s
+    assert first_s == pytest.approx(here.curve(killed, "train_loss").at[0] - before.started_at)
+    assert here.run(killed) == before
+
+    whole = here.over(here.submit(ENDLESS | {"epochs": epochs}))
+    digests = {digest(here, run) for run in (after, whole)}
+    assert len(digests) == 1
+
+
+def digest(here, run):
+    return checkpoints.origin_of(launch.checkpoint_path(here.settings, run)).digest
+
+
+def test_a_run_without_a_checkpoint_says_so_when_asked_to_resume(here):
+    run_id = here.submit(SMALL)
+    launch.stop(here.settings, run_id, by="ann")
+    with pytest.raises(launch.NotPossible, match="It has no checkpoint: it ended before"):
+        launch.resume(here.settings, run_id, by="ann")
+    assert here.count() == 1
+
+
+def test_a_damaged_checkpoint_is_refused_and_nothing_is_written(here):
+    here.supervise()
+    run = here.over(here.submit(SMALL))
+    path = launch.checkpoint_path(here.settings, run)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(launch.NotPossible, match="is damaged"):
+        launch.resume(here.settings, run.id, by="ann", changes={"epochs": 9})
+    assert here.count() == 1
+
+
+def test_a_run_takes_the_trainer_that_waits_and_accounts_for_every_second(tmp_path):
+    with lab(tmp_path / "store", warm="torch") as here:
+        supervisor = here.supervise()
+        waiting = eventually(lambda: on_standby(supervisor.pid))
+        eventually(lambda: waiting.cpu_percent(0.5) < 5, 60)  # it has imported all
+        run = here.over(here.submit(SMALL | {"epochs": 400}))
+        assert (run.status, run.pid) == ("SUCCEEDED", waiting.pid)
+        ledger = run.facts["ledger"]
+        assert ledger["import"] < 1
+        wall_s = run.finished_at - run.started_at
+        assert sum(ledger.values()) == pytest.approx(wall_s, rel=0.01)
+
+        next_one = eventually(lambda: on_standby(supervisor.pid))
+        supervisor.kill()
+        supervisor.wait()
+        eventually(lambda: not alive(next_one.pid))
+
+
+def test_a_waiting_trainer_that_is_killed_costs_no_run(tmp_path):
+    with lab(tmp_path / "store", warm="torch") as here:
+        supervisor = here.supervise()
+        kill(eventually(lambda: on_standby(supervisor.pid)).pid)
+        assert here.over(here.submit(SMALL)).status == "SUCCEEDED"
+
+
+def on_standby(supervisor_pid):
+    """The supervisor's process that waits for a run."""
+    children = psutil.Process(supervisor_pid).children()
+    return next((child for child in children if "--standby" in child.cmdline()), None)
