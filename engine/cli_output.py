@@ -21,6 +21,8 @@ from engine.describe import device_names, took
 from engine.devices import Hardware
 from engine.failures import title
 from engine.format import duration, figure, gib, metric
+from engine.tpu import results
+from engine.tpu.check import TpuCheck
 from storage.database import Database
 from storage.runs import Run
 
@@ -132,6 +134,16 @@ def hardware(found: Hardware, leases: dict[str, str], as_json: bool) -> None:
     _console().print(table)
     for accelerator, why in found.missing.items():
         click.echo(f"No {ACCELERATOR_NAMES[accelerator]}: {why}")
+
+
+def tpu_check(found: TpuCheck, as_json: bool) -> None:
+    if as_json:
+        _json(found.as_json())
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for label, value in results.facts(found):
+        table.add_row(Text(label, style="bold"), _plain(value))
+    _console().print(table)
 
 
 def follow(db: Database, run_id: str, as_json: bool, tend: Callable[[], None]) -> Run:

@@ -22,6 +22,7 @@ from pydantic_settings import (
 from engine.problems import ConfigError, Problem, problems_of
 
 PROJECT = Path(__file__).resolve().parent.parent
+TPU_CHECK_PYTHON = PROJECT / ".venv-tpu" / "bin" / "python"
 
 
 class Settings(BaseSettings):
@@ -47,6 +48,9 @@ class Settings(BaseSettings):
     )
     python_torch_xla: Path = Field(
         default=Path(sys.executable), description="Interpreter of PyTorch/XLA trainers."
+    )
+    python_tpu_check: Path = Field(
+        default=TPU_CHECK_PYTHON, description="Interpreter that has the TPU's compiler."
     )
     stop_grace_s: float = Field(
         default=10.0,
