@@ -6,7 +6,7 @@ from typing import cast
 
 import streamlit as st
 
-from dashboard import curves, links, pages, store, words
+from dashboard import curves, links, pages, store, tpu_view, words
 from dashboard.components.plot import plot
 from dashboard.header import header
 from dashboard.words import plain
@@ -177,7 +177,9 @@ def _x_axis() -> links.XAxis:
 
 
 def _details(run: Run) -> None:
-    log, configuration, environment = st.tabs(["Log", "Configuration", "Environment"])
+    log, configuration, environment, tpu = st.tabs(
+        ["Log", "Configuration", "Environment", "TPU check"]
+    )
     with log:
         tail = launch.log_tail(store.configured(), run).splitlines()[-LOG_LINES:]
         if tail:
@@ -191,6 +193,8 @@ def _details(run: Run) -> None:
     with environment:
         named = {f"device {d['id']}": f"{d['name']}, found by {d['found_by']}" for d in run.devices}
         _facts(named | _flat(run.environment))
+    with tpu:
+        tpu_view.of_run(run)
 
 
 def _facts(facts: dict[str, str]) -> None:

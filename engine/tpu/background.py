@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from engine.config import RunConfig
+from engine.problems import ConfigError
 from engine.settings import Settings
 from engine.tpu import program, results
-from engine.tpu.check import TpuCheck
+from engine.tpu.environment import CheckImpossible
 
 Key = tuple[str, str, str]  # store, program, topology
 
 
 @dataclass
 class Ticket:
-    """One check: what it is doing, until its result is in the store or it failed."""
+    """One check. Once it is over, its result is in the store, or `failure` says why not."""
 
     doing: str = "Waiting for another check to end."
-    future: Future[TpuCheck] = field(default_factory=Future)
+    over: bool = False
+    failure: str | None = None
 
-    @property
-    def over(self) -> bool:
-        return self.future.done()
-
-    @property
-    def failure(self) -> str | None:
-        """Why there is no result, in a sentence; None while it goes on or if it went well."""
-        error = self.future.exception() if self.over else None
-        return None if error is None else str(error) or type(error).__name__
+    def say(self, line: str) -> None:
+        self.doing = line
 
 
 class Checks:
@@ -37,29 +32,32 @@ class Checks:
 
     def __init__(self) -> None:
         self._tickets: dict[Key, Ticket] = {}
-        self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="tpu-check")
+        self._lock, self._turn = threading.Lock(), threading.Lock()
 
     def start(self, settings: Settings, config: RunConfig, topology: str) -> None:
         """Queue a check, unless the same is at work already."""
+        key = _key(settings, config, topology)
         with self._lock:
-            before = self._tickets.get(_key(settings, config, topology))
+            before = self._tickets.get(key)
             if before is None or before.over:
-                ticket = self._tickets[_key(settings, config, topology)] = Ticket()
-                ticket.future = self._threads.submit(_work, ticket, settings, config, topology)
+                ticket = self._tickets[key] = Ticket()
+                work = (ticket, settings, config, topology)
+                threading.Thread(target=self._work, args=work, daemon=True).start()
 
     def ticket(self, settings: Settings, config: RunConfig, topology: str) -> Ticket | None:
         """The last one for this program, topology and store."""
         with self._lock:
             return self._tickets.get(_key(settings, config, topology))
 
+    def _work(self, ticket: Ticket, settings: Settings, config: RunConfig, topology: str) -> None:
+        try:
+            with self._turn:
+                results.check_and_keep(settings, config, topology, ticket.say)
+        except (ConfigError, CheckImpossible, OSError, sqlite3.Error) as error:
+            ticket.failure = str(error)
+        finally:
+            ticket.over = True
+
 
 def _key(settings: Settings, config: RunConfig, topology: str) -> Key:
     return str(settings.store), program.key(config), topology
-
-
-def _work(ticket: Ticket, settings: Settings, config: RunConfig, topology: str) -> TpuCheck:
-    def say(line: str) -> None:
-        ticket.doing = line
-
-    return results.check_and_keep(settings, config, topology, say)
