@@ -9,10 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from engine.config import FashionMnist, Synthetic
+from engine.workloads.layers import LayerWeights
 
 if TYPE_CHECKING:
     import keras
@@ -25,9 +23,8 @@ MODULES = {
     "vit": "engine.workloads.vit",
 }
 
-# Layer name -> its parameters in the order of the layers, laid out as Keras has them: a dense
-# kernel is [in, out], a convolution's [height, width, in, out].
-Weights = dict[str, tuple[NDArray[np.float32], ...]]
+# Layer name -> its parameters in the order of the layers, laid out as in `workloads.layers`.
+Weights = dict[str, LayerWeights]
 
 
 class Workload(Protocol):

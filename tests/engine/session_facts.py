@@ -96,7 +96,7 @@ def logits(job: Job) -> list[list[float]]:
     import torch
 
     model = workload.torch_model(config.workload, config.dataset, config.seed)
-    return model(torch.tensor(images)).tolist()
+    return model.eval()(torch.tensor(images)).tolist()
 
 
 def is_out_of_memory(framework: Framework, name: str) -> bool:

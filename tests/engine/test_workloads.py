@@ -1,22 +1,76 @@
-"""Initial weights: the same for every framework, another for every seed. (Models: frameworks.)"""
+"""Every workload is one model: of one size, from one start, and trained alike in all frameworks."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine import workloads
-from engine.config import FashionMnist, Mlp
-from engine.workloads import mlp
+from engine.config import ConvNet, FashionMnist, Mlp, ResNet, RunConfig, Synthetic, Vit
+from engine.job import Job
+from engine.settings import PROJECT
+from engine.workloads import convnet, mlp, resnet, vit
+from tests.engine import trainers, workload_facts
+
+CASES = [
+    f"{workload}-{shape}"
+    for workload in workload_facts.WORKLOADS
+    for shape in workload_facts.DATASETS
+]
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory):
+    """Framework -> case -> what it made of it. One process each, one after the other."""
+    found = {}
+    for framework in ("torch", "keras", "torch_xla"):
+        folder = tmp_path_factory.mktemp(framework)
+        job = trainers.job(folder, framework=framework)
+        command = [sys.executable, "-m", "tests.engine.workload_facts", str(folder)]
+        done = subprocess.run(
+            command, cwd=PROJECT, env=trainers.environment(job), timeout=280, capture_output=True
+        )
+        assert done.returncode == 0, done.stderr.decode()[-3000:]
+        found[framework] = json.loads((folder / "facts.json").read_text("utf-8"))
+    return found
 
 
 def test_every_workload_of_the_registry_can_be_loaded():
     assert {name: workloads.load(name).__name__ for name in workloads.MODULES} == workloads.MODULES
 
 
+def shapes(weights):
+    return {name: [array.shape for array in arrays] for name, arrays in weights.items()}
+
+
 def test_the_default_model_is_784_128_10():
     weights = mlp.initial_weights(Mlp(), FashionMnist(), seed=0)
-    shapes = {name: (kernel.shape, bias.shape) for name, (kernel, bias) in weights.items()}
-    assert shapes == {"hidden": ((784, 128), (128,)), "logits": ((128, 10), (10,))}
-    assert all(kernel.dtype == np.float32 for kernel, _ in weights.values())
+    assert shapes(weights) == {"hidden_1": [(784, 128), (128,)], "logits": [(128, 10), (10,)]}
+
+
+def test_convnet_halves_the_picture_and_doubles_the_channels():
+    weights = convnet.initial_weights(ConvNet(), FashionMnist(), seed=0)
+    assert shapes(weights) == {
+        "conv_1": [(3, 3, 1, 32), (32,)],
+        "conv_2": [(3, 3, 32, 64), (64,)],
+        "hidden": [(7 * 7 * 64, 128), (128,)],
+        "logits": [(128, 10), (10,)],
+    }
+
+
+def test_resnet_has_two_convolutions_a_block_and_a_shortcut_where_the_shape_changes():
+    weights = resnet.initial_weights(ResNet(depth=3), FashionMnist(), seed=0)
+    kernels = [arrays[0].shape for name, arrays in weights.items() if name.endswith("_conv")]
+    assert sum(shape[0] == 3 for shape in kernels) == 1 + 3 * 3 * 2  # ResNet-20's
+    assert [shape for shape in kernels if shape[0] == 1] == [(1, 1, 16, 32), (1, 1, 32, 64)]
+
+
+def test_vit_has_a_position_for_every_patch():
+    weights = vit.initial_weights(Vit(patch=7), Synthetic(height=14, width=21, channels=3), seed=0)
+    assert shapes(weights)["tokens"] == [(7 * 7 * 3, 64), (6, 64)]
 
 
 def test_kernels_are_glorot_uniform_and_biases_zero():
@@ -27,9 +81,62 @@ def test_kernels_are_glorot_uniform_and_biases_zero():
     assert not bias.any()
 
 
-def test_a_seed_fixes_the_weights():
-    first, same, other = (
-        mlp.initial_weights(Mlp(width=4), FashionMnist(), seed)["hidden_1"][0] for seed in (5, 5, 6)
-    )
-    assert np.array_equal(first, same)
-    assert not np.array_equal(first, other)
+def test_a_convolution_counts_its_pixels_among_its_inputs():
+    glorot = convnet.initial_weights(ConvNet(), FashionMnist(), seed=0)["conv_2"][0]
+    assert np.abs(glorot).max() == pytest.approx(np.sqrt(6 / (9 * 32 + 9 * 64)), rel=1e-3)
+    he = resnet.initial_weights(ResNet(width=64), FashionMnist(), 0)["stage_1_block_1_first_conv"]
+    assert he[0].std() == pytest.approx(np.sqrt(2 / (9 * 64)), rel=0.02)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_seed_fixes_the_weights(case):
+    run = Job("test", RunConfig(), (), Path(), Path())
+    config = workload_facts.case(run, *case.split("-")).config
+    draw = workloads.load(config.workload.name).initial_weights
+    first, same, other = (draw(config.workload, config.dataset, seed) for seed in (5, 5, 6))
+    for name, arrays in first.items():
+        assert {array.dtype for array in arrays} == {np.dtype("float32")}
+        assert all(map(np.array_equal, arrays, same[name]))
+        if "norm" not in name:
+            assert not np.array_equal(arrays[0], other[name][0])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_framework_has_the_same_parameters(case, facts):
+    counts = {framework: found[case]["parameters"] for framework, found in facts.items()}
+    assert len(set(counts.values())) == 1, counts
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_keras_and_pytorch_models_start_as_one(case, facts):
+    mine, theirs = (facts[framework][case]["logits"] for framework in ("keras", "torch"))
+    assert np.array(mine) == pytest.approx(np.array(theirs), abs=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("framework", ["keras", "torch_xla"])
+def test_an_epoch_has_the_loss_that_it_has_in_pytorch(framework, case, facts):
+    """And so has its evaluation, but for how PyTorch keeps running variances: see `resnet`."""
+    mine, theirs = facts[framework][case], facts["torch"][case]
+    assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+    assert mine["evaluations"] == pytest.approx(theirs["evaluations"], rel=3e-3)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("framework", ["torch", "keras", "torch_xla"])
+def test_an_evaluation_changes_nothing(framework, case, facts):
+    first, second = facts[framework][case]["evaluations"]
+    assert first == second
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("framework", ["torch", "keras", "torch_xla"])
+def test_later_steps_compile_nothing(framework, case, facts):
+    before, first, *later = facts[framework][case]["compiles"]
+    assert first - before <= 2
+    assert set(later) == {first}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_xla_takes_every_operation_of_a_step(case, facts):
+    assert facts["torch_xla"][case]["fallbacks"] == []

@@ -1,0 +1,69 @@
+"""image / 255 -> [3 x 3 convolution, ReLU, pooling] ... -> flat -> hidden ReLU layer -> logits.
+
+The plan of LeNet-5 (Y. LeCun et al., 1998) with today's units. Pooling leaves out an odd last row
+or column, in every framework.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine import randomness
+from engine.config import ConvNet, FashionMnist, Synthetic
+from engine.workloads import Weights, layers
+
+if TYPE_CHECKING:
+    import keras
+    import torch
+
+KERNEL, POOL = 3, 2  # pixels on a side
+HIDDEN_FACTOR = 4  # hidden units for each channel of the first block
+
+
+def initial_weights(workload: ConvNet, dataset: FashionMnist | Synthetic, seed: int) -> Weights:
+    rng = randomness.weights(seed)
+    weights, (height, width, channels) = {}, dataset.shape
+    for block in range(workload.depth):
+        inputs, channels = channels, workload.width * 2**block
+        weights[f"conv_{block + 1}"] = layers.conv(rng, KERNEL, inputs, channels)
+        height, width = height // POOL, width // POOL
+    hidden = HIDDEN_FACTOR * workload.width
+    weights["hidden"] = layers.dense(rng, height * width * channels, hidden)
+    return weights | {"logits": layers.dense(rng, hidden, dataset.classes)}
+
+
+def torch_model(workload: ConvNet, dataset: FashionMnist | Synthetic, seed: int) -> torch.nn.Module:
+    from torch import nn
+
+    from engine.workloads import torch_layers
+
+    weights = initial_weights(workload, dataset, seed)
+    *convs, hidden, logits = weights
+    model = torch_layers.chain(pixels=torch_layers.Pixels())
+    for name in convs:
+        model.add_module(name, torch_layers.conv(weights[name]))
+        model.add_module(f"{name}_relu", nn.ReLU())
+        model.add_module(f"{name}_pool", nn.MaxPool2d(POOL))
+    model.add_module("flat", torch_layers.Flat())
+    model.add_module(hidden, torch_layers.dense(weights[hidden]))
+    model.add_module(f"{hidden}_relu", nn.ReLU())
+    model.add_module(logits, torch_layers.dense(weights[logits]))
+    return model
+
+
+def keras_model(workload: ConvNet, dataset: FashionMnist | Synthetic, seed: int) -> keras.Model:
+    import keras
+
+    weights = initial_weights(workload, dataset, seed)
+    *convs, hidden, logits = weights
+    model = keras.Sequential([keras.Input(dataset.shape, dtype="uint8")])
+    model.add(keras.layers.Rescaling(layers.PIXEL_SCALE))
+    for name in convs:
+        channels = weights[name][0].shape[-1]
+        conv = keras.layers.Conv2D(channels, KERNEL, padding="same", activation="relu", name=name)
+        model.add(conv)
+        model.add(keras.layers.MaxPooling2D(POOL))
+    model.add(keras.layers.Flatten())
+    model.add(keras.layers.Dense(len(weights[hidden][1]), activation="relu", name=hidden))
+    model.add(keras.layers.Dense(dataset.classes, name=logits))
+    return layers.into_keras(model, weights)

@@ -1,0 +1,102 @@
+"""What one framework makes of every workload, as JSON: a process of its own for each framework.
+
+    python -m tests.engine.workload_facts RUN_DIR
+
+RUN_DIR/job.json says which framework. The facts go to RUN_DIR/facts.json.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import frameworks, schedules, workloads
+from engine.config import RunConfig
+from engine.frameworks import Framework, Replica
+from engine.job import Job
+from tests.engine import session_facts
+
+# Small ones of each, of the shape of Fashion-MNIST's pictures and of a shape with odd sides.
+WORKLOADS = {
+    "mlp": {"name": "mlp", "width": 8, "depth": 2},
+    "convnet": {"name": "convnet", "width": 4, "depth": 3},
+    "resnet": {"name": "resnet", "width": 4, "depth": 1},
+    "vit": {"name": "vit", "width": 12, "depth": 2, "heads": 3},
+}
+SAMPLES = {"train_samples": 256, "test_samples": 40}
+DATASETS = {
+    "fashion": {"name": "synthetic", **SAMPLES},
+    "odd": {"name": "synthetic", "height": 9, "width": 15, "channels": 5, "classes": 7, **SAMPLES},
+}
+HAND_OVER = "aten::_local_scalar_dense"
+PATCHES = {"fashion": 4, "odd": 3}
+
+
+def main() -> None:
+    job = Job.load(Path(sys.argv[1]))
+    framework = frameworks.load(job.config.framework)
+    framework.launch(
+        lambda job, replica: session_facts.write(facts(framework, job, replica), job.run_dir), job
+    )
+
+
+def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
+    framework.environment()
+    return {
+        f"{workload}-{shape}": facts_of(framework, case(job, workload, shape), replica)
+        for workload in WORKLOADS
+        for shape in DATASETS
+    }
+
+
+def case(job: Job, workload: str, shape: str) -> Job:
+    config = WORKLOADS[workload] | ({"patch": PATCHES[shape]} if workload == "vit" else {})
+    return session_facts.changed(job, workload=config, dataset=DATASETS[shape], batch_size=16)
+
+
+def facts_of(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
+    session = session_facts.session_of(framework, job, replica)
+    compiles = [session.compiles()]
+    session.begin_epoch(*plan(job.config))
+    for steps in (2, 6, job.config.steps_per_epoch - 8):
+        totals = session.run(steps)
+        compiles.append(session.compiles())
+    evaluations = [session.evaluate().mean_loss for _ in range(2)]
+    return {
+        "loss": totals.mean_loss,
+        "evaluations": evaluations,
+        "compiles": compiles,
+        "fallbacks": fallbacks(job.config),
+        "parameters": parameters(job.config),
+        "logits": session_facts.logits(job) if job.config.framework != "torch_xla" else None,
+    }
+
+
+def plan(config: RunConfig) -> tuple[Any, Any]:
+    return session_facts.order(config, 0), schedules.rates(config, 0)
+
+
+def parameters(config: RunConfig) -> int:
+    """How many numbers are trained."""
+    workload = workloads.load(config.workload.name)
+    given = config.workload, config.dataset, config.seed
+    if config.framework == "keras":
+        trained = workload.keras_model(*given).trainable_variables
+        return sum(int(np.prod(variable.shape)) for variable in trained)
+    return sum(parameter.numel() for parameter in workload.torch_model(*given).parameters())
+
+
+def fallbacks(config: RunConfig) -> list[str]:
+    """Operations that PyTorch/XLA left to PyTorch, but for handing a number to Python."""
+    if config.framework != "torch_xla":
+        return []
+    from torch_xla.debug import metrics
+
+    return [name for name in metrics.executed_fallback_ops() if name != HAND_OVER]
+
+
+if __name__ == "__main__":
+    main()
