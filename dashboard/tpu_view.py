@@ -101,7 +101,7 @@ def _result(found: TpuCheck, at: float) -> None:
         if found.message:
             st.code(found.message, language=None, wrap_lines=True)
         grid = st.grid(2, min_column_width=120)
-        grid.metric("HBM needed", results.memory(found))
+        grid.metric(f"HBM needed, of {results.available(found)}", results.needed(found))
         grid.metric("Step time, at least", step_time(found.bound_s))
         grid.metric("FLOPs a step", amount(found.flops, "FLOP"))
         grid.metric("HBM traffic a step", amount(found.bytes, "B"))

@@ -24,7 +24,7 @@ from engine.settings import PROJECT, Settings
 from engine.tpu import chips, environment, program, traffic
 from engine.tpu.environment import CheckImpossible
 
-TIMEOUT_S = 900.0
+TIMEOUT_S = 1800.0  # a convolution in fp32 takes the compiler minutes on a busy host
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 # What XLA says on running out of HBM: `… temporaries (32.00G) exceeds available HBM (15.75G)`.
 NEEDED = re.compile(r"\(([\d.]+)([KMGT])\) exceeds available HBM")
@@ -49,6 +49,7 @@ class TpuCheck:
     bytes: int | None  # between HBM and the chip
     bound_s: float | None
     binds: Literal["compute", "memory"] | None
+    compile_s: float | None  # that the compiler took
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -67,16 +68,15 @@ def check(
     for config in there:
         chips.check_room(config, topology)
     environment.prepare(settings, say)
-    with tempfile.TemporaryDirectory(prefix="accelboard-tpu-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="accelboard-tpu-") as folder:
         say("Recording the training step with PyTorch/XLA.")
-        _record(settings, there, folder)
-        say(f"Compiling it for {topology}.")
-        _compile(settings, there, topology, folder)
-        return [_result(folder, number, config, topology) for number, config in enumerate(there)]
+        record(settings, there, Path(folder))
+        say(f"Compiling it for {topology}, which may take a minute or two.")
+        return judge(settings, there, topology, Path(folder))
 
 
-def _record(settings: Settings, configs: Sequence[RunConfig], folder: Path) -> None:
+def record(settings: Settings, configs: Sequence[RunConfig], folder: Path) -> None:
+    """Leave the step of config N in the folder as `N.mlir`; raise `CheckImpossible`."""
     missing = devices.framework_missing("torch_xla", settings.python_torch_xla)
     if missing:
         raise CheckImpossible(f"PyTorch/XLA, which records the step, cannot run here: {missing}.")
@@ -90,7 +90,10 @@ def _record(settings: Settings, configs: Sequence[RunConfig], folder: Path) -> N
             raise CheckImpossible(f"PyTorch/XLA could not record the step: {_first_line(failed)}")
 
 
-def _compile(settings: Settings, configs: Sequence[RunConfig], topology: str, folder: Path) -> None:
+def judge(
+    settings: Settings, configs: Sequence[RunConfig], topology: str, folder: Path
+) -> list[TpuCheck]:
+    """Compile what was recorded in the folder, and leave each program as `N.hlo`."""
     asked = {
         "topology": topology,
         "options": chips.chip_of(topology).options,
@@ -102,6 +105,7 @@ def _compile(settings: Settings, configs: Sequence[RunConfig], topology: str, fo
     # libtpu must not look for a TPU's metadata server, nor jax for another back end.
     alone = {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1"}
     _run([python, "-P", script, str(folder)], alone, "The TPU's compiler")
+    return [_result(folder, number, config, topology) for number, config in enumerate(configs)]
 
 
 def _run(command: list[str], environ: dict[str, str], who: str) -> None:
@@ -156,6 +160,7 @@ def _result(folder: Path, number: int, config: RunConfig, topology: str) -> TpuC
         bytes=moved,
         bound_s=bound_s,
         binds=binds,
+        compile_s=found.get("compile_s"),
     )
 
 

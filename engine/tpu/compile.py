@@ -4,7 +4,7 @@ Run by the interpreter of an environment that has jax and libtpu and nothing of 
 `python compile.py FOLDER`. It reads `FOLDER/compile.json` (`{"topology": …, "options": …,
 "programs": [{"number": N, "chips": …}, …]}`), and `N.mlir` and `N.json` as export.py wrote them. It
 writes `compiler.json`, libtpu's version; `N.hlo`, the compiled program; and `N.compiled.json`:
-memory in bytes and FLOPs of each chip, or `message`.
+memory in bytes and FLOPs of each chip, and the seconds it took, or `message`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +43,18 @@ def _compile(folder: Path, number: int, chips: list[Any]) -> dict[str, Any]:
         module = ir.Module.parse((folder / f"{number}.mlir").read_text("utf-8"))
         signature = json.loads((folder / f"{number}.json").read_text("utf-8"))
         _sign(module, signature, len(chips))
+        begun = time.perf_counter()
         executable = chips[0].client.compile(
             module,
             executable_devices=xla_client.DeviceList(tuple(chips)),
             compile_options=_options(chips),
         )
+        compile_s = time.perf_counter() - begun
     (hlo,) = executable.hlo_modules()
     (folder / f"{number}.hlo").write_text(hlo.to_string(), "utf-8")
     memory = executable.get_compiled_memory_stats()
     sizes = {f"{part}_bytes": getattr(memory, f"{part}_size_in_bytes") for part in MEMORY}
-    return sizes | {"flops": executable.cost_analysis()["flops"]}
+    return sizes | {"flops": executable.cost_analysis()["flops"], "compile_s": compile_s}
 
 
 def _sign(module: Any, signature: dict[str, dict[str, int]], chips: int) -> None:

@@ -45,10 +45,13 @@ def where(found: TpuCheck) -> str:
     return f"{chips_used} of {found.topology}, {found.precision}"
 
 
-def memory(found: TpuCheck) -> str:
-    """`0.05 of 15.75 GiB`."""
-    need = UNKNOWN if found.hbm_bytes is None else f"{found.hbm_bytes / chips.GIB:.2f}"
-    return f"{need} of {found.hbm_available_bytes / chips.GIB:.2f} GiB"
+def needed(found: TpuCheck) -> str:
+    """HBM, `0.05 GiB`."""
+    return UNKNOWN if found.hbm_bytes is None else f"{found.hbm_bytes / chips.GIB:.2f} GiB"
+
+
+def available(found: TpuCheck) -> str:
+    return f"{found.hbm_available_bytes / chips.GIB:.2f} GiB"
 
 
 def binding(found: TpuCheck) -> str:
@@ -68,7 +71,7 @@ def facts(found: TpuCheck) -> list[tuple[str, str]]:
         ("checked for", f"{where(found)}, with {found.compiler}"),
         ("verdict", verdict(found)),
         ("the compiler says", found.message or ""),
-        ("HBM needed", memory(found)),
+        ("HBM needed", f"{needed(found)} of {available(found)}"),
         ("FLOPs a step", amount(found.flops, "FLOP")),
         ("HBM traffic a step", amount(found.bytes, "B")),
         ("bound by", binding(found)),
