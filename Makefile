@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run setup dev system check fix test gpu-check constraints
+.PHONY: help run setup dev tpu system check fix test gpu-check constraints
 # One worker: trainers and browsers already use every core of a small machine, and tests time them.
 # On a big one: make test PYTEST_ARGS="-n 4 --dist loadfile"
 PYTEST_ARGS ?=
@@ -12,6 +12,7 @@ run: setup ## Set up what is missing, then start the dashboard
 	@exec .venv/bin/python -m dashboard
 
 test: system check ## Run every check, then every test, with coverage
+	@sh bin/setup tpu || echo "Tests that need the TPU's compiler are skipped." >&2
 	@exec .venv/bin/python -m pytest $(PYTEST_ARGS) --cov
 
 check: dev ## Formatting, lint, types and import rules
@@ -32,6 +33,9 @@ setup:
 
 dev:
 	@sh bin/setup dev
+
+tpu: ## Set up the TPU's compiler, for tpu-check
+	@sh bin/setup tpu
 
 system:
 	@sh bin/setup system

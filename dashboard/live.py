@@ -7,7 +7,16 @@ from typing import cast
 
 import streamlit as st
 
-from dashboard import curves, links, pages, performance_view, readings_view, store, words
+from dashboard import (
+    curves,
+    links,
+    pages,
+    performance_view,
+    readings_view,
+    store,
+    tpu_view,
+    words,
+)
 from dashboard.components.plot import plot
 from dashboard.header import header
 from dashboard.words import plain
@@ -189,8 +198,8 @@ def _x_axis() -> links.XAxis:
 
 
 def _details(run: Run) -> None:
-    log, performance, readings, configuration, environment = st.tabs(
-        ["Log", "Performance", "Readings", "Configuration", "Environment"],
+    log, performance, readings, configuration, environment, tpu = st.tabs(
+        ["Log", "Performance", "Readings", "Configuration", "Environment", "TPU check"],
         key="tab",
         bind="query-params",
     )
@@ -213,6 +222,8 @@ def _details(run: Run) -> None:
     with environment:
         named = {f"device {d['id']}": f"{d['name']}, found by {d['found_by']}" for d in run.devices}
         _facts(named | _flat(run.environment))
+    with tpu:
+        tpu_view.of_run(run)
 
 
 def _facts(facts: dict[str, str]) -> None:

@@ -1,8 +1,8 @@
 """The command line: the same engine as the pages.
 
 Tables are for people; `--json` prints one JSON object a line. Exit status: 0 it went well, 1 the
-run failed, 2 bad input, 3 the run was stopped, 4 no such run, 5 not possible now, 130 watching was
-interrupted.
+run failed or the program does not compile, 2 bad input, 3 the run was stopped, 4 no such run, 5 not
+possible now, 130 watching was interrupted.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from engine.config import FRAMEWORK_NAMES, WORKLOADS, RunConfig, unflatten
 from engine.launch import NotPossible, UnknownRun
 from engine.problems import ConfigError, Problem
 from engine.settings import Settings
+from engine.tpu import chips, program, results
+from engine.tpu.environment import CheckImpossible
 from storage import database, runs
 
 EXIT_BAD_INPUT, EXIT_UNKNOWN_RUN, EXIT_NOT_POSSIBLE, EXIT_INTERRUPTED = 2, 4, 5, 130
@@ -50,7 +52,7 @@ def store_option(command: Callable[..., None]) -> Callable[..., None]:
         except UnknownRun as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(EXIT_UNKNOWN_RUN)
-        except NotPossible as error:
+        except (NotPossible, CheckImpossible) as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(EXIT_NOT_POSSIBLE)
         except BrokenPipeError:  # the reader has seen enough
@@ -63,6 +65,15 @@ def store_option(command: Callable[..., None]) -> Callable[..., None]:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+set_option = click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A field of the config; repeatable."
+)
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A config as JSON, or a run as `show --json` prints it; --set goes on top.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,15 +86,8 @@ def main() -> None:
 
 @main.command()
 @click.option("--framework", help=f"One of: {', '.join(FRAMEWORK_NAMES)}.")
-@click.option(
-    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A field of the config; repeatable."
-)
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A config as JSON, or a run as `show --json` prints it; --set goes on top.",
-)
+@set_option
+@config_option
 @click.option("--name", default="", help="What to call the run.")
 @click.option("--tag", "tags", multiple=True, help="For finding it again; repeatable.")
 @click.option("--notes", default="", help="Why this run.")
@@ -244,6 +248,38 @@ def compare_frameworks(
     except parity.Failed as error:
         raise NotPossible(str(error)) from None
     sys.exit(0 if all(figure.is_met for figure in figures) else EXIT_OF_STATUS["FAILED"])
+
+
+@main.command("tpu-check")
+@click.option(
+    "--topology",
+    default=chips.DEFAULT_TOPOLOGY,
+    show_default=True,
+    help="Which TPU, and how many chips of it: v4, v5e, v5p or v6e.",
+)
+@set_option
+@config_option
+@json_option
+@store_option
+def tpu_check(
+    settings: Settings,
+    topology: str,
+    pairs: tuple[str, ...],
+    config_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Compile a config's training step for a TPU, without one.
+
+    Fields for --set are those of submit; devices=4 shares the batch among 4 chips. A config of
+    another framework is checked as it would be under PyTorch/XLA on a TPU. The first check installs
+    the compiler.
+    """
+    config = program.config_of(_config_from(None, pairs, config_file))
+    found = results.check_and_keep(
+        settings, config, topology, lambda line: click.echo(line, err=True)
+    )
+    output.tpu_check(found, as_json)
+    sys.exit(0 if found.compiles else EXIT_OF_STATUS["FAILED"])
 
 
 @main.command("supervisor")

@@ -22,6 +22,8 @@ from engine.devices import Hardware
 from engine.failures import title
 from engine.format import UNKNOWN, duration, figure, gib, metric
 from engine.parity import Figure
+from engine.tpu import results
+from engine.tpu.check import TpuCheck
 from storage.database import Database
 from storage.runs import Run
 
@@ -194,6 +196,16 @@ def _parity_table(figures: list[Figure]) -> Table:
             f"{one.wanted:.0e} or less",
         )
     return table
+
+
+def tpu_check(found: TpuCheck, as_json: bool) -> None:
+    if as_json:
+        _json(found.as_json())
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for label, value in results.facts(found):
+        table.add_row(Text(label, style="bold"), _plain(value))
+    _console().print(table)
 
 
 def follow(db: Database, run_id: str, as_json: bool, tend: Callable[[], None]) -> Run:

@@ -48,3 +48,27 @@ def duration(seconds: float | None) -> str:
 
 def gib(size_bytes: int | None) -> str:
     return UNKNOWN if size_bytes is None else f"{size_bytes / 2**30:.1f} GiB"
+
+
+def amount(value: float | None, unit: str) -> str:
+    """With a decimal prefix: `54.3 MFLOP`, `50.4 MB`.
+
+    >>> amount(54_270_724, "FLOP"), amount(12, "B")
+    ('54.3 MFLOP', '12 B')
+    """
+    if value is None:
+        return UNKNOWN
+    for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"
+
+
+def step_time(seconds: float | None) -> str:
+    """`61.6 µs`, `251 ms`, `1.2 s`."""
+    if seconds is None:
+        return UNKNOWN
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"

@@ -23,6 +23,7 @@ from engine.config import FRAMEWORK_NAMES
 from engine.problems import ConfigError, Problem, problems_of
 
 PROJECT = Path(__file__).resolve().parent.parent
+TPU_CHECK_PYTHON = PROJECT / ".venv-tpu" / "bin" / "python"
 
 
 class Settings(BaseSettings):
@@ -49,10 +50,13 @@ class Settings(BaseSettings):
     python_torch_xla: Path = Field(
         default=Path(sys.executable), description="Interpreter of PyTorch/XLA trainers."
     )
+    python_tpu_check: Path = Field(
+        default=TPU_CHECK_PYTHON, description="Interpreter that has the TPU's compiler."
+    )
     warm: str = Field(
         default="all",
-        description="Frameworks that have a trainer waiting, imported, between runs: all, none, or "
-        "some of keras,torch,torch_xla. Each takes 0.3 to 0.6 GB of memory.",
+        description="Which frameworks have a trainer waiting between runs: all, none, or some of "
+        "keras,torch,torch_xla. Each takes about 0.7 GB.",
     )
     stop_grace_s: float = Field(
         default=10.0,

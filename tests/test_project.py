@@ -11,7 +11,12 @@ from engine.settings import PROJECT, Settings
 
 README = (PROJECT / "README.md").read_text("utf-8")
 DECISIONS = sorted((PROJECT / "docs" / "decisions").glob("*.md"))
-REQUIREMENT_FILES = ("requirements.txt", "requirements-dev.txt", "constraints.txt")
+REQUIREMENT_FILES = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "constraints.txt",
+    "requirements-tpu.txt",
+)
 FOLDERS_SHOWN_IN_FULL = ("dashboard", "engine", "storage")
 
 

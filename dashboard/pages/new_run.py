@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import forms, pages, store
+from dashboard import forms, pages, store, tpu_view
 from dashboard.header import header, not_found
 from dashboard.words import plain
 from engine import launch
@@ -81,6 +81,10 @@ with summary:
                 "this one starts when its devices are free."
             )
         st.code(forms.command_line(config, hardware), language="bash", wrap_lines=True)
+if config is not None:
+    with called, st.container(border=True, gap="small"):
+        st.markdown("**Would it run on a TPU?**")
+        tpu_view.panel(config)
 
 if start and config and details and not refused:
     by = launch.this_user()

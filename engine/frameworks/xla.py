@@ -208,7 +208,22 @@ class XlaSession:
     def _device_is_host(self) -> bool:
         return os.environ["PJRT_DEVICE"] == "CPU"
 
-    def _step(self) -> None:
+    def record_step(self) -> tuple[list[torch.Tensor], list[tuple[torch.Tensor, int]]]:
+        """Record a step without running it, for the TPU's compiler to be asked about.
+
+        What the step updates; and which of its inputs have a batch's samples along a dimension,
+        with that dimension.
+        """
+        self._model.train()
+        batch = self._step()
+        made = [value for slots in self._optimizer.state.values() for value in slots.values()]
+        kept = [value for value in made if value.numel()]
+        weights = [*self._model.parameters(), *self._model.buffers()]
+        updated = [*weights, *kept, self._row, self._loss, self._correct]
+        return updated, [(part, 0) for part in batch] if self._loader else [(self._order, 1)]
+
+    def _step(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Record one step; its images and labels."""
         torch = self._torch
         images, labels = self._next_from_loader() if self._loader else self._next_on_device()
         logits = self._logits(images)
@@ -220,6 +235,7 @@ class XlaSession:
         self._row += 1
         self._loss += loss.detach()
         self._correct += (logits.detach().argmax(1) == labels).sum()
+        return images, labels
 
     def _next_on_device(self) -> tuple[torch.Tensor, torch.Tensor]:
         rows = self._torch.index_select(self._order, 0, self._row)[0]

@@ -1,0 +1,188 @@
+"""The TPU's own compiler judges what PyTorch/XLA would train: real processes, and no TPU."""
+
+import json
+import subprocess
+
+import pytest
+
+from engine import settings
+from engine.config import WORKLOADS, RunConfig
+from engine.problems import ConfigError
+from engine.tpu import check, chips, environment, program
+from storage import database, tpu_checks
+from tests.processes import lab
+
+V5E = "v5e:2x2"
+# The compiler takes several times as long over fp32 convolutions; mlp stands for fp32.
+CONFIGS = {
+    "mlp": {},
+    "mlp on 4 chips": {"devices": 4},
+    "mlp from a host loader": {"input": "host_loader", "optimizer": "sgd", "devices": 4},
+} | {name: {"workload": {"name": name}, "precision": "bf16"} for name in WORKLOADS if name != "mlp"}
+
+
+@pytest.fixture(scope="module")
+def compiler():
+    """Settings of a host that can ask the compiler; it is installed here if it is not yet."""
+    here = settings.load()
+    try:
+        environment.prepare(here, print)
+    except check.CheckImpossible as why:
+        pytest.skip(str(why))
+    return here
+
+
+@pytest.fixture(scope="module")
+def recorded(compiler, tmp_path_factory):
+    """The folder with each step as recorded and as compiled, and the results by name."""
+    folder = tmp_path_factory.mktemp("programs")
+    configs = [program.config_of(raw) for raw in CONFIGS.values()]
+    check.record(compiler, configs, folder)
+    results = check.judge(compiler, configs, V5E, folder)
+    return folder, dict(zip(CONFIGS, results, strict=True))
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_every_workloads_step_compiles_for_a_v5e_and_fits(recorded, name):
+    found = recorded[1][name]
+    assert (found.compiles, found.message) == (True, None)
+    assert 0 < found.hbm_bytes < found.hbm_available_bytes
+    assert found.flops > 0
+    bounds = {"compute": found.flops / 197e12, "memory": found.bytes / 819e9}
+    assert found.bound_s == max(bounds.values()) == bounds[found.binds]
+
+
+def test_an_mlps_flops_are_those_of_its_matrix_products_and_a_little_more(recorded):
+    products = 2 * 128 * (2 * 784 * 128 + 3 * 128 * 10)  # the first layer needs no input gradient
+    assert products < recorded[1]["mlp"].flops < 1.05 * products
+
+
+def test_four_chips_share_the_batch_and_sum_their_gradients(recorded):
+    folder, results = recorded
+    one, four = results["mlp"], results["mlp on 4 chips"]
+    assert four.chips == 4
+    assert 0.25 < four.flops / one.flops < 0.3
+    compiled = (folder / f"{list(CONFIGS).index('mlp on 4 chips')}.hlo").read_text()
+    assert "all-reduce(" in compiled or "all-reduce-start(" in compiled
+    assert "num_partitions=4" in compiled
+
+
+def test_the_data_set_is_an_argument_of_the_program(recorded):
+    folder, results = recorded
+    assert (folder / "0.mlir").stat().st_size < 100_000
+    assert "tensor<60000x28x28x1xui8>" in (folder / "0.mlir").read_text()
+    assert results["mlp"].hbm_bytes > 60_000 * 784
+
+
+def test_batches_from_a_host_loader_are_the_programs_only_data(recorded):
+    found = recorded[1]["mlp from a host loader"]
+    assert found.compiles
+    assert found.hbm_bytes < 60_000 * 784
+
+
+def test_weights_and_their_updates_share_their_memory(recorded):
+    compiled = (recorded[0] / "0.hlo").read_text().splitlines()[0]
+    assert "input_output_alias" in compiled
+
+
+def test_a_program_too_large_for_the_chip_gets_the_compilers_sentence(compiler, tmp_path):
+    """Written by hand: a step that is too large for a TPU would be too large for this host."""
+    large = "tensor<20x1073741824xi8>"
+    text = f"func.func @main(%a: {large}) -> {large} {{ return %a : {large} }}"
+    (tmp_path / "0.mlir").write_text(text)
+    (tmp_path / "0.json").write_text(json.dumps({"aliases": {}, "batch_dims": {}}))
+    (found,) = check.judge(compiler, [program.config_of({})], V5E, tmp_path)
+    assert not found.compiles
+    assert "exceeds available HBM (15.75G)" in found.message
+    assert found.hbm_bytes > found.hbm_available_bytes
+    assert (found.flops, found.bound_s, found.binds) == (None, None, None)
+
+
+def test_every_offered_topology_exists_with_as_many_devices_as_chips(compiler):
+    script = (
+        "import json, sys; from jax.experimental.topologies import get_topology_desc as get\n"
+        "print([len(get(name, 'tpu', **o).devices) for name, o in json.loads(sys.argv[1])])"
+    )
+    asked = [(name, chips.chip_of(name).options) for name in chips.TOPOLOGIES]
+    done = subprocess.run(
+        [compiler.python_tpu_check, "-c", script, json.dumps(asked)],
+        env={"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == [chips.count_of(name) for name in chips.TOPOLOGIES]
+
+
+def test_the_command_line_tells_it_as_json_and_keeps_it_for_runs_with_the_same_program(
+    compiler, tmp_path
+):
+    small = ["workload.width=8", "dataset=synthetic", "dataset.train_samples=512", "batch_size=64"]
+    pairs = [part for pair in small for part in ("--set", pair)]
+    with lab(tmp_path / "store") as here:
+        done = here.cli("tpu-check", *pairs, "--topology", V5E, "--json", timeout_s=280)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout.splitlines()[-1])
+        assert (told["compiles"], told["topology"], told["chips"]) == (True, V5E, 1)
+        assert min(told["hbm_bytes"], told["flops"], told["bytes"], told["bound_s"]) > 0
+        with database.opened(here.store) as db:
+            ((_, kept),) = tpu_checks.of_program(db, told["program"])
+    assert kept == told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--topology", "v5e:3x3"], "Unknown topology 'v5e:3x3'. Choose one of: v4:2x2x1"),
+        (["--topology", "v9"], "Unknown topology 'v9'. Choose one of:"),
+        (["--set", "devices=8"], "Topology v5e:2x2 has 4 chips, got 8 devices."),
+        (["--set", "epohcs=3"], "Unknown field 'epohcs'. Did you mean 'epochs'?"),
+    ],
+)
+def test_bad_input_is_one_sentence_status_2_and_nothing_written(tmp_path, arguments, sentence):
+    with lab(tmp_path / "store") as here:
+        database_file = database.path_of(here.store)
+        before = database_file.exists() and database_file.read_bytes()
+        done = here.cli("tpu-check", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"Error: {sentence}")
+        assert (database_file.exists() and database_file.read_bytes()) == before
+
+
+def test_a_compiler_that_is_not_there_is_one_sentence_with_the_way_out(tmp_path):
+    with lab(tmp_path / "store") as here:
+        here.env["ACCELBOARD_PYTHON_TPU_CHECK"] = "/nowhere/python"
+        done = here.cli("tpu-check")
+    assert done.returncode == 5
+    assert "names '/nowhere/python', which is no interpreter." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_any_run_is_checked_as_it_would_be_on_a_tpu():
+    keras = RunConfig.parse({"framework": "keras", "accelerator": "gpu", "precision": "fp16"})
+    there = program.on_tpu(keras)
+    assert (there.framework, there.accelerator) == ("torch_xla", "tpu")
+    assert (there.precision, there.batch_size) == ("bf16", 32)
+
+
+def test_a_program_is_the_same_for_other_seeds_rates_and_epochs_and_no_other():
+    def key(**fields):
+        return program.key(program.config_of(fields))
+
+    assert key(seed=3, epochs=2, learning_rate=0.1, schedule="cosine") == key()
+    different = [
+        {"workload": {"name": "mlp", "width": 64}},
+        {"dataset": {"name": "synthetic"}},
+        {"batch_size": 64},
+        {"devices": 4},
+        {"optimizer": "sgd"},
+        {"precision": "bf16"},
+        {"input": "host_loader"},
+    ]
+    assert len({key(), *(key(**fields) for fields in different)}) == 1 + len(different)
+
+
+def test_an_unknown_topology_is_refused_before_anything_is_installed():
+    with pytest.raises(ConfigError, match="Unknown topology"):
+        check.check(settings.load(), [program.config_of({})], "v5e:banana")
