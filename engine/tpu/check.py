@@ -102,8 +102,13 @@ def judge(
     (folder / "compile.json").write_text(json.dumps(asked), "utf-8")
     script = str(PROJECT / "engine" / "tpu" / "compile.py")
     python = str(settings.python_tpu_check)
-    # libtpu must not look for a TPU's metadata server, nor jax for another back end.
-    alone = {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1"}
+    # No chip is used: libtpu need not look for a TPU's metadata, nor keep other processes out.
+    alone = {
+        "JAX_PLATFORMS": "cpu",
+        "TPU_SKIP_MDS_QUERY": "1",
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+        "TPU_LOG_DIR": "disabled",
+    }
     _run([python, "-P", script, str(folder)], alone, "The TPU's compiler")
     return [_result(folder, number, config, topology) for number, config in enumerate(configs)]
 

@@ -32,6 +32,13 @@ def prepare(settings: Settings, say: Callable[[str], None]) -> None:
         said = [line.strip() for line in process.stderr or () if line.strip() and not say(line)]
     if process.returncode:
         raise CheckImpossible(
-            f"The TPU's compiler could not be installed: {' '.join(said[-2:])} It needs x86-64 "
-            "Linux and a package index. `sh bin/setup tpu` installs it and says what goes wrong."
+            f"The TPU's compiler could not be installed ({_reason(said)}). It needs x86-64 Linux "
+            "and a package index; `sh bin/setup tpu` tries again and says all that goes wrong."
         )
+
+
+def _reason(said: list[str]) -> str:
+    """uv's error and the last of its causes; else the last words."""
+    found = [line.split(": ", 1)[1] for line in said if line.startswith(("error: ", "cause: "))]
+    told = [found[0], found[-1]] if len(found) > 1 else found or said[-1:]
+    return "; ".join(told).rstrip(".")
