@@ -223,7 +223,8 @@ def _details(run: Run) -> None:
         named = {f"device {d['id']}": f"{d['name']}, found by {d['found_by']}" for d in run.devices}
         _facts(named | _flat(run.environment))
     with tpu:
-        tpu_view.of_run(run)
+        if tpu.open:
+            tpu_view.of_run(run)
 
 
 def _facts(facts: dict[str, str]) -> None:

@@ -347,7 +347,8 @@ def checked(folder, **fields):
 @pytest.mark.parametrize("page", ["run", "new_run"])
 def test_a_tpu_check_is_shown_for_every_run_with_the_same_program(here, page):
     checked(here)
-    at = visit(page, id=finished(here, seed=5)) if page == "run" else visit(page)
+    tab = {"id": finished(here, seed=5), "tab": "TPU check"} if page == "run" else {}
+    at = visit(page, **tab)
     figures = {metric.label: metric.value for metric in at.metric}
     assert figures["HBM needed, of 16.00 GiB"] == "1.00 GiB"
     assert figures["Step time, at least"] == "25 µs"
@@ -359,14 +360,14 @@ def test_a_tpu_check_is_shown_for_every_run_with_the_same_program(here, page):
 def test_what_the_tpus_compiler_says_is_shown_as_it_is(here):
     checked(here, compiles=False, message="no <b>room</b>", flops=None, bytes=None, bound_s=None,
             binds=None)  # fmt: skip
-    at = visit("run", id=finished(here))
+    at = visit("run", id=finished(here), tab="TPU check")
     assert "no <b>room</b>" in [code.value for code in at.code]
     assert "Does not compile" in told(at)
     assert {metric.label: metric.value for metric in at.metric}["Step time, at least"] == "—"
 
 
 def test_a_run_that_was_not_checked_says_how(here):
-    at = visit("run", id=finished(here))
+    at = visit("run", id=finished(here), tab="TPU check")
     assert "no TPU is needed" in told(at)
     assert at.button(key="tpu-check").label == "Check for TPU"
 
