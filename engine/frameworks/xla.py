@@ -119,11 +119,13 @@ class XlaSession:
         self._model = model.to(device)
         self._optimizer = optimizer(self._model, config)
         self._no_skip = torch.zeros(()).to(device)  # torch_xla's optimizers skip a step on 1
+        self._shape = config.dataset.shape
         self._input_wait_s = 0.0
         self._loader: Iterator[Any] | None = None
         self._host = data if config.input == "host_loader" else None
         if self._host is None:
-            self._images = torch.tensor(data.train_images).to(device)
+            flat = data.train_images.reshape(len(data.train_images), -1)
+            self._images = torch.tensor(flat).to(device)
             self._labels = torch.tensor(data.train_labels).to(device)
         self._test = [
             (torch.tensor(images).to(device), torch.tensor(labels).to(device))
@@ -134,7 +136,6 @@ class XlaSession:
         """Zeros come from the host, as vectors: torch_xla would make constants of scalars."""
         torch, device = self._torch, self._device
         mine = np.ascontiguousarray(order[:, self._replica.rank :: self._replica.world])
-        self._order = torch.tensor(mine).to(device)
         self._rates = torch.tensor(rates, dtype=torch.float32).to(device)
         self._row = torch.zeros(1, dtype=torch.int64).to(device)
         self._done, self._batch = 0, mine.shape[1]
@@ -143,6 +144,18 @@ class XlaSession:
         if self._host:
             images, labels = self._host.train_images, self._host.train_labels
             self._loader = host_loader.batches(images, labels, mine)
+        else:
+            self._lay_out(torch.tensor(mine).to(device))
+
+    def _lay_out(self, order: torch.Tensor) -> None:
+        """Put the epoch's samples into its order, once: a step then reads one stretch of memory.
+
+        Gathered in each step, all of the data set would go through a TPU's memory each time.
+        """
+        import torch_xla.core.xla_model as xm
+
+        self._batches = self._images[order], self._labels[order]
+        xm.unlazy(list(self._batches))
 
     def run(self, steps: int) -> Totals:
         import torch_xla
@@ -220,7 +233,9 @@ class XlaSession:
         kept = [value for value in made if value.numel()]
         weights = [*self._model.parameters(), *self._model.buffers()]
         updated = [*weights, *kept, self._row, self._loss, self._correct]
-        return updated, [(part, 0) for part in batch] if self._loader else [(self._order, 1)]
+        if self._loader:
+            return updated, [(part, 0) for part in batch]
+        return updated, [(part, 1) for part in self._batches]
 
     def _step(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Record one step; its images and labels."""
@@ -238,8 +253,8 @@ class XlaSession:
         return images, labels
 
     def _next_on_device(self) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = self._torch.index_select(self._order, 0, self._row)[0]
-        return self._images[rows], self._labels[rows]
+        images, labels = (part.index_select(0, self._row)[0] for part in self._batches)
+        return images.unflatten(1, self._shape), labels
 
     def _next_from_loader(self) -> tuple[torch.Tensor, torch.Tensor]:
         assert self._loader is not None

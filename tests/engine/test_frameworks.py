@@ -195,7 +195,7 @@ def test_looking_twice_gives_the_same(facts):
 
 def test_nothing_is_compiled_for_a_number_of_steps_nor_for_a_step(facts):
     before, first_epoch, *later = facts["parcelled"]["compiles"]
-    assert first_epoch - before <= 2  # the first step makes the optimizer's state
+    assert first_epoch - before <= 3  # the epoch's layout; the optimizer's state; a step
     assert set(later) == {first_epoch}
 
 

@@ -129,7 +129,7 @@ def test_an_evaluation_changes_nothing(framework, workload, facts):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_later_steps_compile_nothing(framework, workload, facts):
     before, first, *later = facts[framework]["trained"][workload]["compiles"]
-    assert first - before <= 2
+    assert first - before <= 3
     assert set(later) == {first}
 
 
