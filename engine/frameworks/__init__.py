@@ -26,8 +26,7 @@ MODULES = {
 }
 
 # Libraries' defaults differ (epsilon 1e-7 in Keras, 1e-8 in torch; decay 0.004 and 0.01): here
-# one value goes to all. Betas are 0.9 and 0.999 everywhere. Keras adds epsilon before it corrects
-# the bias, torch after: the smaller it is, the less they differ.
+# one value goes to all. Betas are 0.9 and 0.999 everywhere.
 ADAM_EPSILON = 1e-8
 ADAMW_WEIGHT_DECAY = 0.01
 SGD_MOMENTUM = 0.9
