@@ -378,6 +378,12 @@ def _misshapen(config: RunConfig) -> list[Problem]:
                 f"Depth may be {blocks} at most here."
             )
             return [Problem("workload.depth", sentence)]
+        case ResNet() if config.batch_size * -(-height // 4) * -(-width // 4) == 1:
+            sentence = (
+                f"The last stage makes one pixel of a picture of {height} x {width}, and batch "
+                "normalisation needs two. Choose a batch size of 2 or more."
+            )
+            return [Problem("batch_size", sentence)]
         case Vit() if workload.width % workload.heads:
             sentence = f"{workload.heads} heads cannot share a width of {workload.width} evenly."
             return [Problem("workload.heads", sentence)]
