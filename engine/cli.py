@@ -30,7 +30,8 @@ from engine.tpu.environment import CheckImpossible
 from storage import database, runs
 
 EXIT_BAD_INPUT, EXIT_UNKNOWN_RUN, EXIT_NOT_POSSIBLE, EXIT_INTERRUPTED = 2, 4, 5, 130
-# Small enough for minutes on two cores, and not so easy that every loss is 0 at once.
+# Minutes on two cores, for all workloads.
+PARITY_SAMPLES = 10_000
 PARITY_DEFAULTS = {"framework": "torch", "accelerator": "cpu", "batch_size": "128"}
 EXIT_OF_STATUS = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 3}
 
@@ -225,26 +226,42 @@ def list_devices(settings: Settings, as_json: bool) -> None:
 
 
 @main.command("parity")
-@click.option("--workload", "names", multiple=True, help="Only these; repeatable.")
 @click.option(
-    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A field of the config; repeatable."
+    "--workload",
+    "names",
+    multiple=True,
+    type=click.Choice(list(WORKLOADS)),
+    help="Only these; repeatable.",
 )
+@click.option(
+    "--samples",
+    default=PARITY_SAMPLES,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of the training split: an epoch goes over so many.",
+)
+@set_option
 @json_option
 @store_option
 def compare_frameworks(
-    settings: Settings, names: tuple[str, ...], pairs: tuple[str, ...], as_json: bool
+    settings: Settings,
+    names: tuple[str, ...],
+    samples: int,
+    pairs: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Train each workload in every framework on the CPU, and compare their losses.
 
-    All start from the same weights and see the samples in the same order. Exit status 1 if one
-    differs from PyTorch by more than is wanted.
+    All start from the same weights and see the samples in the same order, at a constant rate.
+    Exit status 1 if one differs from PyTorch by more than is wanted.
     """
     raw = unflatten(PARITY_DEFAULTS | _pairs(pairs))
     configs = [
         RunConfig.parse(raw | {"workload": {"name": name}}) for name in names or tuple(WORKLOADS)
     ]
+    samples = min(samples, configs[0].dataset.train_samples)
     try:
-        figures = output.parity(parity.figures(settings, configs), as_json)
+        figures = output.parity(parity.figures(settings, configs, samples), as_json)
     except parity.Failed as error:
         raise NotPossible(str(error)) from None
     sys.exit(0 if all(figure.is_met for figure in figures) else EXIT_OF_STATUS["FAILED"])

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine.config import RunConfig
 from engine.job import Device, Job
 from engine.settings import PROJECT, Settings
@@ -58,12 +60,17 @@ class Figure:
         return self.difference <= self.wanted
 
 
-def figures(settings: Settings, configs: Sequence[RunConfig]) -> Iterator[Figure]:
-    """Train each config on the CPU in every framework, three epochs each; raise `Failed`."""
+def figures(settings: Settings, configs: Sequence[RunConfig], samples: int) -> Iterator[Figure]:
+    """Train each config on the CPU in every framework, three epochs each; raise `Failed`.
+
+    An epoch is one pass over the first `samples` samples.
+    """
     configs = [config.model_copy(update={"epochs": EPOCHS}) for config in configs]
-    reference = _losses(settings, REFERENCE, configs)
+    reference = _losses(settings, REFERENCE, configs, samples)
     for framework in FRAMEWORKS:
-        losses = reference if framework == REFERENCE else _losses(settings, framework, configs)
+        losses = (
+            reference if framework == REFERENCE else _losses(settings, framework, configs, samples)
+        )
         for config, ours, theirs in zip(configs, losses, reference, strict=True):
             for epoch in WANTED:
                 yield Figure(
@@ -71,14 +78,18 @@ def figures(settings: Settings, configs: Sequence[RunConfig]) -> Iterator[Figure
                 )
 
 
-def _losses(settings: Settings, framework: str, configs: Sequence[RunConfig]) -> list[list[float]]:
+def _losses(
+    settings: Settings, framework: str, configs: Sequence[RunConfig], samples: int
+) -> list[list[float]]:
     """Mean training loss by config and epoch."""
     asked = [config.model_dump(mode="json") | {"framework": framework} for config in configs]
     done = subprocess.run(
         [str(settings.interpreter(framework)), "-m", "engine.parity"],
         cwd=PROJECT,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(PROJECT)},
-        input=json.dumps({"configs": asked, "data_dir": str(settings.data_dir)}),
+        input=json.dumps(
+            {"configs": asked, "samples": samples, "data_dir": str(settings.data_dir)}
+        ),
         capture_output=True,
         text=True,
         check=False,
@@ -89,19 +100,18 @@ def _losses(settings: Settings, framework: str, configs: Sequence[RunConfig]) ->
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def _train(config: RunConfig, data_dir: Path) -> list[float]:
-    from engine import datasets, frameworks, randomness, schedules
+def _train(config: RunConfig, samples: int, data_dir: Path) -> list[float]:
+    from engine import datasets, frameworks, randomness
     from engine.frameworks import Replica
 
     framework, found = frameworks.load(config.framework), list[float]()
 
     def train(job: Job, replica: Replica) -> None:
         session = framework.session(job, datasets.load(config.dataset, data_dir), replica)
-        samples, batch = config.dataset.train_samples, config.batch_size
         for epoch in range(config.epochs):
-            order = randomness.epoch_order(config.seed, epoch, samples, batch)
-            session.begin_epoch(order, schedules.rates(config, epoch))
-            found.append(session.run(config.steps_per_epoch).mean_loss)
+            order = randomness.epoch_order(config.seed, epoch, samples, config.batch_size)
+            session.begin_epoch(order, np.full(len(order), config.learning_rate))
+            found.append(session.run(len(order)).mean_loss)
 
     cpu = Device("cpu:0", "cpu", "CPU", "parity")
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +121,7 @@ def _train(config: RunConfig, data_dir: Path) -> list[float]:
 
 def _answer(asked: dict[str, Any]) -> None:
     for raw in asked["configs"]:
-        losses = _train(RunConfig.parse(raw), Path(asked["data_dir"]))
+        losses = _train(RunConfig.parse(raw), asked["samples"], Path(asked["data_dir"]))
         sys.stdout.write(json.dumps(losses) + "\n")
 
 

@@ -108,16 +108,15 @@ class TorchSession:
         self._host = data if config.input == "host_loader" else None
         if self._host is None:
             self._images, self._labels = self._placed(data.train_images, data.train_labels)
-        shape = config.steps_per_epoch, config.batch_size
-        self._order = torch.zeros(shape, dtype=torch.int64, device=device)
-        self._rates = torch.zeros(shape[0], dtype=self._rate.dtype, device=device)
+        self._order = torch.zeros((0, 0), dtype=torch.int64)
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
-        self._replay = self._graph() if device.type == "cuda" and not self._host else self._step
 
     def begin_epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         torch = self._torch
+        if self._order.shape != order.shape:
+            self._make_place(order.shape)
         self._order.copy_(torch.from_numpy(order))
         self._rates.copy_(torch.from_numpy(rates))
         for counter in (self._row, self._loss, self._correct):
@@ -127,6 +126,13 @@ class TorchSession:
             images, labels = self._host.train_images, self._host.train_labels
             on_gpu = self._device.type == "cuda"
             self._loader = host_loader.batches(images, labels, order, pin_memory=on_gpu)
+
+    def _make_place(self, shape: tuple[int, ...]) -> None:
+        """For orders of one shape; what was recorded for another is recorded anew."""
+        torch, device = self._torch, self._device
+        self._order = torch.zeros(shape, dtype=torch.int64, device=device)
+        self._rates = torch.zeros(shape[0], dtype=self._rate.dtype, device=device)
+        self._replay = self._graph() if device.type == "cuda" and not self._host else self._step
 
     def run(self, steps: int) -> Totals:
         self._model.train()

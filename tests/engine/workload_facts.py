@@ -65,24 +65,21 @@ def model(job: Job) -> dict[str, Any]:
 
 
 def trained(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
-    """One epoch, in parcels, and two looks at what came of it."""
+    """One epoch, in parcels, two looks at what came of it, and two epochs more."""
     session = session_facts.session_of(framework, job, replica)
     compiles = [session.compiles()]
-    session.begin_epoch(*plan(job.config))
+    session.begin_epoch(session_facts.order(job.config, 0), schedules.rates(job.config, 0))
     for steps in (2, 6, job.config.steps_per_epoch - 8):
         totals = session.run(steps)
         compiles.append(session.compiles())
+    evaluations = [session.evaluate().mean_loss for _ in range(2)]
     return {
         "loss": totals.mean_loss,
-        "evaluations": [session.evaluate().mean_loss for _ in range(2)],
+        "evaluations": evaluations,
+        "later_losses": [session_facts.train_epoch(session, job.config, e) for e in (1, 2)],
         "compiles": compiles,
         "fallbacks": fallbacks(job.config),
     }
-
-
-def plan(config: RunConfig) -> tuple[Any, Any]:
-    """The order and the rates of the first epoch."""
-    return session_facts.order(config, 0), schedules.rates(config, 0)
 
 
 def parameters(config: RunConfig) -> int:
