@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -25,7 +26,7 @@ from engine.settings import PROJECT, Settings
 WANTED_S = {"torch": 3, "keras": 6, "torch_xla": 6}
 REPEATS = 3
 QUIET_CPU_PERCENT = 3.0
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium") if importlib.util.find_spec("playwright") else None
 # The first card of the run page, once it holds a figure.
 HAS_POINT = """() => {
     const value = document.querySelector('[data-testid=stMetricValue]');
@@ -38,7 +39,7 @@ def figures(frameworks: tuple[str, ...]) -> Iterator[Figure]:
         name = f"{FRAMEWORK_NAMES[framework]}: Start to first epoch's point, trainer warm"
         wanted = f"<= {WANTED_S[framework]}"
         if CHROMIUM is None:
-            yield Figure(name, None, "s", wanted, note="skipped: no Chromium here")
+            yield Figure(name, None, "s", wanted, note="skipped: needs chromium and playwright")
             continue
         taken = list(_taken(framework))
         note = f"n = {len(taken)}, after one to warm up"

@@ -21,6 +21,7 @@ from engine.config import RunConfig
 FILE_NAME = "checkpoint.safetensors"
 WEIGHTS = "model."
 State = dict[str, NDArray[np.generic]]
+NOT_WRITTEN = (OSError, SafetensorError)
 
 
 class Unusable(ValueError):
@@ -46,29 +47,44 @@ def path_in(run_dir: Path) -> Path:
 def write(
     path: Path, state: State, *, run_id: str, config: RunConfig, epoch: int, at: float
 ) -> None:
-    """Put the state in place in one step: a reader sees the former file or this one, whole."""
+    """Put the state in place in one step: a reader sees the former file or this one, whole.
+
+    Raise one of `NOT_WRITTEN` where there is no room, for instance; the former file then stays.
+    """
     origin = Origin(
         run_id=run_id,
         config=config.model_dump_json(),
         epoch=epoch,
         step=epoch * config.steps_per_epoch,
         at=at,
-        digest=_digest(state),
+        digest=digest(state),
     )
-    part = path.with_suffix(".part")
-    save_file(state, part, {"origin": json.dumps(asdict(origin))})
-    part.replace(path)
+    save_file(state, path, {"origin": json.dumps(asdict(origin))})
+    path.chmod(0o644)
 
 
 def origin_of(path: Path) -> Origin:
     """What a checkpoint belongs to; raise `Unusable` if there is none or it is not whole."""
     try:
         with safe_open(path, "numpy") as file:
-            return Origin(**json.loads((file.metadata() or {})["origin"]))
+            return _origin((file.metadata() or {})["origin"])
     except FileNotFoundError:
         raise Unusable("It has no checkpoint: it ended before its first epoch did.") from None
+    except PermissionError:
+        raise Unusable(f"The checkpoint {path.name} may not be read by this user.") from None
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise Unusable(_damaged(path, str(error) or type(error).__name__)) from None
+
+
+def _origin(text: str) -> Origin:
+    """Raise `ValueError`, `KeyError` or `TypeError` if it says something else than we write."""
+    origin = Origin(**json.loads(text))
+    whole = isinstance(origin.epoch, int) and isinstance(origin.step, int)
+    if not whole or not isinstance(origin.at, (int, float)):
+        raise TypeError("its numbers are none")
+    if not isinstance(json.loads(origin.config), dict):
+        raise TypeError("its config is none")
+    return origin
 
 
 def load(path: Path, config: RunConfig) -> tuple[Origin, State]:
@@ -76,7 +92,7 @@ def load(path: Path, config: RunConfig) -> tuple[Origin, State]:
     origin = origin_of(path)
     check_fits(origin, config)
     state = load_file(path)
-    if _digest(state) != origin.digest:
+    if digest(state) != origin.digest:
         raise Unusable(_damaged(path, "its contents do not match their digest"))
     return origin, state
 
@@ -118,7 +134,8 @@ def weights(path: Path) -> bytes:
     return save(trained, about)
 
 
-def _digest(state: State) -> str:
+def digest(state: State) -> str:
+    """Equal for states that are equal to the last bit."""
     sha = hashlib.sha256()
     for name in sorted(state):
         sha.update(name.encode())

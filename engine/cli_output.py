@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -174,10 +175,10 @@ def parity(figures: Iterable[Figure], as_json: bool) -> list[Figure]:
 def _parity_json(one: Figure) -> dict[str, Any]:
     return {
         "name": f"{one.workload}, {one.framework}: training loss after epoch {one.epoch}",
-        "value": one.difference,
+        "value": one.difference if math.isfinite(one.difference) else None,
         "unit": "relative to PyTorch",
         "wanted": f"<= {one.wanted:g}",
-        "loss": one.loss,
+        "loss": one.loss if math.isfinite(one.loss) else None,
     }
 
 
@@ -238,7 +239,7 @@ def _follow_bar(db: Database, run_id: str, tend: Callable[[], None]) -> Run:
     )
     with Progress(*columns, TimeRemainingColumn(), console=_console(stderr=True)) as bar:
         now = launch.find(db, run_id)
-        task = bar.add_task(_doing(now), total=now.total_steps)
+        task = bar.add_task(_doing(now), total=now.total_steps, completed=now.step)
         while now.active:
             bar.update(task, completed=now.step, description=_doing(now))
             tend()

@@ -378,7 +378,9 @@ def _misshapen(config: RunConfig) -> list[Problem]:
                 f"Depth may be {blocks} at most here."
             )
             return [Problem("workload.depth", sentence)]
-        case ResNet() if config.batch_size * -(-height // 4) * -(-width // 4) == 1:
+        case ResNet() if (
+            config.batch_size // config.device_count * -(-height // 4) * -(-width // 4) == 1
+        ):
             sentence = (
                 f"The last stage makes one pixel of a picture of {height} x {width}, and batch "
                 "normalisation needs two. Choose a batch size of 2 or more."

@@ -38,7 +38,8 @@ def remaining_s(db: Database, run: Run, now: float | None = None) -> float | Non
 
     Validation is in it, since it lies between the steps; start-up is not.
     """
-    ends = metrics.ends(db, run.id, "step_loss")
+    taken_over = (run.resumed_epoch or 0) * run.total_steps // run.config.get("epochs", 1)
+    ends = metrics.ends(db, run.id, "step_loss", after_step=taken_over)
     if ends is None or ends[1].step == ends[0].step:
         return None
     first, last = ends

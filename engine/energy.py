@@ -103,15 +103,19 @@ def summed(energies: Sequence[Energy]) -> Energy:
 def training(db: Database, run: Run, since: float, until: float) -> Training | None:
     """Of the epochs that lie between `since` and `until`; None if none does.
 
-    The first step's start is not an event: it is the first epoch's last step less the epoch's
-    duration, which leaves validation out. Each later epoch starts where the one before ends.
+    The first step's start is not an event: it is its epoch's last step less the epoch's duration,
+    which leaves validation out. Each later epoch starts where the one before ends. Epochs that a
+    resumed run took over are not its own.
     """
     ends = metrics.curve(db, run.id, "epoch_s")
     steps = metrics.curve(db, run.id, "step_loss")
-    last_step = np.flatnonzero(np.isin(steps.step, ends.step[:1]))
+    own = np.flatnonzero(ends.epoch > (run.resumed_epoch or 0))[:1]
+    last_step = np.flatnonzero(np.isin(steps.step, ends.step[own]))
     if not len(last_step):
         return None
-    starts = np.concatenate([steps.at[last_step] - ends.value[:1], ends.at[:-1]])
+    starts = np.concatenate([ends.at[:1], ends.at[:-1]])
+    starts[own] = steps.at[last_step] - ends.value[own]
+    starts[: own[0]] = -np.inf  # what it took over was measured elsewhere
     first = int(np.searchsorted(starts, since, side="left"))
     last = int(np.searchsorted(ends.at, until, side="right")) - 1
     if last < first:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from engine import keep
 from engine.config import RunConfig
 from engine.settings import PROJECT
 
@@ -41,15 +42,16 @@ class Count:
 
 def of(config: RunConfig, cache: Path) -> Count | None:
     """The config's count, from the cache or made now; None where there is no PyTorch to count."""
-    kept = cache / f"flops-{_program(config)}.json"
-    if kept.exists():
-        return Count(**json.loads(kept.read_text(encoding="ascii")))
-    if importlib.util.find_spec("torch") is None:
+    path = cache / f"flops-{_program(config)}.json"
+    kept = keep.read(path, Count)
+    if kept is not None or importlib.util.find_spec("torch") is None:
+        return kept
+    try:
+        counted = _in_another_process(config) if config.framework == "keras" else count(config)
+    except (RuntimeError, MemoryError, OSError, subprocess.SubprocessError) as error:
+        print(f"FLOPs were not counted: {error}", file=sys.stderr)
         return None
-    counted = _in_another_process(config) if config.framework == "keras" else count(config)
-    if counted is not None:
-        cache.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(asdict(counted)), encoding="ascii")
+    keep.write(path, counted)
     return counted
 
 
@@ -66,7 +68,9 @@ def count(config: RunConfig) -> Count:
     images = torch.zeros(shape, dtype=torch.uint8, device="meta")
     labels = torch.zeros(config.batch_size, dtype=torch.int64, device="meta")
     moved = _moved_bytes()
-    with FlopCounterMode(display=False) as flops, moved:
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision)
+    as_trained = torch.autocast("cpu", dtype=half, enabled=half is not None)
+    with as_trained, FlopCounterMode(display=False) as flops, moved:
         torch.nn.functional.cross_entropy(model(images), labels).backward()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     update_bytes = UPDATE_TENSORS[config.optimizer] * 4 * parameters
@@ -94,20 +98,16 @@ def _moved_bytes() -> Any:
     return MovedBytes()
 
 
-def _in_another_process(config: RunConfig) -> Count | None:
+def _in_another_process(config: RunConfig) -> Count:
     command = [sys.executable, "-m", "engine.flops", config.model_dump_json()]
-    try:
-        done = subprocess.run(
-            command, cwd=PROJECT, capture_output=True, timeout=COUNT_TIMEOUT_S, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        print(f"FLOPs were not counted: {error}", file=sys.stderr)
-        return None
+    done = subprocess.run(
+        command, cwd=PROJECT, capture_output=True, timeout=COUNT_TIMEOUT_S, check=True
+    )
     return Count(**json.loads(done.stdout))
 
 
 def _program(config: RunConfig) -> str:
-    parts = config.model_dump_json(include={"workload", "batch_size", "optimizer"})
+    parts = config.model_dump_json(include={"workload", "batch_size", "optimizer", "precision"})
     shape = (config.dataset.shape, config.dataset.classes)
     return hashlib.sha256(f"{parts} {shape}".encode()).hexdigest()[:16]
 

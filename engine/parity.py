@@ -10,6 +10,7 @@ is that process: each line of its answer is one config's losses by epoch.
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -48,7 +49,9 @@ class Figure:
 
     @property
     def difference(self) -> float:
-        """Relative to PyTorch's loss."""
+        """Relative to PyTorch's loss; infinite where there is nothing to compare."""
+        if not self.reference or not math.isfinite(self.loss) or not math.isfinite(self.reference):
+            return math.inf
         return abs(self.loss - self.reference) / abs(self.reference)
 
     @property
@@ -97,7 +100,7 @@ def _losses(
     if done.returncode:
         last_words = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise Failed(f"{framework} ended with status {done.returncode}: {last_words[:300]}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
 
 
 def _train(config: RunConfig, samples: int, data_dir: Path) -> list[float]:

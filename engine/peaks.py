@@ -6,17 +6,17 @@ that is in no table has none: unknown is better than a guess.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
+import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from engine import environment
+from engine import environment, keep
 from engine.job import Device
 
 GEMM_SIZE, GEMM_REPEATS = 1536, 5
@@ -44,7 +44,7 @@ GPUS: dict[str, tuple[float, float | None, float | None, float, float]] = {
     "A100-SXM4-40GB": (19.5, 156, 312, 312, 1555),
     "A100": (19.5, 156, 312, 312, 2039),
     "L40S": (91.6, 183, 362, 362, 864),
-    "V100-SXM": (15.7, None, None, 125, 900),
+    "V100-SXM2": (15.7, None, None, 125, 900),
     "T4": (8.1, None, None, 65, 320),
 }
 GPU_FORMATS = ("fp32", "tf32", "bf16", "fp16")
@@ -61,20 +61,18 @@ def of(device: Device, precision: str, cache: Path) -> Peak:
 
 def _of_gpu(name: str, precision: str) -> Peak:
     for part, (*tflops, gb_per_s) in GPUS.items():
-        if part in name:
+        if re.search(rf"\b{part}\b", name) and "MIG" not in name:
             flops = tflops[GPU_FORMATS.index(precision)]
             return Peak(flops and flops * 1e12, gb_per_s * 1e9, "NVIDIA's data sheet, dense")
     return Peak(None, None, f"no figures for {name}")
 
 
 def _of_cpu(precision: str, cache: Path) -> Peak:
-    kept = cache / f"peak-{_this_cpu()}.json"
-    if kept.exists():
-        peak = Peak(**json.loads(kept.read_text(encoding="utf-8")))
-    else:
+    path = cache / f"peak-{_this_cpu()}.json"
+    peak = keep.read(path, Peak)
+    if peak is None:
         peak = measured()
-        cache.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(asdict(peak)), encoding="utf-8")
+        keep.write(path, peak)
     if precision == "fp32":
         return peak
     return Peak(None, peak.bytes_per_s, f"no peak is measured for {precision} on a CPU")

@@ -28,12 +28,13 @@ def take_over(db: Database, run: Run, job: Job, begun_at: float) -> None:
     origin = checkpoints.origin_of(source)
     checkpoints.check_fits(origin, job.config)
     _copy(source, checkpoints.path_in(job.run_dir))
-    at_it_s = origin.at - earlier.started_at + earlier.earlier_s
+    # One that was itself resumed and wrote none of its own has the one that it began with.
+    seam_at = origin.at if origin.run_id == earlier.id else earlier.started_at
+    at_it_s = seam_at - earlier.started_at + earlier.earlier_s
     with transaction(db):
-        metrics.take_over(
-            db, run.id, earlier.id, last_step=origin.step, shift_s=begun_at - origin.at
-        )
+        metrics.take_over(db, run.id, earlier.id, last_step=origin.step, shift_s=begun_at - seam_at)
         runs.note_earlier(db, run.id, at_it_s)
+        runs.note_facts(db, run.id, {"checkpoint": {"epoch": origin.epoch}})
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -27,11 +27,10 @@ from engine import (
 )
 from engine.config import RunConfig
 from engine.failures import RunFailed
-from engine.frameworks import Replica, Session, Totals
+from engine.frameworks import WARM_UP_STEPS, Replica, Session, Totals
 from engine.job import Job
 from engine.ledger import Account, Ledger
 
-WARM_UP_STEPS = 2  # tracing and compiling: left out of samples/s
 SUMMARY_INTERVAL_S = 1.0
 CHECKPOINT_SHARE = 0.05
 
@@ -87,7 +86,7 @@ class Training:
     ) -> None:
         self._job, self._config, self._replica = job, job.config, replica
         self._session, self._ledger, self._stopping = session, ledger, stopping
-        self._pace, self._saver = Pace(), Saver(job, session)
+        self._pace, self._saver = Pace(session.warm_up_steps), Saver(job, session)
         self._told_at = float("-inf")
 
     def epochs(self, first: int) -> Iterator[events.Event]:
@@ -99,13 +98,13 @@ class Training:
                 return
             yield from self._evaluate(epoch, trained)
             yield from self._checkpoint(epoch + 1)
-            if epoch == first:
+            if epoch == first and self._replica.rank == 0:
                 yield self._costs()
             if time.perf_counter() - self._told_at > SUMMARY_INTERVAL_S:
                 yield self._summary()
         self._ledger.switch("checkpoint")
         if self._replica.rank == 0:
-            self._session.export(self._job.run_dir)
+            self._saver.export()
         yield self._summary()
         yield events.Finished("SUCCEEDED")
 
@@ -155,8 +154,9 @@ class Training:
         if self._replica.rank or not self._saver.is_due(epochs_done):
             return
         with self._ledger.aside("checkpoint"):
-            self._saver.save(epochs_done)
-        yield events.Facts({"checkpoint": {"epoch": epochs_done}})
+            is_saved = self._saver.save(epochs_done)
+        if is_saved:
+            yield events.Facts({"checkpoint": {"epoch": epochs_done}})
 
     def _costs(self) -> events.Facts:
         """What a step takes and the device can do. After the first epoch, not to delay it."""
@@ -225,19 +225,27 @@ class Saver:
     def is_due(self, epochs_done: int) -> bool:
         return epochs_done == self._job.config.epochs or self._clock() >= self._not_before
 
-    def save(self, epochs_done: int) -> None:
-        begun = self._clock()
-        job = self._job
-        checkpoints.write(
-            checkpoints.path_in(job.run_dir),
-            self._session.state(),
-            run_id=job.run_id,
-            config=job.config,
-            epoch=epochs_done,
-            at=time.time(),
-        )
+    def save(self, epochs_done: int) -> bool:
+        """False if it could not be written, as on a full disk: the run trains on without."""
+        begun, job, at = self._clock(), self._job, time.time()
+        path, state = checkpoints.path_in(job.run_dir), self._session.state()
+        try:
+            checkpoints.write(
+                path, state, run_id=job.run_id, config=job.config, epoch=epochs_done, at=at
+            )
+        except checkpoints.NOT_WRITTEN as error:
+            print(f"The checkpoint of epoch {epochs_done} was not written: {error}", flush=True)
+            return False
         ended = self._clock()
         self._not_before = ended + (ended - begun) / CHECKPOINT_SHARE
+        return True
+
+    def export(self) -> None:
+        """Write the model in its framework's own format; a run does not fail for want of it."""
+        try:
+            self._session.export(self._job.run_dir)
+        except OSError as error:
+            print(f"The model was not written: {error}", flush=True)
 
 
 def _order(config: RunConfig, epoch: int) -> NDArray[np.int64]:
@@ -265,13 +273,15 @@ class Pace:
     Points come at most four times a second, and at least once a second unless a step is longer.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock, self._taken = clock, 0
+    def __init__(
+        self, warm_up_steps: int = WARM_UP_STEPS, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._warm_up_steps, self._clock, self._taken = warm_up_steps, clock, 0
         self.steady = Span()
 
     @property
     def is_warming_up(self) -> bool:
-        return self._taken < WARM_UP_STEPS
+        return self._taken < self._warm_up_steps
 
     def timed(self, run: Callable[[int], Totals], steps: int) -> Totals:
         """Run the steps; they count as steady if none of them was a warm-up step."""
@@ -287,7 +297,7 @@ class Pace:
         return min(left, self._warm_up_left() or self._steps_of_an_interval())
 
     def _warm_up_left(self) -> int:
-        return max(0, WARM_UP_STEPS - self._taken)
+        return max(0, self._warm_up_steps - self._taken)
 
     def _steps_of_an_interval(self) -> int:
         rate = self.steady.steps_per_s

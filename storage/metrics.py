@@ -119,13 +119,14 @@ def latest(db: Database, run_id: str, key: str, count: int) -> list[float]:
     return [value for (value,) in rows][::-1]
 
 
-def ends(db: Database, run_id: str, key: str) -> tuple[Point, Point] | None:
+def ends(db: Database, run_id: str, key: str, *, after_step: int = 0) -> tuple[Point, Point] | None:
     """The first and the last point of one metric of one run; None if it has none."""
     query = (
         "SELECT step, epoch, at, value FROM points WHERE series_id = "
-        "(SELECT id FROM series WHERE run_id = ? AND key = ?) ORDER BY step {} LIMIT 1"
+        "(SELECT id FROM series WHERE run_id = ? AND key = ?) AND step > ? ORDER BY step {} LIMIT 1"
     )
-    found = [db.execute(query.format(o), [run_id, key]).fetchone() for o in ("ASC", "DESC")]
+    values = [run_id, key, after_step]
+    found = [db.execute(query.format(o), values).fetchone() for o in ("ASC", "DESC")]
     return None if None in found else (Point(key, *found[0]), Point(key, *found[1]))
 
 

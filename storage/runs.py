@@ -86,6 +86,8 @@ SELECT = """
             FROM series WHERE run_id = runs.id) AS metrics
     FROM runs
 """
+# Whether it took steps of its own, and not only over.
+TRAINED = """step > coalesce(resumed_epoch, 0) * total_steps / json_extract(config, '$.epochs')"""
 NEWEST_FIRST = "submitted_at DESC, id DESC"
 SEARCHED = """(id || ' ' || name || ' ' || workload || ' ' || dataset || ' ' || framework || ' '
     || coalesce((SELECT group_concat(tag, ' ') FROM tags WHERE run_id = runs.id), ''))"""
@@ -281,7 +283,9 @@ def largest_batch(db: Database, config: dict[str, Any]) -> int | None:
     tests = " AND ".join(
         f"json_extract(config, '$.{name}') = json_extract(:c, '$.{name}')" for name in same
     )
-    query = f"SELECT max(json_extract(config, '$.batch_size')) FROM runs WHERE step > 0 AND {tests}"  # noqa: S608
+    query = (
+        f"SELECT max(json_extract(config, '$.batch_size')) FROM runs WHERE {TRAINED} AND {tests}"  # noqa: S608
+    )
     return db.execute(query, {"c": json.dumps(config)}).fetchone()[0]
 
 

@@ -15,27 +15,28 @@ if sys.argv[3:] == ["xla"]:
     import torch_xla
 
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import ToTensor
 
-from benchmarks.patterns import CLASSES, HIDDEN, PIXEL_SCALE, RATE, Clock, arguments
+from benchmarks.patterns import CLASSES, HIDDEN, RATE, Clock, arguments
 
 BATCH_SIZE = 128
 
 
 class Samples(Dataset):
-    """As torchvision's data set with `ToTensor`: one float image at a time, [1, 28, 28]."""
+    """As `torchvision.datasets.FashionMNIST` with `ToTensor`: single images, [1, 28, 28]."""
 
     def __init__(self, images: Any, labels: Any) -> None:
-        self._images, self._labels = images, labels
+        self._images, self._labels = torch.tensor(images[..., 0]), torch.tensor(labels)
+        self._transform = ToTensor()
 
     def __len__(self) -> int:
         return len(self._labels)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        image = torch.tensor(self._images[index])
-        return image.permute(2, 0, 1).contiguous().float().div(PIXEL_SCALE), int(
-            self._labels[index]
-        )
+        image = Image.fromarray(self._images[index].numpy(), mode="L")
+        return self._transform(image), int(self._labels[index])
 
 
 def main() -> None:

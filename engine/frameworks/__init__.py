@@ -31,6 +31,7 @@ ADAM_EPSILON = 1e-8
 ADAMW_WEIGHT_DECAY = 0.01
 SGD_MOMENTUM = 0.9
 
+WARM_UP_STEPS = 2  # tracing and compiling: left out of samples/s
 EVALUATION_BATCH = 2000
 
 
@@ -63,7 +64,12 @@ class Replica(NamedTuple):
 
 
 class Session(Protocol):
-    """A model with its optimizer and its data, on its device."""
+    """A model with its optimizer and its data, on its device.
+
+    After `warm_up_steps` a step is what all later ones are.
+    """
+
+    warm_up_steps: int
 
     def begin_epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         """Take the epoch's order, [steps, batch]: row i is the samples of step i.

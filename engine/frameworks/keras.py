@@ -22,6 +22,7 @@ from engine.config import RunConfig
 from engine.datasets import Data
 from engine.failures import RunFailed
 from engine.frameworks import (
+    WARM_UP_STEPS,
     Replica,
     Totals,
     evaluation_batches,
@@ -84,6 +85,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class KerasSession:
+    warm_up_steps = WARM_UP_STEPS
+
     def __init__(self, config: RunConfig, data: Data, device: str) -> None:
         import tensorflow as tf
 

@@ -27,21 +27,19 @@ from engine.frameworks import (
     ADAM_EPSILON,
     ADAMW_WEIGHT_DECAY,
     SGD_MOMENTUM,
+    WARM_UP_STEPS,
     Replica,
     Totals,
     evaluation_batches,
     host_loader,
     peak_rss_bytes,
     torch_state,
+    torch_update,
 )
 from engine.job import Job
 
 if TYPE_CHECKING:
     import torch
-
-# Read when torch is imported. OpenMP's threads would spin while they wait: beside other work on
-# the same cores an epoch then took up to 50 s, and 1 to 3 s with threads that sleep.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 STEPS_BEFORE_GRAPH = 3  # what PyTorch's documentation asks for
 
@@ -77,7 +75,7 @@ def environment() -> dict[str, str]:
         "torch.version.cuda": str(torch.version.cuda),
         "torch.num_threads": str(torch.get_num_threads()),
         "CUDA graph": str(torch.cuda.is_available()),
-        "OMP_WAIT_POLICY": os.environ["OMP_WAIT_POLICY"],
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "not set"),
     }
 
 
@@ -95,12 +93,19 @@ class TorchSession:
     def __init__(self, config: RunConfig, data: Data, device: torch.device) -> None:
         import torch
 
+        self.warm_up_steps = WARM_UP_STEPS
+        if device.type == "cuda":
+            self.warm_up_steps = STEPS_BEFORE_GRAPH + 1
+        self._recorded = 0
         workload = workloads.load(config.workload.name)
         model = workload.torch_model(config.workload, config.dataset, config.seed)
         self._torch, self._device, self._precision = torch, device, config.precision
         self._model = model.to(device)
         self._rate = torch.tensor(config.learning_rate, device=device)
         self._optimizer = optimizer(self._model, config, self._rate)
+        self._config, self._parameters = config, list(self._model.parameters())
+        self._fused: Callable[[], None] | None = None
+        self._rates = torch.zeros(0)
         self._scaler = torch.GradScaler(device.type, enabled=config.precision == "fp16")
         self._test = [self._placed(*batch) for batch in evaluation_batches(data)]
         self._input_wait_s = 0.0
@@ -108,16 +113,16 @@ class TorchSession:
         self._host = data if config.input == "host_loader" else None
         if self._host is None:
             self._images, self._labels = self._placed(data.train_images, data.train_labels)
-        self._order = torch.zeros((0, 0), dtype=torch.int64)
+        self._batches: tuple[torch.Tensor, ...] = ()
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
 
     def begin_epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         torch = self._torch
-        if self._order.shape != order.shape:
-            self._make_place(order.shape)
-        self._order.copy_(torch.from_numpy(order))
+        steps, self._batch = order.shape
+        if len(self._rates) != steps:
+            self._make_place(steps)
         self._rates.copy_(torch.from_numpy(rates))
         for counter in (self._row, self._loss, self._correct):
             counter.zero_()
@@ -126,20 +131,34 @@ class TorchSession:
             images, labels = self._host.train_images, self._host.train_labels
             on_gpu = self._device.type == "cuda"
             self._loader = host_loader.batches(images, labels, order, pin_memory=on_gpu)
+        else:
+            self._lay_out(torch.from_numpy(order).to(self._device))
 
-    def _make_place(self, shape: tuple[int, ...]) -> None:
-        """For orders of one shape; what was recorded for another is recorded anew."""
-        torch, device = self._torch, self._device
-        self._order = torch.zeros(shape, dtype=torch.int64, device=device)
-        self._rates = torch.zeros(shape[0], dtype=self._rate.dtype, device=device)
-        self._replay = self._graph() if device.type == "cuda" and not self._host else self._step
+    def _make_place(self, steps: int) -> None:
+        """For epochs of so many steps; what was recorded for others is recorded anew."""
+        self._rates = self._torch.zeros(steps, dtype=self._rate.dtype, device=self._device)
+        self._batches = ()
+        on_gpu = self._device.type == "cuda"
+        self._replay = self._graph() if on_gpu and not self._host else self._step
+
+    def _lay_out(self, order: torch.Tensor) -> None:
+        """Put the epoch's samples into its order, once: each step reads one stretch of memory.
+
+        They stay in one place, since a recorded step knows it by its address.
+        """
+        parts = self._images, self._labels
+        if self._batches:
+            for place, part in zip(self._batches, parts, strict=True):
+                place.copy_(part[order])
+        else:
+            self._batches = tuple(part[order] for part in parts)
 
     def run(self, steps: int) -> Totals:
         self._model.train()
         for _ in range(steps):
             self._replay()
         self._done += steps
-        batch = self._order.shape[1]
+        batch = self._batch
         return Totals(self._loss.item() * batch, int(self._correct.item()), self._done * batch)
 
     def evaluate(self) -> Totals:
@@ -160,7 +179,8 @@ class TorchSession:
         return value
 
     def compiles(self) -> int:
-        return 0
+        """CUDA graphs that were recorded."""
+        return self._recorded
 
     def input_wait_s(self) -> float:
         return self._input_wait_s
@@ -175,6 +195,7 @@ class TorchSession:
 
     def restore(self, state: State) -> None:
         torch_state.restored(state, self._model, self._optimizer, self._scaler)
+        self._fused = None
 
     def export(self, folder: Path) -> None:
         """The checkpoint's `model.` arrays are PyTorch's own `state_dict`."""
@@ -185,17 +206,30 @@ class TorchSession:
         images, labels = self._next_from_loader() if self._loader else self._next_on_device()
         logits = self._logits(images)
         loss = self._torch.nn.functional.cross_entropy(logits, labels)
-        self._optimizer.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         self._scaler.scale(loss).backward()
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
+        self._update()
         self._loss += loss.detach()
         self._correct += (logits.detach().argmax(1) == labels).sum()
         self._row += 1
 
+    def _update(self) -> None:
+        """One update. `step` of the optimizer costs more than its kernel in a small model, so from
+        the second update on the kernel is called for what it is, on the optimizer's own state.
+        """
+        if self._scaler.is_enabled():
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+        elif self._fused is None:
+            self._optimizer.step()
+            self._fused = torch_update.of(self._config, self._optimizer, self._rate)
+        else:
+            self._fused()
+
     def _next_on_device(self) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = self._order.index_select(0, self._row)[0]
-        return self._images[rows], self._labels[rows]
+        images, labels = (part.index_select(0, self._row)[0] for part in self._batches)
+        return images, labels
 
     def _next_from_loader(self) -> tuple[torch.Tensor, torch.Tensor]:
         assert self._loader is not None
@@ -221,6 +255,7 @@ class TorchSession:
             elif taken > STEPS_BEFORE_GRAPH:
                 with torch.cuda.graph(graph):
                     self._step()
+                self._recorded += 1
                 graph.replay()
             else:
                 stream.wait_stream(torch.cuda.current_stream(self._device))
@@ -261,7 +296,11 @@ def optimizer(
         "adamw": lambda: optim.AdamW(parameters, weight_decay=decay, **adam),
         "sgd": lambda: optim.SGD(parameters, rate, momentum=SGD_MOMENTUM, fused=True),
     }
-    return makers[config.optimizer]()
+    made = makers[config.optimizer]()
+    if config.optimizer == "sgd":
+        for parameter in model.parameters():  # a first step that fp16 skips would leave it unset
+            made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return made
 
 
 def _device(accelerator: str) -> torch.device:

@@ -29,6 +29,7 @@ from engine.frameworks import (
     ADAM_EPSILON,
     ADAMW_WEIGHT_DECAY,
     SGD_MOMENTUM,
+    WARM_UP_STEPS,
     Replica,
     Totals,
     evaluation_batches,
@@ -107,6 +108,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class XlaSession:
+    warm_up_steps = WARM_UP_STEPS
+
     def __init__(
         self, config: RunConfig, data: Data, replica: Replica, device: torch.device
     ) -> None:

@@ -89,7 +89,10 @@ class LocalLauncher:
         return Child(self._cold(job))
 
     def keep_warm(self, frameworks: tuple[str, ...]) -> None:
-        self._bench.fill(frameworks)
+        try:
+            self._bench.fill(frameworks)
+        except OSError:
+            return  # an interpreter that cannot be started: the run that needs it will say so
 
     def find(self, run_dir: Path, identity: dict[str, Any] | None) -> Adopted | None:
         if identity is not None:
@@ -142,6 +145,8 @@ def _takes_up(run_dir: Path, identity: dict[str, Any]) -> bool:
         if (run_dir / "events.jsonl").exists():
             return True
         time.sleep(0.05)
+    if _runs(identity):  # it may yet read which run it got, and there must not be two of it
+        _signal_group(identity["pid"], signal.SIGKILL)
     return False
 
 

@@ -73,14 +73,17 @@ class Bench:
         self._start, self._waiting = start, dict[str, Standby]()
 
     def fill(self, frameworks: tuple[str, ...]) -> None:
-        """See to it that these wait, and no others; one is started after the other is ready."""
+        """See to it that these wait, and no others; one is started after the other is ready.
+
+        One that died is not replaced before a run has asked for it: it might die each time.
+        """
         for framework in self._waiting.keys() - set(frameworks):
             self._waiting.pop(framework).end()
         for framework in frameworks:
-            waiting = self._waiting.get(framework)
-            if waiting is None:
+            if framework not in self._waiting:
                 self._waiting[framework] = self._start(framework)
-            if not self._waiting[framework].is_ready:
+            waiting = self._waiting[framework]
+            if waiting.is_alive and not waiting.is_ready:
                 return
 
     def take(self, framework: str) -> Standby | None:

@@ -55,6 +55,8 @@ class Checks:
                 results.check_and_keep(settings, config, topology, ticket.say)
         except (ConfigError, CheckImpossible, OSError, sqlite3.Error) as error:
             ticket.failure = str(error)
+        except (ValueError, LookupError) as error:
+            ticket.failure = f"The compiler's answer could not be read ({error!r})."
         finally:
             ticket.over = True
 

@@ -134,6 +134,12 @@ def test_later_steps_compile_nothing(framework, workload, facts):
     assert set(later) == {first}
 
 
+@pytest.mark.parametrize("framework", ["torch", "keras"])
+def test_a_restored_convnet_goes_on_to_the_last_bit(framework, facts):
+    whole, restored = facts[framework]["resumed"]
+    assert whole == restored
+
+
 @pytest.mark.parametrize("workload", workload_facts.WORKLOADS)
 def test_xla_takes_every_operation_of_a_step(workload, facts):
     assert facts["torch_xla"]["trained"][workload]["fallbacks"] == []

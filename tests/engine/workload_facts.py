@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import frameworks, schedules, workloads
+from engine import checkpoints, frameworks, schedules, workloads
 from engine.config import RunConfig
 from engine.frameworks import Framework, Replica
 from engine.job import Job
@@ -48,11 +48,11 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
     framework.environment()
     found = {name: trained(framework, case(job, name, "odd"), replica) for name in WORKLOADS}
     if job.config.framework == "torch_xla":
-        return {"trained": found}  # its models are PyTorch's
+        return {"trained": found}  # its models are PyTorch's, and so is how they are restored
     models = {
         f"{name}-{shape}": model(case(job, name, shape)) for name in WORKLOADS for shape in DATASETS
     }
-    return {"trained": found, "models": models}
+    return {"trained": found, "models": models, "resumed": resumed(framework, job, replica)}
 
 
 def case(job: Job, workload: str, shape: str) -> Job:
@@ -80,6 +80,17 @@ def trained(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
         "compiles": compiles,
         "fallbacks": fallbacks(job.config),
     }
+
+
+def resumed(framework: Framework, job: Job, replica: Replica) -> list[str]:
+    """Digests of a convnet's state after two epochs: in one session, and with a restored one."""
+    job = case(job, "convnet", "odd")
+    whole, first, second = (session_facts.session_of(framework, job, replica) for _ in range(3))
+    for session, epoch in ((whole, 0), (whole, 1), (first, 0)):
+        session_facts.train_epoch(session, job.config, epoch)
+    second.restore(first.state())
+    session_facts.train_epoch(second, job.config, 1)
+    return [checkpoints.digest(session.state()) for session in (whole, second)]
 
 
 def parameters(config: RunConfig) -> int:
