@@ -119,7 +119,9 @@ def latest(db: Database, run_id: str, key: str, count: int) -> list[float]:
     return [value for (value,) in rows][::-1]
 
 
-def ends(db: Database, run_id: str, key: str, *, after_step: int = 0) -> tuple[Point, Point] | None:
+def ends(
+    db: Database, run_id: str, key: str, *, after_step: int = -1
+) -> tuple[Point, Point] | None:
     """The first and the last point of one metric of one run; None if it has none."""
     query = (
         "SELECT step, epoch, at, value FROM points WHERE series_id = "

@@ -1,7 +1,7 @@
 """Runs in the store: states change once, devices are leased whole, final states stay."""
 
+import json
 import multiprocessing
-import sqlite3
 
 import pytest
 from sqlite_utils import Database as Known
@@ -144,8 +144,14 @@ def test_a_store_of_an_older_schema_is_brought_up_to_date_with_its_runs(tmp_path
     """The first schema had no metrics: such a store gains them, and keeps what it had."""
     old = Known(tmp_path / database.FILE_NAME)
     migrations.apply(old, stop_before="create_metrics")
-    old.conn.row_factory = sqlite3.Row
-    run_id = create(old.conn)
+    run_id = "0a1b2c3d4e5f"
+    old["runs"].insert(
+        {
+            **{"id": run_id, "name": "a run", "submitted_by": "test", "submitted_at": 1.0},
+            **{"config": json.dumps(CONFIG), "workload": "mlp", "dataset": "synthetic"},
+            **{"framework": "torch", "accelerator": "cpu", "total_steps": 10},
+        }
+    )
     assert "points" not in old.table_names()
     old.conn.close()
 
