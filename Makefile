@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help run setup dev tpu system check fix test gpu-check constraints
-# One worker: trainers and browsers already use every core of a small machine, and tests time them.
-# On a big one: make test PYTEST_ARGS="-n 4 --dist loadfile"
-PYTEST_ARGS ?=
+# Two workers: most tests wait for a process to import a framework, which takes one core.
+# One at a time, to look into a failure: make test PYTEST_ARGS="-x"
+PYTEST_ARGS ?= -n 2 --dist loadfile
 export PYTHON
 
 help: ## List the targets

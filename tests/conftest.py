@@ -17,6 +17,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+# Two trainers share the cores here, as they never do in use: threads that wait had better sleep.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 ROOT = Path(__file__).parents[1]
 CHROMIUM = os.environ.get("ACCELBOARD_CHROMIUM", "/usr/bin/chromium")
 # The last one gives a host name that is not localhost: a browser trusts it as little as any http.
