@@ -351,7 +351,8 @@ def command_line(config: RunConfig, hardware: Hardware) -> str:
     own = _section_fields(WORKLOADS[config.workload.name])
     usual |= {f"workload.{name}": text for name, text in own.items()}
     pairs = [f"  --set {k}={v}" for k, v in flat.items() if k != "framework" and usual.get(k) != v]
-    return " \\\n".join([f"python -m engine submit --framework {flat['framework']}", *pairs])
+    command = f".venv/bin/python -m engine submit --framework {flat['framework']}"
+    return " \\\n".join([command, *pairs])
 
 
 def _framework_changed(before: str | None, hardware: Hardware) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, cast, get_args
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -28,6 +29,12 @@ def x_axis() -> XAxis:
     """What curves are drawn against; an unknown word is taken for the default."""
     given = st.query_params.get("x", "epoch")
     return cast(XAxis, given) if given in X_AXES else "epoch"
+
+
+def unknown_path(known: Collection[str], address: str | None) -> str | None:
+    """The path of the address, if no page has it."""
+    asked = urlsplit(address or "").path.strip("/")
+    return asked if asked and asked not in known else None
 
 
 def put(**parameters: str | Sequence[str] | None) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from engine import environment, keep
 from engine.job import Device
+from engine.tpu import chips
 
 GEMM_SIZE, GEMM_REPEATS = 1536, 5
 COPY_BYTES, COPY_REPEATS = 128 << 20, 4
@@ -56,7 +57,16 @@ def of(device: Device, precision: str, cache: Path) -> Peak:
         return _of_cpu(precision, cache)
     if device.accelerator == "gpu":
         return _of_gpu(device.name, precision)
-    return Peak(None, None, f"no figures for {device.name}")
+    return _of_tpu(device.name, precision)
+
+
+def _of_tpu(name: str, precision: str) -> Peak:
+    """A chip multiplies in bf16; fp32 is made of several such products and has no peak here."""
+    chip = chips.CHIPS.get(name.removeprefix("TPU "))
+    if chip is None:
+        return Peak(None, None, f"no figures for {name}")
+    flops = chip.peak_flops if precision == "bf16" else None
+    return Peak(flops, chip.hbm_bytes_per_s, "Google's documentation, dense bf16")
 
 
 def _of_gpu(name: str, precision: str) -> Peak:

@@ -132,6 +132,11 @@ def _members(info: Any) -> tuple[type[BaseModel], ...]:
     return getattr(info.annotation, "__args__", None) or (info.annotation,)
 
 
+def _has_inner(model: type[BaseModel], section: str, field: str) -> bool:
+    members = _members(model.model_fields[section])
+    return any(field in getattr(member, "model_fields", {}) for member in members)
+
+
 def _suggestion(field: str, model: type[BaseModel]) -> str:
     section, _, inner = field.partition(".")
     if inner and section in model.model_fields:
@@ -140,5 +145,8 @@ def _suggestion(field: str, model: type[BaseModel]) -> str:
     else:
         known = list(model.model_fields)
     known = [name for name in dict.fromkeys(known) if not name.endswith(".name")]
+    dotted = [f"{name}.{field}" for name in model.model_fields if _has_inner(model, name, field)]
+    if dotted:  # `width` of a section
+        return f" Did you mean {dotted[0]!r}?"
     close = difflib.get_close_matches(field, known, n=1)
     return f" Did you mean {close[0]!r}?" if close else f" Choose one of: {', '.join(known)}."

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import pages, store
+from dashboard import links, pages, store
+from dashboard.header import not_found
 
 BRAND = Path(__file__).parents[1] / "brand"
 
@@ -16,4 +17,8 @@ st.logo(BRAND / "wordmark.svg", size="medium")
 page = st.navigation(list(pages.ALL), position="top")
 store.stop_if_unusable()
 store.warn_if_unsupervised()
-page.run()
+unknown = links.unknown_path({known.url_path for known in pages.ALL}, st.context.url)
+if unknown:
+    not_found(f"There is no page {unknown!r} here.")
+else:
+    page.run()

@@ -36,6 +36,7 @@ BAD = [
     ({"epohcs": 3}, "Unknown field 'epohcs'. Did you mean 'epochs'?"),
     ({"workload": {"name": "cnn"}},
      "Unknown workload 'cnn'. Choose one of: mlp, convnet, resnet, vit."),
+    ({"width": 3}, "Unknown field 'width'. Did you mean 'workload.width'?"),
     ({"workload": {"name": "mlp", "depht": 1}},
      "Unknown field 'workload.depht'. Did you mean 'workload.depth'?"),
     ({"workload": {"name": "resnet"}, "batch_size": 1,

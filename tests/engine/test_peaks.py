@@ -29,6 +29,12 @@ def test_a_gpu_has_its_data_sheets_figures_or_none(name, precision, tflops, tmp_
     assert found == (tflops and tflops * 1e12)
 
 
+def test_a_tpu_has_its_chips_figures_in_bf16(tmp_path):
+    chip = Device("tpu:0", "tpu", "TPU v5e", "test")
+    assert peaks.of(chip, "bf16", tmp_path).flops_per_s == 197e12
+    assert peaks.of(chip, "fp32", tmp_path).flops_per_s is None
+
+
 def test_a_cpu_is_measured_once_and_kept(tmp_path):
     cpu = Device("cpu:0", "cpu", "CPU", "test")
     first = peaks.of(cpu, "fp32", tmp_path)

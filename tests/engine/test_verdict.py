@@ -87,3 +87,13 @@ def test_time_used_up_and_silence_are_told_apart(run):
 def test_a_run_found_gone_long_after_is_lost_when_it_was_last_heard(run):
     end = verdict.of(run, None, Exit(None), NOW + 40_000)
     assert (end.failure_kind, end.finished_at) == ("lost", 1990.0)
+
+
+def test_a_run_out_of_memory_is_told_the_largest_batch_that_fitted(run):
+    end = decide(run, said(Failed("out_of_memory", "No room.")), 1)
+    assert verdict.with_what_fitted(end, 4096).failure == (
+        "No room. The largest batch of this model that has fitted here is 4,096."
+    )
+    assert verdict.with_what_fitted(end, None).failure == (
+        "No room. No run of this model has fitted here yet."
+    )

@@ -172,3 +172,21 @@ def test_a_search_finds_every_word_literally_in_names_tags_and_ids(db):
     assert found("1%0") == found("o%t") == []
     assert found(second[:11]) in ([second], [second, first])
     assert [r.id for r in runs.list_newest(db, 1)] == [second]
+
+
+def test_the_largest_batch_is_of_runs_that_trained_the_same_model_in_the_same_way(db):
+    def trained(step=1, resumed_epoch=None, **changes):
+        config = RunConfig.parse(CONFIG | changes).model_dump(mode="json")
+        run_id = create(db, config=config, resumed_epoch=resumed_epoch, total_steps=1000)
+        metrics.ingest(
+            db, run_id, [Point("loss", step, 0.1, 1.0, 1.0)] * bool(step), last_seq=1, offset=9
+        )
+
+    assert runs.largest_batch(db, CONFIG) is None
+    trained(batch_size=512)
+    trained(batch_size=256)
+    trained(batch_size=4096, step=0)
+    trained(batch_size=8192, step=300, resumed_epoch=3)  # it has what it took over, and no more
+    trained(batch_size=1024, precision="bf16")
+    trained(batch_size=2048, workload={"name": "convnet"})
+    assert runs.largest_batch(db, CONFIG) == 512

@@ -1,0 +1,39 @@
+"""What this host cannot do is refused before anything is written."""
+
+import pytest
+
+from engine import devices, launch
+from engine.devices import Hardware
+from engine.job import Device
+from engine.problems import ConfigError
+from engine.settings import Settings
+
+CPU = Device("cpu:0", "cpu", "CPU", "test")
+OLD_GPU = Device("gpu:0", "gpu", "Tesla T4", "test", details={"compute capability": "7.5"})
+HARDWARE = Hardware((CPU, OLD_GPU), {})  # a GPU that is not here
+
+
+def refused(tmp_path, **config):
+    with pytest.raises(ConfigError) as problems:
+        launch.check(config, {}, Settings(store=tmp_path / "store"), HARDWARE)
+    assert not (tmp_path / "store").exists()
+    return [problem.sentence for problem in problems.value.problems]
+
+
+def test_a_precision_that_the_gpu_lacks_says_what_it_takes(tmp_path):
+    assert refused(tmp_path, accelerator="gpu", precision="bf16") == [
+        "gpu:0 (Tesla T4) has no bf16: that takes compute capability 8.0, and it has 7.5. "
+        "Take fp16 or fp32."
+    ]
+
+
+def test_a_precision_that_it_has_is_taken():
+    assert devices.precision_missing(OLD_GPU, "fp16") is None
+    assert devices.precision_missing(CPU, "bf16") is None
+
+
+def test_a_data_set_that_is_larger_than_memory_says_by_how_much(tmp_path):
+    shape = {"height": 1024, "width": 1024, "channels": 16, "train_samples": 10_000_000}
+    (sentence,) = refused(tmp_path, accelerator="cpu", dataset={"name": "synthetic", **shape})
+    assert sentence.startswith("The synthetic data set needs 312,")
+    assert sentence.endswith("Take fewer or smaller samples.")
