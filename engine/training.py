@@ -220,7 +220,7 @@ class Saver:
         self, job: Job, session: Session, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._job, self._session, self._clock = job, session, clock
-        self._not_before = float("-inf")
+        self._not_before, self._has_complained = float("-inf"), False
 
     def is_due(self, epochs_done: int) -> bool:
         return epochs_done == self._job.config.epochs or self._clock() >= self._not_before
@@ -234,8 +234,11 @@ class Saver:
                 path, state, run_id=job.run_id, config=job.config, epoch=epochs_done, at=at
             )
         except checkpoints.NOT_WRITTEN as error:
-            print(f"The checkpoint of epoch {epochs_done} was not written: {error}", flush=True)
+            if not self._has_complained:
+                _say(f"The checkpoint of epoch {epochs_done} was not written: {error}")
+            self._has_complained = True
             return False
+        self._has_complained = False
         ended = self._clock()
         self._not_before = ended + (ended - begun) / CHECKPOINT_SHARE
         return True
@@ -245,7 +248,15 @@ class Saver:
         try:
             self._session.export(self._job.run_dir)
         except OSError as error:
-            print(f"The model was not written: {error}", flush=True)
+            _say(f"The model was not written: {error}")
+
+
+def _say(sentence: str) -> None:
+    """One line in the run's log."""
+    try:
+        print(sentence, flush=True)
+    except OSError:
+        return  # the disk that holds the log is full: the journal waits for room, too
 
 
 def _order(config: RunConfig, epoch: int) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 # Two trainers share the cores here, as they never do in use: threads that wait had better sleep.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("ACCELBOARD_WARM", "none")  # but for tests of just that
+# A shell starts what runs in the background deaf to Ctrl-C, and so would be what tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = os.environ.get("ACCELBOARD_CHROMIUM", "/usr/bin/chromium")
