@@ -1,6 +1,6 @@
 """Our training loops against the pattern's, in fresh processes, turn by turn.
 
-    python -m benchmarks.training [--framework torch] [--epochs 10] [--json]
+    python -m benchmarks.training [--framework torch] [--epochs 15] [--json]
 
 Same model (784-128-10), data, batch size and epochs. Steady samples/s are of whole epochs of
 steps, the first left out; time to accuracy counts from before the model is built, compiling and
@@ -53,7 +53,7 @@ class Epoch:
 @click.option(
     "--framework", "chosen", multiple=True, type=click.Choice(list(PATTERNS)), help="Only these."
 )
-@click.option("--epochs", default=10, show_default=True, type=click.IntRange(2, 100))
+@click.option("--epochs", default=15, show_default=True, type=click.IntRange(2, 100))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a figure.")
 def main(chosen: tuple[str, ...], epochs: int, as_json: bool) -> None:
     data_dir = settings.load().data_dir
