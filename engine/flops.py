@@ -42,7 +42,7 @@ class Count:
 
 def of(config: RunConfig, cache: Path) -> Count | None:
     """The config's count, from the cache or made now; None where there is no PyTorch to count."""
-    path = cache / f"flops-{_program(config)}.json"
+    path = _kept_in(config, cache)
     kept = keep.read(path, Count)
     if kept is not None or importlib.util.find_spec("torch") is None:
         return kept
@@ -53,6 +53,11 @@ def of(config: RunConfig, cache: Path) -> Count | None:
         return None
     keep.write(path, counted)
     return counted
+
+
+def is_at_hand(config: RunConfig, cache: Path) -> bool:
+    """Whether `of` answers at once: it was kept, or this process has PyTorch anyway."""
+    return config.framework != "keras" or _kept_in(config, cache).exists()
 
 
 def count(config: RunConfig) -> Count:
@@ -104,6 +109,10 @@ def _in_another_process(config: RunConfig) -> Count:
         command, cwd=PROJECT, capture_output=True, timeout=COUNT_TIMEOUT_S, check=True
     )
     return Count(**json.loads(done.stdout))
+
+
+def _kept_in(config: RunConfig, cache: Path) -> Path:
+    return cache / f"flops-{_program(config)}.json"
 
 
 def _program(config: RunConfig) -> str:

@@ -87,7 +87,7 @@ class Training:
         self._job, self._config, self._replica = job, job.config, replica
         self._session, self._ledger, self._stopping = session, ledger, stopping
         self._pace, self._saver = Pace(session.warm_up_steps), Saver(job, session)
-        self._told_at = float("-inf")
+        self._told_at, self._has_told_costs = float("-inf"), False
 
     def epochs(self, first: int) -> Iterator[events.Event]:
         for epoch in range(first, self._config.epochs):
@@ -98,13 +98,14 @@ class Training:
                 return
             yield from self._evaluate(epoch, trained)
             yield from self._checkpoint(epoch + 1)
-            if epoch == first and self._replica.rank == 0:
-                yield self._costs()
+            if epoch == first and flops.is_at_hand(self._config, self._job.data_dir):
+                yield from self._costs()
             if time.perf_counter() - self._told_at > SUMMARY_INTERVAL_S:
                 yield self._summary()
         self._ledger.switch("checkpoint")
         if self._replica.rank == 0:
             self._saver.export()
+        yield from self._costs()
         yield self._summary()
         yield events.Finished("SUCCEEDED")
 
@@ -158,14 +159,19 @@ class Training:
         if is_saved:
             yield events.Facts({"checkpoint": {"epoch": epochs_done}})
 
-    def _costs(self) -> events.Facts:
-        """What a step takes and the device can do. After the first epoch, not to delay it."""
+    def _costs(self) -> Iterator[events.Event]:
+        """What a step takes and the device can do, told once: after the first epoch, not to delay
+        it; or after the last, where it takes a process of its own to find out.
+        """
+        if self._replica.rank or self._has_told_costs:
+            return
+        self._has_told_costs = True
         config, cache = self._config, self._job.data_dir
         self._ledger.switch("idle")
         counted = flops.of(config, cache)
         peak = peaks.of(self._job.devices[0], config.precision, cache)
         number = config.device_count
-        return events.Facts(
+        yield events.Facts(
             {
                 "parameters": counted and counted.parameters,
                 "flops_per_step": counted and counted.flops,
