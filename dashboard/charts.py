@@ -288,7 +288,13 @@ _SEAM = {
     "y0": 0,
     "y1": 1,
     "line": {"dash": "dot", "width": 1, "color": "#808080"},
-    "label": {"text": "resumed", "textposition": "end", "textangle": 0, "xanchor": "left"},
+    "label": {
+        "text": "resumed",
+        "textposition": "end",
+        "textangle": 0,
+        "xanchor": "right",
+        "yanchor": "top",
+    },
 }
 _NO_POINTS = {
     "text": "No points yet",
