@@ -22,7 +22,7 @@ fix: dev ## Format the code and mend what ruff can mend
 	@.venv/bin/ruff check --fix; .venv/bin/ruff format
 
 gpu-check: dev ## Run the tests that need an NVIDIA GPU
-	@sh bin/gpu-check $(PYTEST_ARGS)
+	@sh bin/gpu-check
 
 constraints: dev ## Pin again what requirements*.txt need in turn
 	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \

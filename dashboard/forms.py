@@ -33,7 +33,7 @@ from engine.settings import Settings
 from storage.runs import Run
 
 KEY = "new."
-FIRST_FRAMEWORK = "torch"
+FIRST_FRAMEWORK, FIRST_WORKLOAD = "torch", "mlp"
 WHOLE, REAL = ("epochs", "batch_size", "seed", "priority"), ("learning_rate", "timeout_s")
 DETAILS = ("name", "tags", "notes", "priority")
 CHOICES = {
@@ -58,10 +58,9 @@ def defaults(framework: str, hardware: Hardware) -> dict[str, str]:
         framework = FIRST_FRAMEWORK
     possible, _ = launch.accelerators_of(framework, hardware)
     here = {"framework": framework, "accelerator": possible[0] if possible else "cpu"}
-    synthetic = {f"dataset.{name}": text for name, text in _section_fields(Synthetic).items()}
     return (
         RunConfig.parse(here).flat()
-        | synthetic
+        | _dotted("dataset", Synthetic)
         | dict.fromkeys(("name", "notes"), "")
         | {
             "tags": "",
@@ -86,8 +85,7 @@ def base(framework: str, workload: str, cloned: Run | None, hardware: Hardware) 
             details["name"] = ""  # it was left empty, and is made anew for what the clone will be
     if workload != flat["workload"] and workload in WORKLOADS:
         flat = {name: text for name, text in flat.items() if not name.startswith("workload.")}
-        own = _section_fields(WORKLOADS[workload])
-        flat |= {"workload": workload} | {f"workload.{name}": text for name, text in own.items()}
+        flat |= {"workload": workload} | _dotted("workload", WORKLOADS[workload])
     values = {name: _from_texts(name, [text]) for name, text in flat.items()}
     details |= {"tags": list(details["tags"]), "priority": float(details["priority"])}
     return {"timeout_s": None} | values | details
@@ -98,6 +96,11 @@ def _section_fields(section: type[Section]) -> dict[str, str]:
     return {name: str(value) for name, value in section() if name != "name"}
 
 
+def _dotted(name: str, section: type[Section]) -> dict[str, str]:
+    """The same under the names that a flat config has for them."""
+    return {f"{name}.{field}": text for field, text in _section_fields(section).items()}
+
+
 def begin(cloned: Run | None, settings: Settings, hardware: Hardware) -> list[Problem]:
     """Fill the widgets from the address if it is new; what of it the form could not take.
 
@@ -105,7 +108,7 @@ def begin(cloned: Run | None, settings: Settings, hardware: Hardware) -> list[Pr
     """
     if _address_is_new():
         framework = st.query_params.get("framework", FIRST_FRAMEWORK)
-        workload = st.query_params.get("workload", cloned.workload if cloned else "mlp")
+        workload = st.query_params.get("workload", cloned.workload if cloned else FIRST_WORKLOAD)
         values, refused = _read_address(base(framework, workload, cloned, hardware))
         for name, value in values.items():
             st.session_state[KEY + name] = value
@@ -166,7 +169,7 @@ def write_address(cloned: Run | None, hardware: Hardware) -> None:
     differing: dict[str, str | list[str]] = {"clone": cloned.id} if cloned else {}
     if _value("framework") != (cloned.framework if cloned else FIRST_FRAMEWORK):
         differing["framework"] = _value("framework")
-    if _value("workload") != (cloned.workload if cloned else "mlp"):
+    if _value("workload") != (cloned.workload if cloned else FIRST_WORKLOAD):
         differing["workload"] = _value("workload")
     usually = base(_value("framework"), _value("workload"), cloned, hardware)
     for name, usual in usually.items():
@@ -240,8 +243,8 @@ def _first_line(kind: type[Section]) -> str:
 
 def _workload_changed() -> None:
     """Another workload has other parameters, or others of the same name."""
-    for name, text in _section_fields(WORKLOADS[_value("workload")]).items():
-        st.session_state[f"{KEY}workload.{name}"] = float(text)
+    for name, text in _dotted("workload", WORKLOADS[_value("workload")]).items():
+        st.session_state[KEY + name] = float(text)
 
 
 def where(settings: Settings, hardware: Hardware) -> None:
@@ -348,8 +351,7 @@ def called(known_tags: list[str]) -> None:
 def command_line(config: RunConfig, hardware: Hardware) -> str:
     """The same run from a terminal: only what differs from the defaults."""
     flat, usual = config.flat(), defaults(config.framework, hardware)
-    own = _section_fields(WORKLOADS[config.workload.name])
-    usual |= {f"workload.{name}": text for name, text in own.items()}
+    usual |= _dotted("workload", WORKLOADS[config.workload.name])
     pairs = [f"  --set {k}={v}" for k, v in flat.items() if k != "framework" and usual.get(k) != v]
     command = f".venv/bin/python -m engine submit --framework {flat['framework']}"
     return " \\\n".join([command, *pairs])

@@ -75,7 +75,7 @@ def _efficiency(run: Run) -> None:
     grid = st.grid(4, min_column_width=150)
     mfu = UNKNOWN if found.mfu is None else f"{100 * found.mfu:.1f} %"
     grid.metric("Steady throughput, samples/s", figure(run.facts.get("steady_samples_per_s")),
-                border=True, height="stretch", help="After the first two steps.")  # fmt: skip
+                border=True, height="stretch", help="Steps after the warm-up.")  # fmt: skip
     grid.metric("Achieved, GFLOP/s", figure(_giga(found.flops_per_s)), border=True,
                 height="stretch", help="The steps' FLOPs over their time.")  # fmt: skip
     grid.metric("MFU", mfu, border=True, height="stretch",
