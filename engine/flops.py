@@ -33,11 +33,12 @@ VIEWS = ("view", "t", "transpose", "permute", "detach", "expand", "reshape", "un
 class Count:
     """Of one step of the whole batch. `bytes` is an estimate: each operation as it is written reads
     what it takes from memory and writes what it gives; a compiler that fuses them moves fewer.
+    None in bf16 and fp16: autocast, which decides what is halved, does nothing on the meta device.
     """
 
     parameters: int
     flops: int
-    bytes: int
+    bytes: int | None
 
 
 def of(config: RunConfig, cache: Path) -> Count | None:
@@ -73,13 +74,13 @@ def count(config: RunConfig) -> Count:
     images = torch.zeros(shape, dtype=torch.uint8, device="meta")
     labels = torch.zeros(config.batch_size, dtype=torch.int64, device="meta")
     moved = _moved_bytes()
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision)
-    as_trained = torch.autocast("cpu", dtype=half, enabled=half is not None)
-    with as_trained, FlopCounterMode(display=False) as flops, moved:
+    with FlopCounterMode(display=False) as flops, moved:
         torch.nn.functional.cross_entropy(model(images), labels).backward()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     update_bytes = UPDATE_TENSORS[config.optimizer] * 4 * parameters
-    return Count(parameters, flops.get_total_flops(), moved.total + update_bytes)
+    in_full = config.precision in ("fp32", "tf32")
+    moved_bytes = moved.total + update_bytes if in_full else None
+    return Count(parameters, flops.get_total_flops(), moved_bytes)
 
 
 def _moved_bytes() -> Any:
