@@ -1,7 +1,7 @@
 """PyTorch, on a CPU or one NVIDIA GPU.
 
-Data, order and learning rates live on the device, the optimizer is fused, and nothing waits for
-the device before the end of `run`. A GPU replays the step as a CUDA graph; that path is written
+Data, order and learning rates live on the device, the update is one kernel, and nothing waits
+for the device before the end of `run`. A GPU replays the step as a CUDA graph; that path is written
 after PyTorch's documentation and has not run on a GPU. The GPU is `cuda:0`: the launcher shows
 this process no other.
 """
@@ -24,9 +24,6 @@ from engine.config import RunConfig
 from engine.datasets import Data
 from engine.failures import RunFailed
 from engine.frameworks import (
-    ADAM_EPSILON,
-    ADAMW_WEIGHT_DECAY,
-    SGD_MOMENTUM,
     WARM_UP_STEPS,
     Replica,
     Totals,
@@ -34,8 +31,8 @@ from engine.frameworks import (
     host_loader,
     peak_rss_bytes,
     torch_state,
-    torch_update,
 )
+from engine.frameworks.torch_update import Update
 from engine.job import Job
 
 if TYPE_CHECKING:
@@ -45,8 +42,7 @@ STEPS_BEFORE_GRAPH = 3  # what PyTorch's documentation asks for
 
 
 def warm_up() -> None:
-    import torch
-    import torch._dynamo  # noqa: F401  an optimizer imports it
+    import torch  # noqa: F401
 
 
 def launch(main: Callable[[Job, Replica], None], job: Job) -> None:
@@ -101,11 +97,10 @@ class TorchSession:
         model = workload.torch_model(config.workload, config.dataset, config.seed)
         self._torch, self._device, self._precision = torch, device, config.precision
         self._model = model.to(device)
-        self._rate = torch.tensor(config.learning_rate, device=device)
-        self._optimizer = optimizer(self._model, config, self._rate)
-        self._config, self._parameters = config, list(self._model.parameters())
-        self._fused: Callable[[], None] | None = None
-        self._rates = torch.zeros(0)
+        self._rate = torch.zeros(1, device=device)
+        self._parameters = list(self._model.parameters())
+        self._update = Update(config, self._parameters, self._rate[0])
+        self._order, self._rates = torch.zeros(0), torch.zeros(0)
         self._scaler = torch.GradScaler(device.type, enabled=config.precision == "fp16")
         self._test = [self._placed(*batch) for batch in evaluation_batches(data)]
         self._input_wait_s = 0.0
@@ -113,16 +108,16 @@ class TorchSession:
         self._host = data if config.input == "host_loader" else None
         if self._host is None:
             self._images, self._labels = self._placed(data.train_images, data.train_labels)
-        self._batches: tuple[torch.Tensor, ...] = ()
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
 
     def begin_epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         torch = self._torch
-        steps, self._batch = order.shape
-        if len(self._rates) != steps:
-            self._make_place(steps)
+        self._batch = order.shape[1]
+        if self._order.shape != order.shape:
+            self._make_place(order.shape)
+        self._order.copy_(torch.from_numpy(order))
         self._rates.copy_(torch.from_numpy(rates))
         for counter in (self._row, self._loss, self._correct):
             counter.zero_()
@@ -131,27 +126,17 @@ class TorchSession:
             images, labels = self._host.train_images, self._host.train_labels
             on_gpu = self._device.type == "cuda"
             self._loader = host_loader.batches(images, labels, order, pin_memory=on_gpu)
-        else:
-            self._lay_out(torch.from_numpy(order).to(self._device))
 
-    def _make_place(self, steps: int) -> None:
-        """For epochs of so many steps; what was recorded for others is recorded anew."""
-        self._rates = self._torch.zeros(steps, dtype=self._rate.dtype, device=self._device)
-        self._batches = ()
-        on_gpu = self._device.type == "cuda"
-        self._replay = self._graph() if on_gpu and not self._host else self._step
+    def _make_place(self, shape: tuple[int, ...]) -> None:
+        """For epochs of this shape; what was recorded for others is recorded anew.
 
-    def _lay_out(self, order: torch.Tensor) -> None:
-        """Put the epoch's samples into its order, once: each step reads one stretch of memory.
-
-        They stay in one place, since a recorded step knows it by its address.
+        Order and rates stay in one place, since a recorded step knows them by their address.
         """
-        parts = self._images, self._labels
-        if self._batches:
-            for place, part in zip(self._batches, parts, strict=True):
-                place.copy_(part[order])
-        else:
-            self._batches = tuple(part[order] for part in parts)
+        torch, device = self._torch, self._device
+        self._order = torch.zeros(shape, dtype=torch.int64, device=device)
+        self._rates = torch.zeros(shape[0], dtype=self._rate.dtype, device=device)
+        on_gpu = device.type == "cuda"
+        self._replay = self._graph() if on_gpu and not self._host else self._step
 
     def run(self, steps: int) -> Totals:
         self._model.train()
@@ -191,45 +176,32 @@ class TorchSession:
         return self._torch.cuda.max_memory_allocated(self._device)
 
     def state(self) -> State:
-        return torch_state.saved(self._model, self._optimizer, self._scaler)
+        return torch_state.saved(self._model, self._update.slots(), self._scaler)
 
     def restore(self, state: State) -> None:
-        torch_state.restored(state, self._model, self._optimizer, self._scaler)
-        self._fused = None
+        self._update.take(torch_state.restored(state, self._model, self._scaler))
 
     def export(self, folder: Path) -> None:
         """The checkpoint's `model.` arrays are PyTorch's own `state_dict`."""
 
     def _step(self) -> None:
         """One optimizer step on the next row of the order."""
-        self._rate.copy_(self._rates.index_select(0, self._row)[0])
+        self._torch.index_select(self._rates, 0, self._row, out=self._rate)
         images, labels = self._next_from_loader() if self._loader else self._next_on_device()
         logits = self._logits(images)
         loss = self._torch.nn.functional.cross_entropy(logits, labels)
         for parameter in self._parameters:
             parameter.grad = None
         self._scaler.scale(loss).backward()
-        self._update()
+        self._scaler.step(self._update)  # pyright: ignore[reportArgumentType]
+        self._scaler.update()
         self._loss += loss.detach()
         self._correct += (logits.detach().argmax(1) == labels).sum()
         self._row += 1
 
-    def _update(self) -> None:
-        """One update. `step` of the optimizer costs more than its kernel in a small model, so from
-        the second update on the kernel is called for what it is, on the optimizer's own state.
-        """
-        if self._scaler.is_enabled():
-            self._scaler.step(self._optimizer)
-            self._scaler.update()
-        elif self._fused is None:
-            self._optimizer.step()
-            self._fused = torch_update.of(self._config, self._optimizer, self._rate)
-        else:
-            self._fused()
-
     def _next_on_device(self) -> tuple[torch.Tensor, torch.Tensor]:
-        images, labels = (part.index_select(0, self._row)[0] for part in self._batches)
-        return images, labels
+        chosen = self._order.index_select(0, self._row)[0]
+        return self._images.index_select(0, chosen), self._labels.index_select(0, chosen)
 
     def _next_from_loader(self) -> tuple[torch.Tensor, torch.Tensor]:
         assert self._loader is not None
@@ -278,29 +250,10 @@ class TorchSession:
         """In float32 for the loss, whatever the model computed in."""
         torch = self._torch
         half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self._precision)
-        with torch.autocast(self._device.type, dtype=half, enabled=half is not None):
+        if half is None:
+            return self._model(images)
+        with torch.autocast(self._device.type, dtype=half):
             return self._model(images).float()
-
-
-def optimizer(
-    model: torch.nn.Module, config: RunConfig, rate: torch.Tensor
-) -> torch.optim.Optimizer:
-    """Fused, so that an update is one kernel; `rate` is a tensor that the step itself sets."""
-    import torch
-
-    optim, parameters, decay = torch.optim, model.parameters(), ADAMW_WEIGHT_DECAY
-    graphed = rate.device.type == "cuda"
-    adam = {"lr": rate, "eps": ADAM_EPSILON, "fused": True, "capturable": graphed}
-    makers = {
-        "adam": lambda: optim.Adam(parameters, **adam),
-        "adamw": lambda: optim.AdamW(parameters, weight_decay=decay, **adam),
-        "sgd": lambda: optim.SGD(parameters, rate, momentum=SGD_MOMENTUM, fused=True),
-    }
-    made = makers[config.optimizer]()
-    if config.optimizer == "sgd":
-        for parameter in model.parameters():  # a first step that fp16 skips would leave it unset
-            made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return made
 
 
 def _device(accelerator: str) -> torch.device:

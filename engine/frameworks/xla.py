@@ -37,6 +37,7 @@ from engine.frameworks import (
     peak_rss_bytes,
     torch_state,
 )
+from engine.frameworks.torch_update import Slots
 from engine.job import Job
 
 if TYPE_CHECKING:
@@ -208,18 +209,22 @@ class XlaSession:
         return xm.get_memory_info(self._device).get("peak_bytes_used")
 
     def state(self) -> State:
-        return torch_state.saved(self._model, self._optimizer)
+        return torch_state.saved(self._model, self._slots())
 
     def restore(self, state: State) -> None:
         import torch_xla
 
-        torch_state.restored(state, self._model, self._optimizer)
-        for slots in self._optimizer.state.values():
-            slots |= {name: value.to(self._device) for name, value in slots.items()}
+        saved = torch_state.restored(state, self._model)
+        for parameter, slots in zip(self._model.parameters(), saved, strict=True):
+            placed = {name: value.to(self._device) for name, value in slots.items()}
+            self._optimizer.state[parameter] = placed
         torch_xla.sync()  # or the copies would be part of the next step, and that another program
 
     def export(self, folder: Path) -> None:
         """The checkpoint's `model.` arrays are PyTorch's own `state_dict`."""
+
+    def _slots(self) -> Slots:
+        return [self._optimizer.state[parameter] for parameter in self._model.parameters()]
 
     def _device_is_host(self) -> bool:
         return os.environ["PJRT_DEVICE"] == "CPU"

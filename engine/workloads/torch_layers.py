@@ -18,6 +18,7 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 # The axes of a parameter in torch's order, by how many it has: torch's dense kernels are
 # [out, in], its convolutions' [out, in, height, width].
+WIDE = 16
 AXES = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
 
 
@@ -32,12 +33,14 @@ def chain(**layers: nn.Module) -> nn.Sequential:
 def dense(weights: LayerWeights) -> nn.Linear:
     """Without a bias if the weights have none.
 
-    Its kernel lies in memory as [in, out]: PyTorch then computes its gradient as x^T g and not as
-    (g^T x), which took MKL almost twice as long on a CPU.
+    The kernel of a wide one lies in memory as [in, out]: PyTorch then computes its gradient as
+    x^T g and not as (g^T x)^T, which took MKL almost twice as long on a CPU. For a few outputs
+    it is the other way round.
     """
     inputs, outputs = weights[0].shape
     layer = nn.Linear(inputs, outputs, bias=len(weights) > 1)
-    layer.weight = nn.Parameter(torch.empty(inputs, outputs).t())
+    if outputs >= WIDE:
+        layer.weight = nn.Parameter(torch.empty(inputs, outputs).t())
     return with_weights(layer, weights)
 
 
@@ -74,7 +77,7 @@ class Pixels(nn.Module):
     """uint8 [batch, height, width, channels] -> 0..1, [batch, channels, height, width]."""
 
     def forward(self, images: Tensor) -> Tensor:
-        return images.permute(0, 3, 1, 2).float() * PIXEL_SCALE
+        return images.permute(0, 3, 1, 2).float().mul_(PIXEL_SCALE)
 
 
 class Flat(nn.Module):
@@ -120,7 +123,7 @@ class Patches(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         tiles = (-1, self._side)
         patches = images.unflatten(2, tiles).unflatten(1, tiles).transpose(2, 3)
-        return patches.flatten(3).flatten(1, 2).float() * PIXEL_SCALE
+        return patches.flatten(3).flatten(1, 2).float().mul_(PIXEL_SCALE)
 
 
 class Positions(nn.Module):
