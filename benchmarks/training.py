@@ -83,7 +83,9 @@ def compared(framework: str, mine: list[list[Epoch]], theirs: list[Epoch]) -> It
     mine_s, theirs_s = mean_of([reached_s(run) for run in mine]), reached_s(theirs)
     label = f"{name}: time to {TARGET_ACCURACY:.0%} test accuracy, pattern over ours"
     if mine_s is None or theirs_s is None:
-        note = f"not reached in {len(theirs)} epochs by {'ours' if mine_s is None else 'the pattern'}"
+        note = (
+            f"not reached in {len(theirs)} epochs by {'ours' if mine_s is None else 'the pattern'}"
+        )
         yield Figure(label, None, "x", time_to, note=note)
     else:
         note = f"{theirs_s:.1f} s and {mine_s:.1f} s"

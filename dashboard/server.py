@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import logging
@@ -21,7 +22,7 @@ from engine import launch, settings
 from storage import database
 
 NAVIGATION = Path(__file__).parent / "pages" / "navigation.py"
-# Imported before the first reader comes, and then kept out of every later collection.
+# Imported as the first reader comes, and then kept out of every later collection.
 WARM_MODULES = ("pandas", "plotly.graph_objects", "plotly.io", "streamlit.dataframe_util")
 
 log = logging.getLogger("accelboard")
@@ -29,19 +30,25 @@ log = logging.getLogger("accelboard")
 
 @asynccontextmanager
 async def lifespan(_: Any) -> AsyncIterator[None]:
-    """Bring the store up to date and start its supervisor; warm up, so that polls stay cheap.
+    """Bring the store up to date and start its supervisor; then warm up, while we answer."""
+    configured = settings.load()
+    database.prepare(configured.store)
+    launch.ensure_supervisor(configured)
+    warming = asyncio.create_task(asyncio.to_thread(warm_up))
+    yield
+    await warming
+
+
+def warm_up() -> None:
+    """Import what pages need, and freeze it.
 
     Streamlit collects garbage after every script run. With what never dies frozen, a poll's
     collection takes a fraction of the time.
     """
-    configured = settings.load()
-    database.prepare(configured.store)
-    launch.ensure_supervisor(configured)
     for module in WARM_MODULES:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
-    yield
 
 
 async def whose(_: Request) -> PlainTextResponse:

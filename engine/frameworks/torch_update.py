@@ -78,13 +78,17 @@ class Update:
         slots = [self._contiguous(tensors) for tensors in self._slots.values()]
         steps = [self._taken] * len(weights)
         if config.optimizer == "sgd":
-            fixed = {"weight_decay": 0.0, "momentum": SGD_MOMENTUM, "dampening": 0.0}
+            fixed: dict[str, Any] = {
+                "weight_decay": 0.0,
+                "momentum": SGD_MOMENTUM,
+                "dampening": 0.0,
+            }
             fixed |= {"nesterov": False, "maximize": False, "is_first_step": False, "lr": rate}
             return lambda gradients, **scaler: torch._fused_sgd_(
                 weights, gradients, *slots, **fixed, **scaler
             )
         decays = config.optimizer == "adamw"
-        kernel = torch._fused_adamw_ if decays else torch._fused_adam_
+        kernel: Any = torch._fused_adamw_ if decays else torch._fused_adam_
         decay = ADAMW_WEIGHT_DECAY if decays else 0.0
         fixed = {**BETAS, **WAYS, "weight_decay": decay, "eps": ADAM_EPSILON, "lr": rate}
         return lambda gradients, **scaler: kernel(
