@@ -35,7 +35,7 @@ from engine.settings import PROJECT, Settings
 from engine.training import Training
 from storage import database, runs
 
-PAIRS = 30
+PAIRS = 80
 CPU = Device("cpu:0", "cpu", "CPU", "benchmark")
 
 

@@ -37,6 +37,7 @@ from storage.metrics import Point
 from storage.runs import Run
 
 TICK_S = 0.2
+BESIDE_A_RUN_S = 0.5  # each tick takes its time from runs on this host
 RETRY_S = 1.0
 WARM_FOR_S = 3600.0  # since the last run
 LINGER_S = 30.0  # between a trainer's last word and its exit
@@ -123,7 +124,7 @@ class Supervisor:
         self._launcher = launcher or LocalLauncher(
             settings.interpreter, settings.store / "supervisor.log"
         )
-        self._busy_at = self._clock()
+        self._busy_at, self._pause_s = self._clock(), TICK_S
         self._warm = _can_wait(settings)
         self._watched: dict[str, Watched] = {}
         self._missing_since: dict[str, float] = {}
@@ -136,7 +137,7 @@ class Supervisor:
         while not stopping.is_set():
             try:
                 with database.opened(self._settings.store) as db:
-                    while not stopping.wait(TICK_S):
+                    while not stopping.wait(self._pause_s):
                         self.tick(db, time.time())
             except (sqlite3.Error, OSError) as error:
                 say(f"Cannot write to {self._settings.store}: {error}. Trying again.")
@@ -147,6 +148,7 @@ class Supervisor:
         for run in running:
             with self._spared(run):
                 self._attend(db, run, now)
+        self._pause_s = BESIDE_A_RUN_S if running and not waiting else TICK_S
         self._keep_warm(bool(running or waiting))
         if waiting:
             taken = set(runs.leases(db))
