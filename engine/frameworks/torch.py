@@ -1,9 +1,9 @@
 """PyTorch, on a CPU or one NVIDIA GPU.
 
-Data, order and learning rates live on the device, the update is one kernel, and nothing waits
-for the device before the end of `run`. A GPU replays the step as a CUDA graph; that path is written
-after PyTorch's documentation and has not run on a GPU. The GPU is `cuda:0`: the launcher shows
-this process no other.
+Data, order and learning rates live on the device, the update is one kernel, and nothing waits for
+the device before the end of `run`. A CPU replays the passes of the first step. A GPU replays the
+whole step as a CUDA graph; that path is written after PyTorch's documentation and has not run on a
+GPU. The GPU is `cuda:0`: the launcher shows this process no other.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STEPS_BEFORE_GRAPH = 3  # what PyTorch's documentation asks for
 
 
 def warm_up() -> None:
-    import torch  # noqa: F401
+    from engine.frameworks import torch_recorded  # noqa: F401
 
 
 def launch(main: Callable[[Job, Replica], None], job: Job) -> None:
@@ -101,6 +101,8 @@ class TorchSession:
         self._parameters = list(self._model.parameters())
         self._update = Update(config, self._parameters, self._rate[0])
         self._order, self._rates = torch.zeros(0), torch.zeros(0)
+        in_graph = device.type == "cpu" and config.precision == "fp32"
+        self._passes = self._record_passes if in_graph else self._eager_passes
         self._scaler = torch.GradScaler(device.type, enabled=config.precision == "fp16")
         self._test = [self._placed(*batch) for batch in evaluation_batches(data)]
         self._input_wait_s = 0.0
@@ -164,7 +166,7 @@ class TorchSession:
         return value
 
     def compiles(self) -> int:
-        """CUDA graphs that were recorded."""
+        """Recordings of the step: as a CUDA graph on a GPU, of its passes on a CPU."""
         return self._recorded
 
     def input_wait_s(self) -> float:
@@ -188,16 +190,34 @@ class TorchSession:
         """One optimizer step on the next row of the order."""
         self._torch.index_select(self._rates, 0, self._row, out=self._rate)
         images, labels = self._next_from_loader() if self._loader else self._next_on_device()
+        loss, logits = self._passes(images, labels)
+        self._scaler.step(self._update)  # pyright: ignore[reportArgumentType]
+        self._scaler.update()
+        self._loss += loss
+        self._correct += (logits.argmax(1) == labels).sum()
+        self._row += 1
+
+    def _eager_passes(
+        self, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss and logits; the gradients are left in the parameters."""
         logits = self._logits(images)
         loss = self._torch.nn.functional.cross_entropy(logits, labels)
         for parameter in self._parameters:
             parameter.grad = None
         self._scaler.scale(loss).backward()
-        self._scaler.step(self._update)  # pyright: ignore[reportArgumentType]
-        self._scaler.update()
-        self._loss += loss.detach()
-        self._correct += (logits.detach().argmax(1) == labels).sum()
-        self._row += 1
+        return loss.detach(), logits.detach()
+
+    def _record_passes(
+        self, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """On a CPU the first step's way is recorded, and taken from then on."""
+        from engine.frameworks.torch_recorded import Recorded
+
+        loss_of = self._torch.nn.functional.cross_entropy
+        self._passes = Recorded(self._model, loss_of, images, labels)
+        self._recorded += 1
+        return self._passes(images, labels)
 
     def _next_on_device(self) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = self._order.index_select(0, self._row)[0]

@@ -141,5 +141,10 @@ def test_a_restored_convnet_goes_on_to_the_last_bit(framework, facts):
 
 
 @pytest.mark.parametrize("workload", workload_facts.WORKLOADS)
+def test_a_recorded_step_is_the_models_own_to_the_last_bit(workload, facts):
+    assert facts["torch"]["replayed"][workload] == [True] * 4
+
+
+@pytest.mark.parametrize("workload", workload_facts.WORKLOADS)
 def test_xla_takes_every_operation_of_a_step(workload, facts):
     assert facts["torch_xla"]["trained"][workload]["fallbacks"] == []

@@ -52,7 +52,10 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
     models = {
         f"{name}-{shape}": model(case(job, name, shape)) for name in WORKLOADS for shape in DATASETS
     }
-    return {"trained": found, "models": models, "resumed": resumed(framework, job, replica)}
+    found = {"trained": found, "models": models, "resumed": resumed(framework, job, replica)}
+    if job.config.framework == "torch":
+        found["replayed"] = {name: replayed(case(job, name, "odd").config) for name in WORKLOADS}
+    return found
 
 
 def case(job: Job, workload: str, shape: str) -> Job:
@@ -91,6 +94,44 @@ def resumed(framework: Framework, job: Job, replica: Replica) -> list[str]:
     second.restore(first.state())
     session_facts.train_epoch(second, job.config, 1)
     return [checkpoints.digest(session.state()) for session in (whole, second)]
+
+
+def replayed(config: RunConfig) -> list[bool]:
+    """Step by step, whether a recording does what the model does, to the last bit: loss, logits,
+    gradients, and the buffers that a forward pass changes.
+    """
+    import torch
+
+    from engine.frameworks.torch_recorded import Recorded
+
+    workload, loss_of = workloads.load(config.workload.name), torch.nn.functional.cross_entropy
+    model, other = (
+        workload.torch_model(config.workload, config.dataset, config.seed) for _ in range(2)
+    )
+    batches = [_batch(config, number) for number in range(4)]
+    replay, alike = Recorded(other, loss_of, *batches[0]), []
+    for images, labels in batches:
+        model.zero_grad()
+        logits = model(images)
+        loss = loss_of(logits, labels)
+        loss.backward()
+        mine = [loss, logits, *(p.grad for p in model.parameters()), *model.buffers()]
+        theirs = [
+            *replay(images, labels),
+            *(p.grad for p in other.parameters()),
+            *other.buffers(),
+        ]
+        alike.append(all(torch.equal(*pair) for pair in zip(mine, theirs, strict=True)))
+    return alike
+
+
+def _batch(config: RunConfig, number: int) -> tuple[Any, Any]:
+    import torch
+
+    rng = np.random.default_rng(number)
+    images = rng.integers(0, 256, (config.batch_size, *config.dataset.shape), np.uint8)
+    labels = rng.integers(0, config.dataset.classes, config.batch_size)
+    return torch.from_numpy(images), torch.from_numpy(labels)
 
 
 def parameters(config: RunConfig) -> int:
