@@ -136,7 +136,7 @@ def create_studies(db: Database) -> None:
         );
         CREATE INDEX studies_by_time ON studies (submitted_at DESC, id DESC);
 
-        CREATE TABLE study_runs (            -- a cell (arm, seed, warm-up) is tried until it is done
+        CREATE TABLE study_runs (            -- (arm, seed, is_warm_up) may have several tries
             study_id TEXT NOT NULL REFERENCES studies (id) ON DELETE CASCADE,
             position INTEGER NOT NULL,       -- in the study's order of runs
             run_id TEXT NOT NULL UNIQUE REFERENCES runs (id) ON DELETE CASCADE,

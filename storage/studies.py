@@ -107,15 +107,16 @@ def trials(db: Database, study_id: str) -> list[Trial]:
         "JOIN runs ON runs.id = run_id WHERE study_id = ? ORDER BY position",
         [study_id],
     )
-    return [Trial(Member(*row[:4], bool(row[4])), row[5], row[6]) for row in map(tuple, rows)]
+    return [
+        Trial(Member(row[0], row[1], row[2], row[3], bool(row[4])), row[5], row[6])
+        for row in map(tuple, rows)
+    ]
 
 
 def set_question(db: Database, study_id: str, question: dict[str, Any]) -> None:
     """Ask more, as when a study is extended."""
     with change(db):
-        db.execute(
-            "UPDATE studies SET question = ? WHERE id = ?", [json.dumps(question), study_id]
-        )
+        db.execute("UPDATE studies SET question = ? WHERE id = ?", [json.dumps(question), study_id])
 
 
 def note_stop(db: Database, study_id: str, *, by: str, because: str, now: float) -> bool:
