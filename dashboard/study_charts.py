@@ -115,8 +115,9 @@ def _median(card: Card, name: str, index: int) -> dict[str, Any]:
     low, high = estimate.low, estimate.high
     bars = {}
     if low is not None and high is not None:
-        bars = {"error_x": {"type": "data", "symmetric": False, "array": [high - estimate.value],
-                            "arrayminus": [estimate.value - low], "color": color(index)}}  # fmt: skip
+        above, below = [high - estimate.value], [estimate.value - low]
+        shape = {"type": "data", "symmetric": False, "color": color(index)}
+        bars = {"error_x": shape | {"array": above, "arrayminus": below}}
     return {
         "type": "scatter",
         "mode": "markers",

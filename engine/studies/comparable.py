@@ -19,6 +19,7 @@ from storage.runs import Run
 
 Level = Literal["green", "amber", "red"]
 ENOUGH_REPEATS = 3
+ENOUGH_STEADY_S = 1.0
 OTHER_LOAD = 0.2  # of all cores' time, in the median over a run
 THROTTLED_SHARE = 0.05  # of the readings
 
@@ -53,7 +54,9 @@ def pair(
     if every:
         checks += [_code(every), _asked_alike(question, every), _device(every)]
         checks += [_versions(every), _learned(question, cards), _quiet(db, every)]
-        checks += filter(None, [_not_hardware(every), _throttled(db, every)])
+        checks += filter(
+            None, [_timed_long_enough(every), _not_hardware(every), _throttled(db, every)]
+        )
     return of(checks)
 
 
@@ -69,6 +72,18 @@ def _repeats(card: Card) -> Check:
             f"{card.arm}: {count} repeats{failed}; {ENOUGH_REPEATS} or more make an interval.",
         )
     return Check("green", f"{card.arm}: {count} repeats.")
+
+
+def _timed_long_enough(every: Sequence[Run]) -> Check | None:
+    """Steps timed for a moment tell little of a throughput."""
+    shortest = min(run.facts.get("steady_s") or 0.0 for run in every)
+    if shortest >= ENOUGH_STEADY_S:
+        return None
+    return Check(
+        "amber",
+        f"Steady steps were timed for only {shortest:.2g} s in the shortest run; "
+        f"{ENOUGH_STEADY_S:g} s or more tell a throughput. Ask for more epochs.",
+    )
 
 
 def _code(every: Sequence[Run]) -> Check:

@@ -88,7 +88,7 @@ def of(db: Database, study: Study) -> Report:
         question=question,
         status=status,
         progress=_progress(trials, latest, found),
-        verdict=_overall(study, pairs, status),
+        verdict=_overall(study, baseline.arm, pairs, status),
         pairs=pairs,
         cards=tuple(cards),
         findings=tuple(_findings(cards, found)),
@@ -121,9 +121,42 @@ def _with_speedup(card: Card, baseline: Card, verdict: Verdict) -> Card:
     )
 
 
-def _overall(study: Study, pairs: Mapping[str, Verdict], status: str) -> Verdict:
+def test_of(shown: Report, finding: Finding) -> dict[str, Any]:
+    """The question that tests a finding: its arm as it was, against the arm with the change."""
+    config = next(arm.config for arm in shown.question.arms() if arm.label == finding.arm)
+    advice = {"rule": finding.rule, "changes": finding.changes, "promised": finding.promised}
+    return {
+        "kind": "advice",
+        "base": config.model_dump(mode="json"),
+        "seeds": shown.question.seeds,
+        "accuracy_tolerance": shown.question.accuracy_tolerance,
+        "advice": advice,
+    }
+
+
+def saturation_curves(shown: Report) -> dict[str, list[tuple[int, float]]]:
+    """Precision -> (batch size, median samples/s), by size; empty for another kind of study."""
+    if shown.question.kind != "saturation":
+        return {}
+    return _curves(shown.question, shown.cards)
+
+
+def _curves(question: Question, cards: Sequence[Card]) -> dict[str, list[tuple[int, float]]]:
+    arms = {arm.label: arm.config for arm in question.arms()}
+    found: dict[str, list[tuple[int, float]]] = {}
+    for card in cards:
+        if card.samples_per_s:
+            config = arms[card.arm]
+            point = (config.batch_size, card.samples_per_s.value)
+            found.setdefault(config.precision, []).append(point)
+    return found
+
+
+def _overall(study: Study, baseline: str, pairs: Mapping[str, Verdict], status: str) -> Verdict:
     """The worst of all pairs; while it goes on, that is said, too."""
-    checks = list(dict.fromkeys(check for verdict in pairs.values() for check in verdict.checks))
+    of_others = [verdict for arm, verdict in pairs.items() if arm != baseline]
+    told = of_others or list(pairs.values())
+    checks = list(dict.fromkeys(check for verdict in told for check in verdict.checks))
     if status in runs.ACTIVE:
         checks.append(Check("amber", "The study goes on: what follows is of the runs so far."))
     if study.stopped_because:
@@ -161,7 +194,7 @@ def _answer(question: Question, cards: Sequence[Card]) -> str:
         case "saturation":
             return _knee(question, cards)
         case "advice":
-            return _whether_it_held(question, cards[-1])
+            return _whether_it_held(question, cards)
         case "input":
             return _what_waiting_costs(cards)
         case _:
@@ -179,6 +212,8 @@ def _fastest(cards: Sequence[Card]) -> str:
     rivals = [card for card in ranked if card is not best and _overlaps(card, best)]
     if rivals:
         names = ", ".join(card.arm for card in rivals)
+        if best.samples_per_s.low is None:
+            return f"{best.arm} has the highest median, {rate}; too few repeats to tell it apart."
         return f"{best.arm} has the highest median, {rate}, but its interval overlaps: {names}."
     return f"{best.arm} is the fastest of those that compare, at {rate}."
 
@@ -193,13 +228,7 @@ def _overlaps(a: Card, b: Card) -> bool:
 
 def _knee(question: Question, cards: Sequence[Card]) -> str:
     """Of the first precision's curve, and the sizes that ran out of memory."""
-    arms = {arm.label: arm.config for arm in question.arms()}
-    precision = next(iter(arms.values())).precision
-    points = [
-        (arms[card.arm].batch_size, card.samples_per_s.value)
-        for card in cards
-        if card.samples_per_s and arms[card.arm].precision == precision
-    ]
+    points = next(iter(_curves(question, cards).values()), [])
     if len(points) < statistics.FEWEST:
         return ""
     found = statistics.knee(*zip(*points, strict=True))
@@ -210,10 +239,17 @@ def _knee(question: Question, cards: Sequence[Card]) -> str:
     return f"From batch {found:,.0f} on, throughput is within 10 % of its highest.{edge}"
 
 
-def _whether_it_held(question: Question, card: Card) -> str:
-    """What was promised against what was measured."""
-    advice, measured_ratio = question.advice, card.speedup
+def _whether_it_held(question: Question, cards: Sequence[Card]) -> str:
+    """What was promised against what was measured.
+
+    Of more epochs, the promise is of the run as a whole: epochs by the time from start to end.
+    """
+    advice, measured_ratio = question.advice, cards[-1].speedup
     if advice is None or measured_ratio is None:
+        return ""
+    if "epochs" in advice.changes:
+        measured_ratio = _ratio_of_whole_runs(question, cards)
+    if measured_ratio is None:
         return ""
     told = f"{measured_ratio.value:.2f}x as fast{interval(measured_ratio)}"
     if advice.promised is None:
@@ -224,6 +260,15 @@ def _whether_it_held(question: Question, card: Card) -> str:
     return (
         f"The advice ({advice.rule}) {verb}: {advice.promised:.2f}x was promised, and it is {told}."
     )
+
+
+def _ratio_of_whole_runs(question: Question, cards: Sequence[Card]) -> statistics.Estimate | None:
+    epochs = [arm.config.epochs for arm in question.arms()]
+    as_it_was, changed = (
+        [count / repeat.took_s for repeat in card.repeats if repeat.took_s]
+        for count, card in zip(epochs, cards, strict=True)
+    )
+    return statistics.ratio(changed, as_it_was)
 
 
 def _what_waiting_costs(cards: Sequence[Card]) -> str:
