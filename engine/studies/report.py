@@ -273,11 +273,10 @@ def _ratio_of_whole_runs(question: Question, cards: Sequence[Card]) -> statistic
 
 def _what_waiting_costs(cards: Sequence[Card]) -> str:
     """What the loader's ledger says removing its wait would give, and what it gave."""
-    loader = next((card for card in cards if card.ledger.get("input_wait")), None)
-    resident = cards[0]
-    if loader is None or loader.arm == resident.arm or not loader.ledger.get("compute"):
+    resident, loader = cards
+    waited, computed = (loader.ledger.get(name) for name in ("input_wait", "compute"))
+    if not waited or not computed:
         return ""
-    waited, computed = loader.ledger["input_wait"], loader.ledger["compute"]
     said = f"By its ledger, {loader.arm} would train {(waited + computed) / computed:.2f}x as fast "
     rates = [
         [r.samples_per_s for r in one.repeats if r.samples_per_s] for one in (resident, loader)

@@ -185,6 +185,34 @@ def test_the_verdict_has_its_reasons_and_red_gets_no_speedup(
     assert (shown.cards[1].speedup is None) == (level == "red")
 
 
+def test_what_waiting_for_samples_costs_is_said_and_measured(settings, db):
+    study_id = actions.submit(settings, question(kind="input", frameworks=["torch"]), by="test")
+    for trial in studies.trials(db, study_id):
+        is_loader = trial.member.arm.startswith("Loader")
+        ledger = {"compute": 4.0, "input_wait": 2.0 if is_loader else 0.01}
+        rate = 1000.0 if is_loader else 1480.0
+        end(db, trial.member.run_id, rate=rate, facts={"ledger": ledger})
+    assert report.of(db, actions.find(db, study_id)).answer == (
+        "By its ledger, Loader on the host would train 1.50x as fast without its input wait; "
+        "Data set on the device is 1.48x (95 %: 1.48 to 1.48)."
+    )
+
+
+def test_a_saturation_study_names_its_knee_and_the_sizes_that_failed(settings, db):
+    sizes = [16, 64, 256, 1024]
+    asked = question(kind="saturation", frameworks=["torch"], batch_sizes=sizes)
+    study_id = actions.submit(settings, asked, by="test")
+    rates = {"batch 16 in fp32": 100.0, "batch 64 in fp32": 390.0, "batch 256 in fp32": 400.0}
+    for trial in studies.trials(db, study_id):
+        arm = trial.member.arm
+        status = "SUCCEEDED" if arm in rates else "FAILED"
+        end(db, trial.member.run_id, status, rate=rates.get(arm, 1.0), accuracy=0.5)
+    assert report.of(db, actions.find(db, study_id)).answer == (
+        "From batch 64 on, throughput is within 10 % of its highest. "
+        "These failed at every try: batch 1,024 in fp32."
+    )
+
+
 def test_a_target_that_was_not_reached_has_no_number(settings, db):
     study_id = actions.submit(settings, question(target_accuracy=0.85), by="test")
     for trial in studies.trials(db, study_id):
