@@ -40,8 +40,9 @@ def finish_runs(folder, study_id, rates, failing=()):
             run_id, arm = trial.member.run_id, trial.member.arm
             runs.claim(db, run_id, host="here", devices=[DEVICE], now=100.0)
             rate = rates[arm] * (1 + index / 1000)
-            facts = {"ledger": {"import": 1.0, "compute": 4.0, "input_wait": 2.0},
-                     "steady_samples_per_s": rate, "steady_s": 4.0, "steady_steps": 1000}  # fmt: skip
+            ledger = {"import": 1.0, "compute": 4.0, "input_wait": 2.0}
+            steady = {"steady_samples_per_s": rate, "steady_s": 4.0, "steady_steps": 1000}
+            facts = {"ledger": ledger, **steady}
             environment = {"git": {"commit": "a" * 40, "dirty": False}, "python": "3.11"}
             points = [Point("validation_accuracy", 10, 2.0, 105.0, 0.9)]
             metrics.ingest(db, run_id, points, last_seq=1, offset=1, facts=facts,
