@@ -96,6 +96,10 @@ def _header(run: Run) -> None:
             _new_run_button("Retry", "replay", launch.retry, run)
         if st.button("Clone", icon=":material/content_copy:", key="clone"):
             st.switch_page(pages.NEW, query_params={"clone": run.id})
+        if st.button(
+            "Study", icon=":material/science:", key="study", help="On which hardware, how large?"
+        ):
+            st.switch_page(pages.STUDIES, query_params={"clone": run.id})
         if st.button("Compare", icon=":material/stacked_line_chart:", key="compare"):
             st.switch_page(pages.COMPARE, query_params={"runs": [run.id]})
 

@@ -20,11 +20,12 @@ from typing import Any
 import click
 
 from engine import cli_output as output
-from engine import devices, launch, parity, settings, supervisor
+from engine import cli_studies, devices, launch, parity, settings, supervisor
 from engine.config import FRAMEWORK_NAMES, WORKLOADS, RunConfig, unflatten
 from engine.launch import NotPossible, UnknownRun
 from engine.problems import ConfigError, Problem
 from engine.settings import Settings
+from engine.studies import actions
 from engine.tpu import chips, program, results
 from engine.tpu.environment import CheckImpossible
 from storage import database, runs
@@ -320,6 +321,112 @@ def supervise(settings: Settings, end: bool) -> None:
     except supervisor.AlreadySupervised as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(EXIT_NOT_POSSIBLE)
+
+
+@main.group()
+def study() -> None:
+    """Studies: one configuration over devices, sizes and seeds, answered by a report."""
+
+
+def study_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What all kinds of study take."""
+    options = (
+        click.option("--devices", help="cpu, gpu, tpu or ids such as gpu:1; with commas."),
+        click.option("--frameworks", help=f"With commas, of: {', '.join(FRAMEWORK_NAMES)}."),
+        click.option("--seeds", type=int, help="Repeats of each arm; 5 unless told."),
+        click.option("--target-accuracy", type=float, help="To reach, 0 to 1."),
+        click.option("--accuracy-tolerance", type=float, help="Allowed between arms, 0 to 1."),
+        click.option("--baseline", help="The arm that others are compared with, by its name."),
+        click.option("--order-seed", type=int, help="Fixes the random order of the runs."),
+        click.option("--name", default="", help="What to call the study."),
+        click.option("--watch", is_flag=True, help="Follow the study until it is over."),
+    )
+    for option in (set_option, config_option, *options, json_option, store_option):
+        command = option(command)
+    return command
+
+
+def _ask(
+    kind: str,
+    settings: Settings,
+    pairs: tuple[str, ...],
+    config_file: Path | None,
+    name: str,
+    watch: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """A config's framework and accelerator are the first that the study names."""
+    base = _config_from(None, pairs, config_file)
+    raw = cli_studies.question_of(kind, base, given)
+    cli_studies.ask(settings, raw, name, watch, as_json)
+
+
+@study.command("run-on")
+@study_options
+def study_run_on(**given: Any) -> None:
+    """Which hardware, which framework? Each framework on each device, repeated."""
+    _ask("run-on", **given)
+
+
+@study.command("saturation")
+@click.option("--batch-sizes", help="With commas; powers of two unless told.")
+@click.option("--precisions", help="With commas, such as fp32,bf16.")
+@study_options
+def study_saturation(**given: Any) -> None:
+    """How large a batch? Throughput up to the knee and to the edge of memory."""
+    _ask("saturation", **given)
+
+
+@study.command("input")
+@study_options
+def study_input(**given: Any) -> None:
+    """What does the input pipeline cost? The data set on the device, against a loader."""
+    _ask("input", **given)
+
+
+@study.command("list")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000))
+@json_option
+@store_option
+def study_list(settings: Settings, limit: int, as_json: bool) -> None:
+    """The newest studies."""
+    cli_studies.listed(settings, limit, as_json)
+
+
+@study.command("show")
+@click.argument("study_id")
+@json_option
+@store_option
+def study_show(settings: Settings, study_id: str, as_json: bool) -> None:
+    """A study's report."""
+    cli_studies.show(cli_studies.of(settings, study_id), as_json)
+
+
+@study.command("stop")
+@click.argument("study_id")
+@json_option
+@store_option
+def study_stop(settings: Settings, study_id: str, as_json: bool) -> None:
+    """Stop all runs of a study."""
+    database.prepare(settings.store)
+    actions.stop(settings, study_id, by=launch.this_user())
+    cli_studies.told(settings, study_id, as_json)
+
+
+@study.command("resume")
+@click.argument("study_id")
+@click.option("--seeds", default=0, type=click.IntRange(0, 500), help="Add so many repeats.")
+@click.option("--watch", is_flag=True, help="Follow the study until it is over.")
+@json_option
+@store_option
+def study_resume(settings: Settings, study_id: str, seeds: int, watch: bool, as_json: bool) -> None:
+    """Run what has not succeeded, and with --seeds more repeats; nothing is repeated."""
+    cli_studies.resume(settings, study_id, seeds)
+    if watch:
+        cli_studies.follow(settings, study_id, as_json)
+    else:
+        cli_studies.told(settings, study_id, as_json)
 
 
 def _config_from(

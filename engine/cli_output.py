@@ -95,7 +95,7 @@ def run_list(listed: list[Run], as_json: bool) -> None:
         table.add_column(heading, justify="right" if right else "left", no_wrap=not cut)
     for run in listed:
         table.add_row(*_row(run))
-    _console().print(table)
+    console().print(table)
 
 
 def run(shown: Run, as_json: bool) -> None:
@@ -105,23 +105,23 @@ def run(shown: Run, as_json: bool) -> None:
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     for label, value in _facts(shown):
-        table.add_row(Text(label, style="bold"), _plain(value))
-    console = _console()
-    console.print(table)
+        table.add_row(Text(label, style="bold"), plain(value))
+    out = console()
+    out.print(table)
     if not shown.metrics:
         return
-    _time_and_use(console, shown)
+    _time_and_use(out, shown)
     figures = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("metric", "best", "last"):
         figures.add_column(heading, justify="left" if heading == "metric" else "right")
     for key, summary in shown.metrics.items():
         best = metrics.best(key, summary.min, summary.max)
         figures.add_row(metrics.describe(key).title, metric(key, best), metric(key, summary.last))
-    console.print()
-    console.print(figures)
+    out.print()
+    out.print(figures)
 
 
-def _time_and_use(console: Console, shown: Run) -> None:
+def _time_and_use(out: Console, shown: Run) -> None:
     """The time ledger, and what the hardware was used to."""
     found, ledger = efficiency.of(shown.facts), shown.facts.get("ledger", {})
     parts = (
@@ -138,8 +138,8 @@ def _time_and_use(console: Console, shown: Run) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for label, value in use.items():
         table.add_row(Text(label, style="bold"), value or UNKNOWN)
-    console.print()
-    console.print(table)
+    out.print()
+    out.print(table)
 
 
 def hardware(found: Hardware, leases: dict[str, str], as_json: bool) -> None:
@@ -155,7 +155,7 @@ def hardware(found: Hardware, leases: dict[str, str], as_json: bool) -> None:
     for device in found.devices:
         user = leases.get(device.id, "nobody")
         table.add_row(device.id, device.name, gib(device.memory_bytes), device.found_by, user)
-    _console().print(table)
+    console().print(table)
     for accelerator, why in found.missing.items():
         click.echo(f"No {ACCELERATOR_NAMES[accelerator]}: {why}")
 
@@ -168,7 +168,7 @@ def parity(figures: Iterable[Figure], as_json: bool) -> list[Figure]:
         if as_json:
             _json(_parity_json(one))
     if not as_json:
-        _console().print(_parity_table(found))
+        console().print(_parity_table(found))
     return found
 
 
@@ -205,8 +205,8 @@ def tpu_check(found: TpuCheck, as_json: bool) -> None:
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     for label, value in results.facts(found):
-        table.add_row(Text(label, style="bold"), _plain(value))
-    _console().print(table)
+        table.add_row(Text(label, style="bold"), plain(value))
+    console().print(table)
 
 
 def follow(db: Database, run_id: str, as_json: bool, tend: Callable[[], None]) -> Run:
@@ -237,7 +237,7 @@ def _follow_bar(db: Database, run_id: str, tend: Callable[[], None]) -> Run:
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
     )
-    with Progress(*columns, TimeRemainingColumn(), console=_console(stderr=True)) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=console(stderr=True)) as bar:
         now = launch.find(db, run_id)
         task = bar.add_task(_doing(now), total=now.total_steps, completed=now.step)
         while now.active:
@@ -270,7 +270,7 @@ def _row(run: Run) -> tuple[Text, ...]:
         metric("samples_per_s", throughput(run)),
         duration(took(run)),
     )
-    return (Text(run.id), status, *map(_plain, cells))
+    return (Text(run.id), status, *map(plain, cells))
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
@@ -294,17 +294,17 @@ def _local(at: float) -> str:
     return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
-def _plain(text: str) -> Text:
+def plain(text: str) -> Text:
     """User text as it is: no markup, and control characters made visible."""
     return Text(
         "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     )
 
 
-def _console(stderr: bool = False) -> Console:
+def console(stderr: bool = False) -> Console:
     """As wide as the terminal; wide enough for a table where there is none."""
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=140)
+    out = Console(stderr=stderr, highlight=False)
+    return out if out.is_terminal else Console(stderr=stderr, highlight=False, width=140)
 
 
 def _json(value: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ from engine.launchers import Exit, Launcher, Trainer
 from engine.launchers.local import LocalLauncher
 from engine.problems import ConfigError
 from engine.settings import Settings
+from engine.studies import giving_up
 from engine.verdict import Overdue
 from storage import database, metrics, runs
 from storage.database import Database
@@ -251,6 +252,13 @@ class Supervisor:
         )
         self._watched.pop(run_id, None)
         say(f"{run_id}: {end.status} {end.failure or ''}".rstrip())
+        self._give_up(db, run_id, now)
+
+    def _give_up(self, db: Database, run_id: str, now: float) -> None:
+        """The study of a run that ended may have failed often enough."""
+        because = giving_up.after(db, run_id, now)
+        if because:
+            say(f"The study of {run_id} was given up: {because}")
 
     def _ingest(self, db: Database, run: Run, watched: Watched | None) -> None:
         """Copy the journal's new lines into the store, in reads of bounded size."""
@@ -325,6 +333,7 @@ class Supervisor:
     def _fail(self, db: Database, run: Run, kind: FailureKind, sentence: str, now: float) -> None:
         runs.finish(db, run.id, "FAILED", finished_at=now, failure_kind=kind, failure=sentence)
         say(f"{run.id}: FAILED {sentence}")
+        self._give_up(db, run.id, now)
 
     def _hardware_now(self) -> devices.Hardware:
         if self._clock() - self._looked_at > HARDWARE_TTL_S:

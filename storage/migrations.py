@@ -117,3 +117,32 @@ def measure_and_resume(db: Database) -> None:
             PRIMARY KEY (program, topology)
         ) WITHOUT ROWID;
     """)
+
+
+@migrations()
+def create_studies(db: Database) -> None:
+    db.executescript("""
+        CREATE TABLE studies (
+            id TEXT PRIMARY KEY,             -- as a run's
+            name TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            question TEXT NOT NULL,          -- engine.studies.question.Question as JSON
+            predicted_s REAL,                -- before it began; NULL: no history to tell from
+            submitted_by TEXT NOT NULL,
+            submitted_at REAL NOT NULL,
+            stopped_at REAL,                 -- NULL too once it is resumed
+            stopped_by TEXT,
+            stopped_because TEXT             -- one sentence
+        );
+        CREATE INDEX studies_by_time ON studies (submitted_at DESC, id DESC);
+
+        CREATE TABLE study_runs (            -- (arm, seed, is_warm_up) may have several tries
+            study_id TEXT NOT NULL REFERENCES studies (id) ON DELETE CASCADE,
+            position INTEGER NOT NULL,       -- in the study's order of runs
+            run_id TEXT NOT NULL UNIQUE REFERENCES runs (id) ON DELETE CASCADE,
+            arm TEXT NOT NULL,
+            seed INTEGER NOT NULL,
+            is_warm_up INTEGER NOT NULL,
+            PRIMARY KEY (study_id, position)
+        ) WITHOUT ROWID;
+    """)

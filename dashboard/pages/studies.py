@@ -1,0 +1,58 @@
+"""Which questions were asked, and which one next?"""
+
+import streamlit as st
+
+from dashboard import pages, store, study_form, study_view
+from dashboard.header import header, not_found
+from dashboard.words import plain
+from engine import launch
+from engine.format import duration
+from engine.problems import ConfigError
+from engine.studies import actions
+from storage import studies
+
+settings, hardware = store.configured(), store.hardware()
+clone = st.query_params.get("clone")
+with store.opened() as db:
+    try:
+        cloned = launch.find(db, clone) if clone else None
+    except launch.UnknownRun as error:
+        not_found(f"There is no run to study. {error}")
+        st.stop()
+    is_first = not studies.list_newest(db, 1)
+
+with header("Studies", kicker=f"Of run {cloned.id}" if cloned else ""):
+    pass
+with st.expander("New study", expanded=is_first or cloned is not None, icon=":material/science:"):
+    name = st.text_input("Name", key="study.name", placeholder="Says what is asked, if left empty")
+    try:
+        question = actions.check(study_form.question(cloned, hardware), settings, hardware)
+        planned, predicted = actions.preview(settings, question)
+    except ConfigError as error:
+        question = None
+        for problem in error.problems:
+            st.error(plain(problem.sentence), icon=":material/error:")
+    else:
+        arms = question.arms()
+        expected = (
+            f"about {duration(predicted.seconds)} by this store's history"
+            if predicted.seconds is not None
+            else f"how long is not known: no history of {', '.join(predicted.unknown)}"
+        )
+        st.caption(
+            plain(
+                f"{len(arms):,} arms x {question.seeds:,} seeds and a warm-up of each: "
+                f"{len(planned):,} runs in random order; {expected}."
+            )
+        )
+        for reason in question.left_out():
+            st.caption(plain(f"Left out: {reason}."))
+    if st.button("Start study", type="primary", key="start-study", disabled=question is None,
+                 icon=":material/play_arrow:") and question:  # fmt: skip
+        try:
+            new_id = actions.submit(settings, question, by=launch.this_user(), name=name)
+        except ConfigError as error:
+            st.error(plain(str(error)), icon=":material/error:")
+        else:
+            st.switch_page(pages.STUDY, query_params={"id": new_id})
+study_view.listed()

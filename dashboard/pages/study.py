@@ -1,0 +1,16 @@
+"""Can these arms be compared, what did each take, and what should be done next?"""
+
+import streamlit as st
+
+from dashboard import links, study_view
+from dashboard.header import not_found
+from engine.studies.actions import UnknownStudy
+
+study_id = links.run_id()
+if not study_id:
+    not_found("This link names no study: its address should end in /study?id=… .")
+    st.stop()
+try:
+    study_view.follow(study_id)
+except UnknownStudy as error:
+    not_found(str(error))

@@ -1,0 +1,142 @@
+"""The New study form: widgets -> a question; `actions.check` judges it, as for the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from dashboard.forms import DATASET_NAMES
+from engine.config import (
+    ACCELERATOR_NAMES,
+    DATASETS,
+    FRAMEWORK_NAMES,
+    PRECISIONS,
+    WORKLOADS,
+    RunConfig,
+)
+from engine.devices import Hardware
+from engine.studies.question import KIND_NAMES, Question
+from storage.runs import Run
+
+OFFERED = ("run_on", "saturation", "input")
+ASKS = {
+    "run_on": "Which hardware and which framework should this be trained on?",
+    "saturation": "How large a batch is worth it, and where does memory end?",
+    "input": "What does the input pipeline cost?",
+}
+KEY = "study."
+
+
+def question(cloned: Run | None, hardware: Hardware) -> dict[str, Any]:
+    """Draw the form; what it asks, for `Question.parse`."""
+    kind = st.segmented_control(
+        "Kind", OFFERED, default=OFFERED[0], format_func=KIND_NAMES.__getitem__,
+        key=f"{KEY}kind", required=True,
+    ) or OFFERED[0]  # fmt: skip
+    st.caption(ASKS[kind])
+    base = _base(cloned)
+    raw: dict[str, Any] = {"kind": kind, "base": base}
+    left, right = st.columns(2)
+    raw["frameworks"] = _frameworks(left, kind, base)
+    raw["devices"] = _devices(right, kind, base, hardware)
+    if kind == "saturation":
+        raw |= _sizes()
+    return raw | _repeats()
+
+
+def _base(cloned: Run | None) -> dict[str, Any]:
+    """The config that is studied: a run's, or one made of the most telling fields."""
+    if cloned is not None:
+        st.caption(f"Studies the configuration of run {cloned.id}.")
+        return RunConfig.parse(cloned.config).model_dump(mode="json")
+    usual = RunConfig()
+    grid = st.grid(4, min_column_width=130)
+    workload = grid.selectbox("Workload", list(WORKLOADS), key=f"{KEY}workload")
+    dataset = grid.selectbox(
+        "Data set", list(DATASETS), format_func=DATASET_NAMES.__getitem__, key=f"{KEY}dataset"
+    )
+    epochs = grid.number_input("Epochs", value=3.0, step=1.0, format="%g", key=f"{KEY}epochs")
+    batch = grid.number_input(
+        "Batch size", value=float(usual.batch_size), step=1.0, format="%g", key=f"{KEY}batch"
+    )
+    return {
+        "workload": {"name": workload},
+        "dataset": {"name": dataset},
+        "epochs": epochs,
+        "batch_size": batch,
+    }
+
+
+def _frameworks(where: Any, kind: str, base: dict[str, Any]) -> list[str]:
+    names = list(FRAMEWORK_NAMES)
+    if kind == "run_on":
+        return where.multiselect(
+            "Frameworks", names, default=["torch", "keras"],
+            format_func=FRAMEWORK_NAMES.__getitem__, key=f"{KEY}frameworks",
+        )  # fmt: skip
+    return [
+        where.selectbox(
+            "Framework",
+            names,
+            index=names.index(base.get("framework", "torch")),
+            format_func=FRAMEWORK_NAMES.__getitem__,
+            key=f"{KEY}framework",
+        )
+    ]
+
+
+def _devices(where: Any, kind: str, base: dict[str, Any], hardware: Hardware) -> list[str]:
+    """What this host has: a kind of hardware each."""
+    here = [name for name in ACCELERATOR_NAMES if hardware.of(name)]
+    if kind == "run_on":
+        return where.multiselect(
+            "Devices", here, default=here, format_func=ACCELERATOR_NAMES.__getitem__,
+            key=f"{KEY}devices",
+        )  # fmt: skip
+    usual = base.get("accelerator", here[0])
+    return [
+        where.selectbox(
+            "Device",
+            here,
+            index=here.index(usual) if usual in here else 0,
+            format_func=ACCELERATOR_NAMES.__getitem__,
+            key=f"{KEY}device",
+        )
+    ]
+
+
+def _sizes() -> dict[str, Any]:
+    left, right = st.columns(2)
+    sizes = left.text_input(
+        "Batch sizes", key=f"{KEY}sizes", placeholder="16, 32, 64 … if left empty"
+    )
+    precisions = right.multiselect(
+        "Precisions", PRECISIONS["gpu"], key=f"{KEY}precisions", placeholder="As configured"
+    )
+    return {
+        "batch_sizes": [part.strip() for part in sizes.split(",") if part.strip()],
+        "precisions": precisions,
+    }
+
+
+def _repeats() -> dict[str, Any]:
+    usual = Question.model_fields
+    grid = st.grid(3, min_column_width=150)
+    seeds = grid.number_input(
+        "Seeds", value=float(usual["seeds"].default), step=1.0, format="%g", key=f"{KEY}seeds",
+        help=usual["seeds"].description,
+    )  # fmt: skip
+    target = grid.number_input(
+        "Target accuracy, %", value=None, step=1.0, format="%g", key=f"{KEY}target",
+        help="Validation accuracy whose time is measured. Leave empty for none.",
+    )  # fmt: skip
+    tolerance = grid.number_input(
+        "Accuracy tolerance, points", value=100 * usual["accuracy_tolerance"].default, step=0.5,
+        format="%g", key=f"{KEY}tolerance", help=usual["accuracy_tolerance"].description,
+    )  # fmt: skip
+    return {
+        "seeds": seeds,
+        "target_accuracy": None if target is None else target / 100,
+        "accuracy_tolerance": (tolerance or 0.0) / 100,
+    }

@@ -1,0 +1,73 @@
+"""The report card as rows of text: the page and the file show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from engine.format import UNKNOWN, amount, duration, figure, gib
+from engine.statistics import Estimate
+from engine.studies.measured import Card
+
+
+def rows(cards: Sequence[Card]) -> dict[str, list[str]]:
+    """Facts down, arms across. A median stands with its 95 % interval."""
+    return {name: [of(card) for card in cards] for name, of in _FACTS.items()}
+
+
+def estimate(value: Estimate | None, shown: Callable[[float], str] = figure) -> str:
+    """`251 (248 to 260)`; the median alone where there are too few repeats for an interval."""
+    if value is None:
+        return UNKNOWN
+    if value.low is None or value.high is None:
+        return shown(value.value)
+    return f"{shown(value.value)} ({shown(value.low)} to {shown(value.high)})"
+
+
+def _repeats(card: Card) -> str:
+    failed = f", {len(card.failures)} failed" if card.failures else ""
+    return f"{len(card.repeats)} of {card.asked}{failed}"
+
+
+def _speedup(card: Card) -> str:
+    if card.speedup is None:
+        return card.no_speedup
+    return estimate(card.speedup, lambda ratio: f"{ratio:.2f}x")
+
+
+def _target(card: Card) -> str:
+    if card.time_to_target_s is None:
+        return card.target
+    return estimate(card.time_to_target_s, duration)
+
+
+def _energy(card: Card) -> str:
+    if card.energy_j is None:
+        return card.energy_provenance
+    return f"{amount(card.energy_j, 'J')} ({card.energy_provenance})"
+
+
+def _share(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{100 * value:.1f} %"
+
+
+def _memory(card: Card) -> str:
+    return gib(None if card.peak_memory_bytes is None else round(card.peak_memory_bytes))
+
+
+def _per_sample(card: Card) -> str:
+    return amount(card.joules_per_sample, "J")
+
+
+_FACTS: dict[str, Callable[[Card], str]] = {
+    "Repeats that succeeded": _repeats,
+    "Speed-up": _speedup,
+    "Throughput, samples/s": lambda card: estimate(card.samples_per_s),
+    "Step time, ms": lambda card: estimate(card.step_time_ms),
+    "Run as a whole": lambda card: estimate(card.took_s, duration),
+    "Time to target": _target,
+    "Final accuracy": lambda card: _share(card.final_accuracy),
+    "Peak memory": _memory,
+    "MFU": lambda card: _share(card.mfu),
+    "Energy of a run": _energy,
+    "Energy of a sample": _per_sample,
+}

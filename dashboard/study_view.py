@@ -1,0 +1,218 @@
+"""Parts of the Studies and Study pages: the list, and a report that is drawn while it grows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import pages, store, study_charts, study_file, study_table, words
+from dashboard.components.plot import plot
+from dashboard.header import header
+from dashboard.performance_view import ACCOUNTS
+from dashboard.words import plain
+from engine import launch
+from engine.format import duration
+from engine.launch import NotPossible
+from engine.problems import ConfigError
+from engine.studies import actions, report
+from engine.studies.findings import Finding
+from engine.studies.question import KIND_NAMES, Question
+from engine.studies.report import Report
+from storage import runs, studies
+
+POLL_S = 2.0
+NEWEST = 200
+CHART_PX, ARM_PX = 130, 44
+LEVEL_COLORS = {"green": "green", "amber": "orange", "red": "red"}
+LEVEL_ICONS = {"green": "check_circle", "amber": "warning", "red": "block"}
+LEVEL_WORDS = {
+    "green": "These arms can be compared",
+    "amber": "These arms can be compared, with reserve",
+    "red": "Not all of these arms can be compared",
+}
+
+
+def listed() -> None:
+    """The newest studies; a click opens one."""
+    with store.opened() as db:
+        rows = [
+            (study, studies.latest(studies.trials(db, study.id)))
+            for study in studies.list_newest(db, NEWEST)
+        ]
+    if not rows:
+        st.info("No studies yet. Ask the first one above.", icon=":material/science:")
+    for study, latest in rows:
+        over = sum(trial.status in runs.FINAL for trial in latest)
+        submitted = datetime.fromtimestamp(study.submitted_at).astimezone()
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            words.status_badge(report.status_of(study, latest))
+            if st.button(plain(study.name), key=f"open-{study.id}", type="tertiary"):
+                st.switch_page(pages.STUDY, query_params={"id": study.id})
+            st.caption(
+                f"{KIND_NAMES[study.kind]} · {over:,} of {len(latest):,} runs · "
+                f"{submitted:%d %b, %H:%M} by {plain(study.submitted_by)}"
+            )
+
+
+def follow(study_id: str) -> None:
+    """Draw the report now, and every two seconds while runs are active."""
+    with store.opened() as db:
+        study = actions.find(db, study_id)
+        active = report.status_of(study, studies.latest(studies.trials(db, study_id)))
+    is_active = active in runs.ACTIVE
+    st.fragment(_draw, run_every=POLL_S if is_active else None)(study_id, is_active)
+
+
+def _draw(study_id: str, was_active: bool) -> None:
+    with store.opened() as db:
+        shown = report.of(db, actions.find(db, study_id))
+    if was_active and shown.status not in runs.ACTIVE:
+        st.rerun()
+    _header(shown)
+    _state(shown)
+    _verdict(shown)
+    if shown.answer:
+        st.success(plain(shown.answer), icon=":material/lightbulb:")
+    _report_card(shown)
+    _charts(shown)
+    _findings(shown)
+    _runs(shown)
+
+
+def _header(shown: Report) -> None:
+    study_id = shown.study.id
+    with header(shown.study.name, kicker=f"{KIND_NAMES[shown.study.kind]} study {study_id}"):
+        if shown.status in runs.ACTIVE:
+            st.button("Stop", icon=":material/stop:", key="stop-study", on_click=_do,
+                      args=(actions.stop, study_id))  # fmt: skip
+        else:
+            if shown.status != "SUCCEEDED" or shown.progress.failed:
+                st.button("Resume", icon=":material/resume:", key="resume-study", on_click=_do,
+                          args=(actions.resume, study_id),
+                          help="Runs what has not succeeded; repeats nothing.")  # fmt: skip
+            st.button("Extend", icon=":material/add:", key="extend-study", on_click=_extend,
+                      args=(study_id,), help="One more repeat of each arm.")  # fmt: skip
+        st.download_button(
+            "Report (HTML)",
+            lambda: study_file.page(shown),
+            file_name=f"study-{study_id}.html",
+            mime="text/html",
+            icon=":material/download:",
+            on_click="ignore",
+            key="download-report",
+        )
+
+
+def _do(action: object, study_id: str) -> None:
+    try:
+        action(store.configured(), study_id, by=launch.this_user())  # pyright: ignore
+    except (NotPossible, ConfigError) as error:
+        st.toast(plain(str(error)))
+
+
+def _extend(study_id: str) -> None:
+    try:
+        actions.extend(store.configured(), study_id, seeds=1, by=launch.this_user())
+    except ConfigError as error:
+        st.toast(plain(str(error)))
+
+
+def _state(shown: Report) -> None:
+    progress, predicted = shown.progress, shown.study.predicted_s
+    told = f"{progress.over:,} of {progress.runs:,} runs over, warm-ups included"
+    if shown.status in runs.ACTIVE:
+        told += f" · {duration(progress.remaining_s)} left"
+    elif progress.actual_s is not None:
+        told += f" · {duration(progress.actual_s)} of runs"
+    told += f" · predicted: {duration(predicted)}"
+    if shown.prediction_error is not None:
+        told += f", {100 * shown.prediction_error:+.0f} % off"
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        words.status_badge(shown.status)
+        st.text(told)
+    if shown.status in runs.ACTIVE:
+        st.progress(progress.over / max(1, progress.runs))
+    if shown.study.stopped_because:
+        st.warning(plain(shown.study.stopped_because), icon=":material/stop_circle:")
+
+
+def _verdict(shown: Report) -> None:
+    """First of all: whether the figures below may be compared."""
+    level = shown.verdict.level
+    with st.container(border=True, gap="small", key="verdict"):
+        st.badge(
+            f"Comparability: {level}",
+            icon=f":material/{LEVEL_ICONS[level]}:",
+            color=LEVEL_COLORS[level],  # pyright: ignore[reportArgumentType]
+        )
+        st.markdown(f"**{LEVEL_WORDS[level]}**")
+        for check in shown.verdict.checks:
+            color = LEVEL_COLORS[check.level]
+            st.caption(f":{color}[:material/{LEVEL_ICONS[check.level]}:] {plain(check.sentence)}")
+
+
+def _report_card(shown: Report) -> None:
+    st.markdown("**Report card**")
+    rows = study_table.rows(shown.cards)
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=[c.arm for c in shown.cards])
+    st.dataframe(frame, alt="Figures of each arm", height="content")
+    st.caption(
+        "Medians over repeats with bootstrapped 95 % intervals; warm-up runs are left out. "
+        f"Speed-up is of samples/s, against {plain(shown.question.baseline_label())}."
+    )
+
+
+def _charts(shown: Report) -> None:
+    height = CHART_PX + ARM_PX * len(shown.cards)
+    if any(card.repeats for card in shown.cards):
+        with st.container(border=True, gap="small"):
+            st.markdown("**Every repeat**")
+            plot(study_charts.repeats(shown.cards), key=f"plot-{shown.study.id}-repeats",
+                 height=height, alt="Throughput of every repeat of each arm")  # fmt: skip
+    curves = report.saturation_curves(shown)
+    if curves:
+        with st.container(border=True, gap="small"):
+            st.markdown("**Saturation**")
+            plot(study_charts.saturation(curves), key=f"plot-{shown.study.id}-saturation",
+                 height=300, alt="Median throughput by batch size")  # fmt: skip
+    if any(card.ledger for card in shown.cards):
+        with st.container(border=True, gap="small"):
+            st.markdown("**Where the time went**")
+            plot(study_charts.ledgers(shown.cards, ACCOUNTS), key=f"plot-{shown.study.id}-ledger",
+                 height=height, alt="Seconds of each arm by what they were spent on")  # fmt: skip
+
+
+def _findings(shown: Report) -> None:
+    st.markdown("**What to do next**")
+    if not shown.findings:
+        st.caption("No rule found anything that stands out.")
+    for index, finding in enumerate(shown.findings):
+        with st.container(border=True, gap="small", key=f"finding-{index}"):
+            st.markdown(f"**{plain(finding.arm)}.** {plain(finding.sentence)}")
+            if finding.changes:
+                told = ", ".join(f"{name} {value}" for name, value in finding.changes.items())
+                if st.button(f"Test it: {plain(told)}", key=f"test-{index}",
+                             icon=":material/science:"):  # fmt: skip
+                    _test(shown, finding)
+
+
+def _test(shown: Report, finding: Finding) -> None:
+    """Start a study of the arm as it was against the arm as the finding would have it."""
+    raw = report.test_of(shown, finding)
+    try:
+        question: Question = actions.check(raw, store.configured(), store.hardware())
+    except ConfigError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        return
+    new_id = actions.submit(store.configured(), question, by=launch.this_user())
+    st.switch_page(pages.STUDY, query_params={"id": new_id})
+
+
+def _runs(shown: Report) -> None:
+    ids = [repeat.run_id for card in shown.cards for repeat in card.repeats]
+    if len(ids) > 1 and st.button(
+        "Compare these runs", icon=":material/stacked_line_chart:", key="compare-runs"
+    ):
+        st.switch_page(pages.COMPARE, query_params={"runs": ids[:50]})

@@ -1,0 +1,1 @@
+"""Studies: one configuration over devices, sizes and seeds, and what its runs answer together."""

@@ -1,0 +1,217 @@
+"""Whether the arms of a study can be compared, and if not, why: the verdict that comes first.
+
+Red: the figures are not of the same job, and no speed-up is given. Amber: they are, with a reason
+for doubt. Green: nothing was found against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any, Literal, NamedTuple
+
+from engine.readings import throttled
+from engine.studies.measured import Card
+from engine.studies.question import Question
+from storage import readings
+from storage.database import Database
+from storage.runs import Run
+
+Level = Literal["green", "amber", "red"]
+ENOUGH_REPEATS = 3
+ENOUGH_STEADY_S = 1.0
+OTHER_LOAD = 0.2  # of all cores' time, in the median over a run
+THROTTLED_SHARE = 0.05  # of the readings
+
+
+class Check(NamedTuple):
+    level: Level
+    sentence: str
+
+
+class Verdict(NamedTuple):
+    """The worst of its checks decides; all are told."""
+
+    level: Level
+    checks: tuple[Check, ...]
+
+
+def of(checks: Iterable[Check]) -> Verdict:
+    """The worst first."""
+    order = ("red", "amber", "green")
+    ordered = sorted(checks, key=lambda check: order.index(check.level))
+    return Verdict(ordered[0].level if ordered else "amber", tuple(ordered))
+
+
+def pair(
+    db: Database, question: Question, baseline: Card, other: Card, found: Mapping[str, Run]
+) -> Verdict:
+    """Of one arm against the baseline; of the baseline with itself, what its own runs tell."""
+    cards = [baseline] if other.arm == baseline.arm else [baseline, other]
+    runs_of = [[found[repeat.run_id] for repeat in card.repeats] for card in cards]
+    every = [run for runs in runs_of for run in runs]
+    checks = [_repeats(card) for card in cards]
+    if every:
+        checks += [_code(every), _asked_alike(question, every), _device(every)]
+        checks += [_versions(every), _learned(question, cards), _quiet(db, every)]
+        checks += filter(
+            None, [_timed_long_enough(every), _not_hardware(every), _throttled(db, every)]
+        )
+    return of(checks)
+
+
+def _repeats(card: Card) -> Check:
+    count = len(card.repeats)
+    if count == 0:
+        why = f" {card.failures[-1]}" if card.failures else ""
+        return Check("red", f"{card.arm}: no run of {card.asked} succeeded.{why}")
+    failed = f"; {len(card.failures)} failed" if card.failures else ""
+    if count < ENOUGH_REPEATS or failed:
+        return Check(
+            "amber",
+            f"{card.arm}: {count} repeats{failed}; {ENOUGH_REPEATS} or more make an interval.",
+        )
+    return Check("green", f"{card.arm}: {count} repeats.")
+
+
+def _timed_long_enough(every: Sequence[Run]) -> Check | None:
+    """Steps timed for a moment tell little of a throughput."""
+    shortest = min(run.facts.get("steady_s") or 0.0 for run in every)
+    if shortest >= ENOUGH_STEADY_S:
+        return None
+    return Check(
+        "amber",
+        f"Steady steps were timed for only {shortest:.2g} s in the shortest run; "
+        f"{ENOUGH_STEADY_S:g} s or more tell a throughput. Ask for more epochs.",
+    )
+
+
+def _code(every: Sequence[Run]) -> Check:
+    states = [run.environment.get("git") for run in every]
+    commits = {state["commit"] for state in states if state}
+    if len(commits) > 1:
+        short = ", ".join(sorted(commit[:10] for commit in commits))
+        return Check("red", f"The code differs between runs: commits {short}.")
+    if None in states:
+        return Check("amber", "Which code ran is not known for every run: no Git checkout.")
+    if any(state["dirty"] for state in states if state):
+        return Check("amber", f"Files differed from commit {commits.pop()[:10]} in some runs.")
+    return Check("green", f"The same code: commit {commits.pop()[:10]}.")
+
+
+def _asked_alike(question: Question, every: Sequence[Run]) -> Check:
+    """Data, global batch, precision and all else that the study does not vary on purpose."""
+    free = {*question.varied(), "seed"}
+    differing = {
+        name: sorted({str(run.config.get(name)) for run in every})
+        for name in every[0].config
+        if name not in free and len({str(run.config.get(name)) for run in every}) > 1
+    }
+    if differing:
+        told = "; ".join(f"{name} {' and '.join(values)}" for name, values in differing.items())
+        return Check("red", f"The runs were not asked the same: {told}.")
+    config = every[0].config
+    batch = "" if "batch_size" in free else f", global batch {config['batch_size']:,}"
+    precision = "" if "precision" in free else f", {config['precision']}"
+    return Check("green", f"The same data set ({config['dataset']['name']}){batch}{precision}.")
+
+
+def _device(every: Sequence[Run]) -> Check:
+    for run in every:
+        kinds = {device.get("accelerator") for device in run.devices}
+        if kinds != {run.accelerator}:
+            given = ", ".join(sorted(filter(None, kinds))) or "nothing"
+            return Check("red", f"Run {run.id} asked for {run.accelerator} and was given {given}.")
+    return Check("green", "Each run had the device that it asked for to itself.")
+
+
+def _versions(every: Sequence[Run]) -> Check:
+    """Of what should not differ: system and driver everywhere, packages within a framework."""
+    differing = [
+        name
+        for name, of_run in _SHARED.items()
+        if len({str(of_run(run.environment)) for run in every}) > 1
+    ]
+    for framework in sorted({run.framework for run in every}):
+        packages = {
+            str(run.environment.get("packages")) for run in every if run.framework == framework
+        }
+        if len(packages) > 1:
+            differing.append(f"packages of {framework}")
+    if differing:
+        return Check("amber", f"Versions differ between runs: {', '.join(differing)}.")
+    return Check("green", "The same versions and drivers.")
+
+
+_SHARED: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "Python": lambda environment: environment.get("python"),
+    "system": lambda environment: environment.get("platform"),
+    "host": lambda environment: environment.get("hostname"),
+    "NVIDIA driver": lambda environment: environment.get("nvidia"),
+}
+
+
+def _learned(question: Question, cards: Sequence[Card]) -> Check:
+    """Who trains faster to a worse model has not done the same job.
+
+    Where batch or precision is varied on purpose, learning changes with it: amber.
+    """
+    known = [card.final_accuracy for card in cards if card.final_accuracy is not None]
+    if len(known) < len(cards):
+        return Check("amber", "The final accuracy of an arm is not known.")
+    apart, tolerance = max(known) - min(known), question.accuracy_tolerance
+    told = " and ".join(f"{100 * accuracy:.1f} %" for accuracy in known)
+    if apart <= tolerance:
+        return Check("green", f"Final accuracy within {100 * tolerance:.3g} points: {told}.")
+    on_purpose = {"batch_size", "precision", "epochs"} & set(question.varied())
+    level: Level = "amber" if on_purpose else "red"
+    return Check(
+        level,
+        f"Final accuracies lie {100 * apart:.1f} points apart ({told}); "
+        f"{100 * tolerance:.3g} are allowed.",
+    )
+
+
+def _quiet(db: Database, every: Sequence[Run]) -> Check:
+    """How much of the host others used while the runs trained."""
+    loads = [load for run in every if (load := _other_load(db, run)) is not None]
+    if len(loads) < len(every):
+        return Check(
+            "amber", "Whether the host was quiet is not known: some runs have no readings."
+        )
+    worst = max(loads)
+    if worst > OTHER_LOAD:
+        return Check(
+            "amber",
+            f"The host was not quiet: other processes used up to {100 * worst:.0f} % of its cores.",
+        )
+    return Check("green", f"The host was quiet: others used {100 * worst:.0f} % of its cores.")
+
+
+def _other_load(db: Database, run: Run) -> float | None:
+    """Median over the run of the host's load less the trainer's own; None without readings."""
+    series = readings.series(db, run.id, ["cpu"])
+    host, trainer = series.get(("host", "cpu")), series.get(("trainer", "cpu"))
+    if host is None or trainer is None:
+        return None
+    return max(0.0, median(host.value.tolist()) - median(trainer.value.tolist()))
+
+
+def _throttled(db: Database, every: Sequence[Run]) -> Check | None:
+    """None where no device tells."""
+    shares = [readings.shares(db, run.id, "throttle_reasons") for run in every]
+    if not any(shares):
+        return None
+    for run, of_run in zip(every, shares, strict=True):
+        for device, by_bits in of_run.items():
+            held = {bits: s for bits, s in by_bits.items() if throttled(int(bits))}
+            if sum(held.values()) > THROTTLED_SHARE:
+                why = ", ".join(throttled(int(max(held, key=lambda bits: held[bits]))))
+                return Check("amber", f"{device} was throttled in run {run.id}: {why}.")
+    return Check("green", "No device was throttled.")
+
+
+def _not_hardware(every: Sequence[Run]) -> Check | None:
+    if any(run.framework == "torch_xla" and run.accelerator == "cpu" for run in every):
+        return Check("green", "XLA on a CPU exercises the TPU's code, not its hardware.")
+    return None

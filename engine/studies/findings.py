@@ -1,0 +1,202 @@
+"""What to do next: findings by rules from the figures, each with the change that would test it.
+
+The rules and thresholds are listed in docs/decisions. A rule that lacks a figure says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from engine import efficiency
+from engine.config import RunConfig
+from engine.format import duration, step_time
+from engine.studies.measured import step_time_ms
+from storage.runs import Run
+
+INPUT_SHARE = 0.15  # of the steady time
+START_UP_SHARE = 0.5  # of all time
+COMPILE_SHARE = 0.3
+AMORTISED_SHARE = 0.1  # what is left of it after the advised number of epochs
+SHORT_STEP_MS = 2.0
+LOW_USE = 0.1  # of the roof that binds
+NEAR_ROOF = 0.5
+LARGER_BATCH = 4
+FEWEST_STEPS = 8  # an epoch, to be timed
+MOST_EPOCHS = 1000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`changes` to the arm's config test it; `promised` is the ratio of samples/s that follows."""
+
+    arm: str
+    rule: str
+    sentence: str
+    changes: dict[str, Any]
+    promised: float | None = None
+
+
+def of_arm(arm: str, measured: Sequence[Run]) -> list[Finding]:
+    """Of an arm's runs that succeeded; empty where nothing stands out."""
+    known = [run for run in measured if run.facts.get("ledger")]
+    return [found for rule in RULES for found in rule(arm, known)] if known else []
+
+
+def _input_bound(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
+    waited, computed = _account(measured, "input_wait"), _account(measured, "compute")
+    steady = waited + computed
+    if not steady or waited / steady < INPUT_SHARE:
+        return
+    promised = steady / computed if computed else None
+    gain = f"; without the wait it would train {promised:.2f}x as fast" if promised else ""
+    is_loader = measured[0].config["input"] == "host_loader"
+    advice = (
+        " Put the data set on the device."
+        if is_loader
+        else " The data set lies on the device already: what is left is the order of samples."
+    )
+    yield Finding(
+        arm,
+        "input-bound",
+        f"Input-bound: the device waited for samples for {duration(waited)} of "
+        f"{duration(steady)} of steps ({100 * waited / steady:.0f} %){gain}.{advice}",
+        {"input": "device_resident"} if is_loader else {},
+        promised if is_loader else None,
+    )
+
+
+def _compile_bound(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
+    spent = _account(measured, "compile") + _account(measured, "warm_up")
+    total, epochs = _total(measured), measured[0].config["epochs"]
+    if not total or spent / total < COMPILE_SHARE:
+        return
+    enough = _amortising(spent, measured)
+    yield Finding(
+        arm,
+        "compile-bound",
+        f"Compile-bound: compiling and warming up took {duration(spent)} of {duration(total)} "
+        f"({100 * spent / total:.0f} %) at {epochs:,} epochs. "
+        f"{_more_epochs(enough)}",
+        {"epochs": enough} if enough else {},
+    )
+
+
+def _start_up_bound(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
+    spent = sum(_account(measured, name) for name in ("import", "data", "build"))
+    total = _total(measured)
+    if not total or spent / total < START_UP_SHARE:
+        return
+    enough = _amortising(spent, measured)
+    yield Finding(
+        arm,
+        "start-up-bound",
+        f"Start-up-bound: importing, loading data and building took {duration(spent)} of "
+        f"{duration(total)} ({100 * spent / total:.0f} %). {_more_epochs(enough)}",
+        {"epochs": enough} if enough else {},
+    )
+
+
+def _recompiling(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
+    """More programs after the first epoch than at its end."""
+    grown = [
+        (summary.min, summary.last)
+        for run in measured
+        if (summary := run.metrics.get("compiles")) and summary.min is not None
+        and summary.last is not None and summary.last > summary.min
+    ]  # fmt: skip
+    if grown:
+        first, last = grown[0]
+        yield Finding(
+            arm,
+            "recompiling",
+            f"Recompiling: {first:,.0f} programs were compiled by the end of the first epoch and "
+            f"{last:,.0f} by the end, so shapes change while it trains. Batches should all be of "
+            "one size.",
+            {},
+        )
+
+
+def _too_small(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
+    """Launch-bound: short steps that reach little of the roof that binds them."""
+    step, used = _middle(map(step_time_ms, measured)), _use_of_roof(measured)
+    if step is None or used is None or step > SHORT_STEP_MS or used > LOW_USE:
+        return
+    config = measured[0].config
+    larger = _larger_batch(config)
+    way_out = f" A batch of {larger:,} gives each step more to do." if larger else ""
+    yield Finding(
+        arm,
+        "launch-bound",
+        f"Too small for this device (launch-bound): a step takes {step_time(step / 1000)} and "
+        f"reaches {100 * used:.1f} % of what the device allows it at batch "
+        f"{config['batch_size']:,}.{way_out}",
+        {"batch_size": larger} if larger else {},
+    )
+
+
+def _memory_bound(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
+    found, used = efficiency.of(measured[0].facts), _use_of_roof(measured)
+    if found.binds != "memory" or used is None or used < NEAR_ROOF:
+        return
+    is_fp32 = measured[0].config["precision"] in ("fp32", "tf32")
+    way_out = " bf16 moves half as many." if is_fp32 else ""
+    yield Finding(
+        arm,
+        "memory-bound",
+        f"Memory-bound: a step does {found.intensity:.3g} FLOPs for each byte it moves, the device "
+        f"does {found.ridge:.3g} in that time, and {100 * used:.0f} % of its memory's roof is "
+        f"reached.{way_out}",
+        {"precision": "bf16"} if is_fp32 else {},
+    )
+
+
+RULES = (_input_bound, _compile_bound, _start_up_bound, _recompiling, _too_small, _memory_bound)
+
+
+def _account(measured: Sequence[Run], name: str) -> float:
+    return median(run.facts["ledger"].get(name, 0.0) for run in measured)
+
+
+def _total(measured: Sequence[Run]) -> float:
+    return median(sum(run.facts["ledger"].values()) for run in measured)
+
+
+def _amortising(fixed_s: float, measured: Sequence[Run]) -> int | None:
+    """Epochs after which what is spent once is a tenth of the whole; None if that is too many."""
+    by_steps = sum(_account(measured, n) for n in ("compute", "input_wait", "evaluation"))
+    others = _total(measured) - fixed_s - by_steps
+    epochs = measured[0].config["epochs"]
+    if by_steps <= 0:
+        return None
+    wanted = (fixed_s / AMORTISED_SHARE - fixed_s - others) / (by_steps / epochs)
+    enough = max(epochs + 1, -int(-wanted // 1))
+    return enough if enough <= MOST_EPOCHS else None
+
+
+def _more_epochs(enough: int | None) -> str:
+    if enough is None:
+        return "This job is too short to be judged by its time as a whole."
+    return f"It is a tenth of the time from {enough:,} epochs on."
+
+
+def _use_of_roof(measured: Sequence[Run]) -> float | None:
+    found = [efficiency.of(run.facts) for run in measured]
+    return _middle(
+        one.flops_per_s / one.roof_flops_per_s if one.flops_per_s and one.roof_flops_per_s else None
+        for one in found
+    )
+
+
+def _middle(values: Any) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _larger_batch(config: dict[str, Any]) -> int | None:
+    """None where an epoch would have too few steps to be timed."""
+    larger = config["batch_size"] * LARGER_BATCH
+    samples = RunConfig.parse(config).dataset.train_samples
+    return larger if larger * FEWEST_STEPS <= samples else None

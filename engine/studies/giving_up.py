@@ -1,0 +1,49 @@
+"""When a study's runs are not worth going on with: the supervisor asks after each that ended."""
+
+from __future__ import annotations
+
+from storage import database, runs, studies
+from storage.database import Database
+from storage.studies import Trial
+
+FAILURES = 3  # in a row, with none that succeeded
+BY = "supervisor"
+
+
+def after(db: Database, run_id: str, now: float) -> str | None:
+    """Stop the runs of an arm, or of the whole study, that has failed so often and never succeeded.
+
+    Return the reason if the whole study was given up. Safe to repeat, and to leave out once: the
+    next run that ends asks again.
+    """
+    study_id = studies.of_run(db, run_id)
+    if study_id is None:
+        return None
+    with database.transaction(db):
+        found = studies.latest(studies.trials(db, study_id))
+        because = _hopeless(found)
+        if because:
+            _stop(db, found, now)
+            studies.note_stop(db, study_id, by=BY, because=because, now=now)
+            return because
+        arm = next(t.member.arm for t in found if t.member.run_id == run_id)
+        of_arm = [t for t in found if t.member.arm == arm]
+        if _hopeless(of_arm):
+            _stop(db, of_arm, now)
+    return None
+
+
+def _hopeless(found: list[Trial]) -> str | None:
+    failed = [trial for trial in found if trial.status == "FAILED"]
+    if len(failed) < FAILURES or any(t.status == "SUCCEEDED" for t in found):
+        return None
+    return (
+        f"{len(failed)} runs failed and none succeeded, so the rest were not started. "
+        f"The last one: {failed[-1].failure}"
+    )
+
+
+def _stop(db: Database, found: list[Trial], now: float) -> None:
+    for trial in found:
+        if trial.status in runs.ACTIVE:
+            runs.request_stop(db, trial.member.run_id, BY, now)

@@ -1,0 +1,126 @@
+"""Which runs a study takes, in which order, and how long they should take by past runs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+from engine.config import RunConfig
+from engine.describe import took
+from engine.studies.question import Arm, Question
+from storage import runs
+from storage.database import Database
+from storage.runs import Run
+from storage.studies import Trial
+
+HISTORY = 1000  # runs that are looked at
+NOT_PACE = ("seed", "epochs", "timeout_s", "learning_rate")  # change no step's time
+MADE_BY_STEPS = ("input_wait", "compute", "evaluation")
+
+
+class Cell(NamedTuple):
+    """One place in a study: an arm's repeat, or its warm-up."""
+
+    arm: str
+    seed: int
+    is_warm_up: bool
+
+
+class Planned(NamedTuple):
+    cell: Cell
+    config: RunConfig
+
+
+class Prediction(NamedTuple):
+    """`seconds` is None if no arm has a history; `unknown` are the arms without one."""
+
+    seconds: float | None
+    unknown: tuple[str, ...]
+
+
+def cells(question: Question) -> list[Planned]:
+    """A warm-up of each arm, then each seed of each arm, both in random order.
+
+    Interleaved arms share what drifts in a machine's speed; the order is fixed by `order_seed`.
+    """
+    arms, first = question.arms(), RunConfig.parse(question.base).seed
+    shuffle = random.Random(question.order_seed).shuffle
+    warm_ups = [_planned(arm, first, True) for arm in arms]
+    shuffle(warm_ups)
+    ordered = list(warm_ups)
+    for seed in range(first, first + question.seeds):  # so that a study cut short is balanced
+        block = [_planned(arm, seed, False) for arm in arms]
+        shuffle(block)
+        ordered += block
+    return ordered
+
+
+def missing(question: Question, latest: Iterable[Trial]) -> list[Planned]:
+    """What has no run that succeeded, or still may: nothing is repeated and nothing is lost."""
+    done = {
+        Cell(t.member.arm, t.member.seed, t.member.is_warm_up)
+        for t in latest
+        if t.status in ("SUCCEEDED", *runs.ACTIVE)
+    }
+    return [planned for planned in cells(question) if planned.cell not in done]
+
+
+def predict(db: Database, planned: Sequence[Planned]) -> Prediction:
+    """Seconds of all these runs one after the other, from runs of the same kind that succeeded."""
+    history = runs.list_newest(db, HISTORY, ["SUCCEEDED"])
+    by_arm = {p.cell.arm: _like(p.config, history) for p in planned}
+    known = [s for p in planned if (s := _seconds(p.config, by_arm[p.cell.arm])) is not None]
+    unknown = tuple(arm for arm, alike in by_arm.items() if not alike)
+    return Prediction(sum(known) if known and not unknown else None, unknown)
+
+
+def remaining_s(trials: Sequence[Trial], found: Mapping[str, Run]) -> float | None:
+    """Seconds that the active runs should still take, by those of this study that are over."""
+    over = [s for run in found.values() if not run.active and (s := took(run))]
+    if not over:
+        return None
+    total = 0.0
+    for trial in trials:
+        if trial.status not in runs.ACTIVE:
+            continue
+        of_arm = [s for t in trials if t.member.arm == trial.member.arm
+                  and t.status == "SUCCEEDED" and (s := took(found[t.member.run_id]))]  # fmt: skip
+        expected = median(of_arm or over)
+        so_far = took(found[trial.member.run_id]) or 0.0
+        total += max(0.0, expected - so_far)
+    return total
+
+
+def _planned(arm: Arm, seed: int, is_warm_up: bool) -> Planned:
+    config = RunConfig.parse(arm.config.model_dump(mode="json") | {"seed": seed})
+    return Planned(Cell(arm.label, seed, is_warm_up), config)
+
+
+def _pace(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name not in NOT_PACE}
+
+
+def _like(config: RunConfig, history: Iterable[Run]) -> list[Run]:
+    """Runs whose steps take the same time, as far as the config tells."""
+    wanted = _pace(config.model_dump(mode="json"))
+    return [
+        run
+        for run in history
+        if _pace(run.config) == wanted and run.facts.get("ledger") and took(run)
+        and run.resumed_epoch is None
+    ]  # fmt: skip
+
+
+def _seconds(config: RunConfig, alike: Sequence[Run]) -> float | None:
+    """Start-up as it was, and each epoch as it was."""
+    if not alike:
+        return None
+    return median(_scaled(run, config.epochs) for run in alike)
+
+
+def _scaled(run: Run, epochs: int) -> float:
+    of_steps = sum(run.facts["ledger"].get(account, 0.0) for account in MADE_BY_STEPS)
+    whole = took(run) or 0.0
+    return max(0.0, whole - of_steps) + of_steps * epochs / run.config["epochs"]

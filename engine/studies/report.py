@@ -1,0 +1,312 @@
+"""A study's report: how it stands, whether its arms compare, what each took, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from engine import statistics
+from engine.describe import took
+from engine.format import figure
+from engine.studies import comparable, findings, measured, plan
+from engine.studies.comparable import Check, Verdict
+from engine.studies.findings import Finding
+from engine.studies.measured import Card
+from engine.studies.question import Question
+from storage import runs, studies
+from storage.database import Database
+from storage.runs import Run
+from storage.studies import Study, Trial
+
+HELD_WITHIN = 0.1  # of the promised ratio of samples/s
+RED = "no speed-up: the two are not comparable"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Counts of runs, warm-ups among them. `actual_s` is of all runs once none is active."""
+
+    runs: int
+    over: int
+    failed: int
+    remaining_s: float | None
+    actual_s: float | None
+
+
+@dataclass(frozen=True)
+class Report:
+    study: Study
+    question: Question
+    status: str
+    progress: Progress
+    verdict: Verdict
+    pairs: dict[str, Verdict]
+    cards: tuple[Card, ...]
+    findings: tuple[Finding, ...]
+    answer: str
+
+    @property
+    def prediction_error(self) -> float | None:
+        """How far off the prediction was, as a fraction of it; None before the end."""
+        actual, predicted = self.progress.actual_s, self.study.predicted_s
+        return actual / predicted - 1 if actual and predicted else None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.study.id,
+            "name": self.study.name,
+            "kind": self.study.kind,
+            "status": self.status,
+            "stopped_because": self.study.stopped_because,
+            "verdict": _verdict_json(self.verdict),
+            "answer": self.answer,
+            "baseline": self.question.baseline_label(),
+            "report_card": [_card_json(card, self.pairs[card.arm]) for card in self.cards],
+            "findings": [asdict(finding) for finding in self.findings],
+            "progress": asdict(self.progress),
+            "predicted_s": self.study.predicted_s,
+            "prediction_error": self.prediction_error,
+        }
+
+
+def of(db: Database, study: Study) -> Report:
+    """From what the store holds now; a study that goes on has a report of what there is."""
+    question = Question.parse(study.question)
+    trials = studies.trials(db, study.id)
+    latest = studies.latest(trials)
+    found = {t.member.run_id: run for t in trials if (run := runs.get(db, t.member.run_id))}
+    labels = [arm.label for arm in question.arms()]
+    cards = [measured.card(db, arm, latest, found, question.target_accuracy) for arm in labels]
+    by_arm = {card.arm: card for card in cards}
+    baseline = by_arm[question.baseline_label()]
+    pairs = {card.arm: comparable.pair(db, question, baseline, card, found) for card in cards}
+    cards = [_with_speedup(card, baseline, pairs[card.arm]) for card in cards]
+    status = status_of(study, latest)
+    return Report(
+        study=study,
+        question=question,
+        status=status,
+        progress=_progress(trials, latest, found),
+        verdict=_overall(study, baseline.arm, pairs, status),
+        pairs=pairs,
+        cards=tuple(cards),
+        findings=tuple(_findings(cards, found)),
+        answer=_answer(question, cards),
+    )
+
+
+def status_of(study: Study, latest: Sequence[Trial]) -> str:
+    """A run's words: PENDING until one started, SUCCEEDED once all ended and one succeeded."""
+    states = {trial.status for trial in latest}
+    if states & {"PENDING", "RUNNING"}:
+        return "PENDING" if states == {"PENDING"} else "RUNNING"
+    measured_ones = [trial for trial in latest if not trial.member.is_warm_up]
+    succeeded = any(trial.status == "SUCCEEDED" for trial in measured_ones)
+    if not succeeded and "FAILED" in states:
+        return "FAILED"
+    return "STOPPED" if study.stopped_at or "STOPPED" in states else "SUCCEEDED"
+
+
+def _with_speedup(card: Card, baseline: Card, verdict: Verdict) -> Card:
+    """The ratio of samples/s; none for a red pair, nor of the baseline to itself."""
+    if card.arm == baseline.arm:
+        return replace(card, no_speedup="the baseline")
+    if verdict.level == "red":
+        return replace(card, no_speedup=RED)
+    rates = [[r.samples_per_s for r in one.repeats if r.samples_per_s] for one in (card, baseline)]
+    speedup = statistics.ratio(*rates)
+    return replace(
+        card, speedup=speedup, no_speedup="" if speedup else "no steady steps were timed"
+    )
+
+
+def test_of(shown: Report, finding: Finding) -> dict[str, Any]:
+    """The question that tests a finding: its arm as it was, against the arm with the change."""
+    config = next(arm.config for arm in shown.question.arms() if arm.label == finding.arm)
+    advice = {"rule": finding.rule, "changes": finding.changes, "promised": finding.promised}
+    return {
+        "kind": "advice",
+        "base": config.model_dump(mode="json"),
+        "seeds": shown.question.seeds,
+        "accuracy_tolerance": shown.question.accuracy_tolerance,
+        "advice": advice,
+    }
+
+
+def saturation_curves(shown: Report) -> dict[str, list[tuple[int, float]]]:
+    """Precision -> (batch size, median samples/s), by size; empty for another kind of study."""
+    if shown.question.kind != "saturation":
+        return {}
+    return _curves(shown.question, shown.cards)
+
+
+def _curves(question: Question, cards: Sequence[Card]) -> dict[str, list[tuple[int, float]]]:
+    arms = {arm.label: arm.config for arm in question.arms()}
+    found: dict[str, list[tuple[int, float]]] = {}
+    for card in cards:
+        if card.samples_per_s:
+            config = arms[card.arm]
+            point = (config.batch_size, card.samples_per_s.value)
+            found.setdefault(config.precision, []).append(point)
+    return found
+
+
+def _overall(study: Study, baseline: str, pairs: Mapping[str, Verdict], status: str) -> Verdict:
+    """The worst of all pairs; while it goes on, that is said, too."""
+    of_others = [verdict for arm, verdict in pairs.items() if arm != baseline]
+    told = of_others or list(pairs.values())
+    checks = list(dict.fromkeys(check for verdict in told for check in verdict.checks))
+    if status in runs.ACTIVE:
+        checks.append(Check("amber", "The study goes on: what follows is of the runs so far."))
+    if study.stopped_because:
+        checks.append(Check("amber", study.stopped_because))
+    return comparable.of(checks)
+
+
+def _progress(
+    trials: Sequence[Trial], latest: Sequence[Trial], found: Mapping[str, Run]
+) -> Progress:
+    active = [trial for trial in latest if trial.status in runs.ACTIVE]
+    is_whole = not active and all(trial.status == "SUCCEEDED" for trial in latest)
+    return Progress(
+        runs=len(latest),
+        over=len(latest) - len(active),
+        failed=sum(trial.status == "FAILED" for trial in latest),
+        remaining_s=plan.remaining_s(latest, found) if active else None,
+        actual_s=sum(took(run) or 0.0 for run in found.values())
+        if is_whole and len(latest) == len(trials)
+        else None,
+    )
+
+
+def _findings(cards: Sequence[Card], found: Mapping[str, Run]) -> list[Finding]:
+    return [
+        finding
+        for card in cards
+        for finding in findings.of_arm(card.arm, [found[r.run_id] for r in card.repeats])
+    ]
+
+
+def _answer(question: Question, cards: Sequence[Card]) -> str:
+    """The study's question, answered in one sentence; empty while nothing can be said."""
+    match question.kind:
+        case "saturation":
+            return _knee(question, cards)
+        case "advice":
+            return _whether_it_held(question, cards)
+        case "input":
+            return _what_waiting_costs(cards)
+        case _:
+            return _fastest(cards)
+
+
+def _fastest(cards: Sequence[Card]) -> str:
+    """Among arms that compare: the baseline and those with a speed-up."""
+    ranked = [c for c in cards if c.samples_per_s and (c.speedup or c.no_speedup == "the baseline")]
+    if len(ranked) < 2:
+        return ""
+    best = max(ranked, key=lambda card: card.samples_per_s.value if card.samples_per_s else 0)
+    assert best.samples_per_s
+    rate = f"{figure(best.samples_per_s.value)} samples/s"
+    rivals = [card for card in ranked if card is not best and _overlaps(card, best)]
+    if rivals:
+        names = ", ".join(card.arm for card in rivals)
+        if best.samples_per_s.low is None:
+            return f"{best.arm} has the highest median, {rate}; too few repeats to tell it apart."
+        return f"{best.arm} has the highest median, {rate}, but its interval overlaps: {names}."
+    return f"{best.arm} is the fastest of those that compare, at {rate}."
+
+
+def _overlaps(a: Card, b: Card) -> bool:
+    """Also where an interval is not known."""
+    one, two = a.samples_per_s, b.samples_per_s
+    if not one or not two or None in (*one, *two):
+        return True
+    return (one.high or 0) >= (two.low or 0) and (two.high or 0) >= (one.low or 0)
+
+
+def _knee(question: Question, cards: Sequence[Card]) -> str:
+    """Of the first precision's curve, and the sizes that ran out of memory."""
+    points = next(iter(_curves(question, cards).values()), [])
+    if len(points) < statistics.FEWEST:
+        return ""
+    found = statistics.knee(*zip(*points, strict=True))
+    failed = [card.arm for card in cards if card.failures and not card.repeats]
+    edge = f" These failed at every try: {', '.join(failed)}." if failed else ""
+    if found is None:
+        return f"Throughput still rises at batch {max(points)[0]:,}: the knee lies beyond.{edge}"
+    return f"From batch {found:,.0f} on, throughput is within 10 % of its highest.{edge}"
+
+
+def _whether_it_held(question: Question, cards: Sequence[Card]) -> str:
+    """What was promised against what was measured.
+
+    Of more epochs, the promise is of the run as a whole: epochs by the time from start to end.
+    """
+    advice, measured_ratio = question.advice, cards[-1].speedup
+    if advice is None or measured_ratio is None:
+        return ""
+    if "epochs" in advice.changes:
+        measured_ratio = _ratio_of_whole_runs(question, cards)
+    if measured_ratio is None:
+        return ""
+    told = f"{measured_ratio.value:.2f}x as fast{interval(measured_ratio)}"
+    if advice.promised is None:
+        faster = measured_ratio.low is not None and measured_ratio.low > 1
+        return f"The advice ({advice.rule}) {'held' if faster else 'did not hold'}: {told}."
+    held = measured_ratio.value >= advice.promised * (1 - HELD_WITHIN)
+    verb = "held" if held else "did not hold"
+    return (
+        f"The advice ({advice.rule}) {verb}: {advice.promised:.2f}x was promised, and it is {told}."
+    )
+
+
+def _ratio_of_whole_runs(question: Question, cards: Sequence[Card]) -> statistics.Estimate | None:
+    epochs = [arm.config.epochs for arm in question.arms()]
+    as_it_was, changed = (
+        [count / repeat.took_s for repeat in card.repeats if repeat.took_s]
+        for count, card in zip(epochs, cards, strict=True)
+    )
+    return statistics.ratio(changed, as_it_was)
+
+
+def _what_waiting_costs(cards: Sequence[Card]) -> str:
+    """What the loader's ledger says removing its wait would give, and what it gave."""
+    resident, loader = cards
+    waited, computed = (loader.ledger.get(name) for name in ("input_wait", "compute"))
+    if not waited or not computed:
+        return ""
+    said = f"By its ledger, {loader.arm} would train {(waited + computed) / computed:.2f}x as fast "
+    rates = [
+        [r.samples_per_s for r in one.repeats if r.samples_per_s] for one in (resident, loader)
+    ]
+    gave = statistics.ratio(*rates)
+    if gave is None or RED in (loader.no_speedup, resident.no_speedup):
+        return f"{said}without its input wait."
+    return f"{said}without its input wait; {resident.arm} is {gave.value:.2f}x{interval(gave)}."
+
+
+def interval(estimate: statistics.Estimate) -> str:
+    """` (95 %: 1.31 to 1.52)`, or nothing where it is not known."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f" (95 %: {figure(estimate.low)} to {figure(estimate.high)})"
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "level": verdict.level,
+        "reasons": [{"level": check.level, "sentence": check.sentence} for check in verdict.checks],
+    }
+
+
+def _card_json(card: Card, verdict: Verdict) -> dict[str, Any]:
+    raw = asdict(card)
+    for name, value in raw.items():
+        field = getattr(card, name)
+        if isinstance(field, statistics.Estimate):
+            raw[name] = field._asdict()
+        elif name == "repeats":
+            raw[name] = list(value)
+    return raw | {"comparable": verdict.level}

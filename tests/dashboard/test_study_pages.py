@@ -1,0 +1,149 @@
+"""The Studies and Study pages as scripts, and the file that a report is downloaded as."""
+
+import pytest
+
+from dashboard import study_file
+from engine.studies import actions, report
+from engine.studies.question import Question
+from storage import database, metrics, runs, studies
+from storage.metrics import Point
+from tests.dashboard.test_pages import DEVICE, create, here, told, visit
+
+__all__ = ["here"]  # the fixture
+
+SMALL = {"dataset": {"name": "synthetic"}, "epochs": 2, "batch_size": 64}
+
+
+@pytest.fixture
+def settings(here):
+    from engine import settings
+
+    return settings.load(here)
+
+
+def said(text):
+    """Without the marks that keep it from being read as Markdown."""
+    return text.replace("\\", "").replace("\u2060", "")
+
+
+def ask(settings, name="Which <b>one</b>?", **fields):
+    question = Question.parse(
+        {"base": SMALL, "frameworks": ["torch", "keras"], "seeds": 3} | fields
+    )
+    return actions.submit(settings, question, by="test", name=name)
+
+
+def finish_runs(folder, study_id, rates, failing=()):
+    """End the study's runs as a supervisor would, at so many samples/s in each arm."""
+    with database.opened(folder) as db:
+        for index, trial in enumerate(studies.trials(db, study_id)):
+            run_id, arm = trial.member.run_id, trial.member.arm
+            runs.claim(db, run_id, host="here", devices=[DEVICE], now=100.0)
+            rate = rates[arm] * (1 + index / 1000)
+            ledger = {"import": 1.0, "compute": 4.0, "input_wait": 2.0}
+            steady = {"steady_samples_per_s": rate, "steady_s": 4.0, "steady_steps": 1000}
+            facts = {"ledger": ledger, **steady}
+            environment = {"git": {"commit": "a" * 40, "dirty": False}, "python": "3.11"}
+            points = [Point("validation_accuracy", 10, 2.0, 105.0, 0.9)]
+            metrics.ingest(db, run_id, points, last_seq=1, offset=1, facts=facts,
+                           environment=environment)  # fmt: skip
+            status = "FAILED" if arm in failing else "SUCCEEDED"
+            runs.finish(db, run_id, status, finished_at=108.0, failure="It broke: <i>why</i>.")
+
+
+def test_the_studies_page_offers_a_form_and_says_what_will_happen(here):
+    at = visit("studies")
+    assert "No studies yet" in said(told(at))
+    assert "2 arms x 5 seeds and a warm-up of each: 12 runs" in said(told(at))
+    assert "no history of" in said(told(at))
+
+
+def test_a_study_of_no_runs_is_refused_in_a_sentence(here):
+    at = visit("studies")
+    at.number_input(key="study.seeds").set_value(0).run()
+    assert "1 to 500 runs, got 0" in said(at.error[0].value)
+    assert at.button(key="start-study").disabled
+
+
+def test_start_puts_all_runs_into_the_queue(here):
+    at = visit("studies")
+    at.number_input(key="study.seeds").set_value(1)
+    at.button(key="start-study").click().run()
+    with database.opened(here) as db:
+        (study,) = studies.list_newest(db, 5)
+        assert [t.status for t in studies.trials(db, study.id)] == ["PENDING"] * 4
+
+
+def test_a_run_is_studied_with_its_own_configuration(here):
+    at = visit("studies", clone=create(here, epochs=77))
+    at.button(key="start-study").click().run()
+    with database.opened(here) as db:
+        (study,) = studies.list_newest(db, 5)
+    assert study.question["base"]["epochs"] == 77
+
+
+def test_the_report_begins_with_the_verdict_and_gives_the_speedup(here, settings):
+    study_id = ask(settings)
+    finish_runs(here, study_id, {"PyTorch on CPU": 1000.0, "Keras/TensorFlow on CPU": 500.0})
+    at = visit("study", id=study_id)
+    frame = at.dataframe[0].value
+    assert frame.loc["Speed-up"].tolist()[0] == "the baseline"
+    assert frame.loc["Speed-up"].tolist()[1].startswith("0.50x (0.")
+    assert "Which &lt;b&gt;one&lt;/b&gt;?" in said(told(at))
+    assert "with reserve" in said(told(at))  # no readings tell whether the host was quiet
+
+
+def test_an_arm_that_failed_has_no_speedup_and_says_why(here, settings):
+    study_id = ask(settings)
+    rates = {"PyTorch on CPU": 1000.0, "Keras/TensorFlow on CPU": 500.0}
+    finish_runs(here, study_id, rates, failing=["Keras/TensorFlow on CPU"])
+    at = visit("study", id=study_id)
+    assert "not comparable" in at.dataframe[0].value.loc["Speed-up"].tolist()[1]
+    assert "no run of 3 succeeded" in said(told(at))
+    at.button(key="resume-study").click().run()
+    with database.opened(here) as db:
+        again = [t.member.arm for t in studies.trials(db, study_id) if t.status == "PENDING"]
+    assert set(again) == {"Keras/TensorFlow on CPU"}
+    assert len(again) == 4
+
+
+def test_a_findings_button_starts_the_study_that_tests_it(here, settings):
+    study_id = ask(settings, base=SMALL | {"input": "host_loader"}, frameworks=["torch"])
+    finish_runs(here, study_id, {"PyTorch on CPU": 1000.0})
+    at = visit("study", id=study_id)
+    assert "1.50x as fast" in said(told(at))
+    at.button(key="test-0").click().run()
+    with database.opened(here) as db:
+        newest = studies.list_newest(db, 1)[0]
+        assert newest.question["advice"] == {
+            "rule": "input-bound", "changes": {"input": "device_resident"}, "promised": 1.5,
+        }  # fmt: skip
+    finish_runs(here, newest.id, {"As it was": 1000.0, "With input device_resident": 1480.0})
+    with database.opened(here) as db:
+        assert "held: 1.50x was promised, and it is 1.4" in report.of(db, newest).answer
+
+
+def test_the_file_needs_no_network_and_takes_names_literally(here, settings):
+    study_id = ask(settings, name="<script>alert(1)</script>")
+    finish_runs(here, study_id, {"PyTorch on CPU": 1000.0, "Keras/TensorFlow on CPU": 500.0})
+    with database.opened(here) as db:
+        page = study_file.page(report.of(db, studies.get(db, study_id))).decode()
+    assert "<script>alert(1)" not in page
+    assert "<script src" not in page
+    assert "<link" not in page
+    assert "Plotly.newPlot" in page
+    assert "0.50x" in page
+
+
+def test_a_study_stops_with_all_its_runs(here, settings):
+    study_id = ask(settings)
+    at = visit("study", id=study_id)
+    at.button(key="stop-study").click().run()
+    with database.opened(here) as db:
+        assert {t.status for t in studies.trials(db, study_id)} == {"STOPPED"}
+        assert report.of(db, studies.get(db, study_id)).status == "STOPPED"
+
+
+@pytest.mark.parametrize("query", [{}, {"id": "nope"}, {"id": "0" * 12}])
+def test_a_link_to_no_study_leads_to_a_plain_page(here, query):
+    assert "Not found" in told(visit("study", **query))

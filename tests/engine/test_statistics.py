@@ -1,0 +1,76 @@
+"""Intervals and fits against what can be computed exactly, and against SciPy where it is."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from engine import statistics
+
+SAMPLE = [3.1, 2.9, 3.4, 3.0, 3.2]
+
+
+def exact_interval(sample):
+    """Of the median, over all resamples there are: what the bootstrap approaches."""
+    medians = [np.median(drawn) for drawn in itertools.product(sample, repeat=len(sample))]
+    return np.percentile(medians, [2.5, 97.5])
+
+
+def test_the_interval_of_a_median_is_that_of_all_resamples():
+    found = statistics.median(SAMPLE)
+    assert found.value == 3.1
+    assert found.repeats == 5
+    assert (found.low, found.high) == pytest.approx(exact_interval(SAMPLE), abs=0.02)
+
+
+def test_the_interval_of_a_median_is_scipys():
+    scipy_stats = pytest.importorskip("scipy.stats")
+    sample = np.random.default_rng(7).lognormal(size=40)
+    theirs = scipy_stats.bootstrap(
+        (sample,), np.median, method="percentile", n_resamples=10_000, random_state=1
+    ).confidence_interval
+    found = statistics.median(sample)
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), rel=0.03)
+
+
+def test_two_repeats_have_a_median_and_no_interval():
+    assert statistics.median([1.0, 3.0]) == (2.0, None, None, 2)
+    assert statistics.median([]) is None
+
+
+def test_a_ratio_of_scaled_samples_is_the_scale():
+    found = statistics.ratio([2 * value for value in SAMPLE], SAMPLE)
+    assert found.value == pytest.approx(2.0)
+    low, high = exact_interval(SAMPLE)
+    assert 2 * low / high <= found.low < 2.0 < found.high <= 2 * high / low
+    assert statistics.ratio([1.0], []) is None
+
+
+def test_intervals_cover_the_true_median_about_as_often_as_they_say():
+    draw = np.random.default_rng(3)
+    found = [statistics.median(draw.normal(10, 1, 25)) for _ in range(60)]
+    assert sum(one.low <= 10 <= one.high for one in found) >= 52  # of 57 expected
+
+
+def test_amdahls_fraction_is_found_again():
+    devices = np.array([1.0, 2, 4, 8, 16])
+    found = statistics.serial_fraction(devices, statistics.amdahl_speedup(devices, 0.1))
+    assert found.value == pytest.approx(0.1)
+    assert (found.low, found.high) == pytest.approx((0.1, 0.1))
+    # Amdahl's own bound: 10 % that cannot be shared allow 10x at most.
+    assert statistics.amdahl_speedup(np.array([1e12]), 0.1)[0] == pytest.approx(10)
+
+
+def test_a_perfect_speedup_has_no_serial_part_and_one_device_tells_nothing():
+    assert statistics.serial_fraction([1, 2, 4], [1, 2.1, 4]).value == 0.0
+    assert statistics.serial_fraction([1], [1]) is None
+
+
+def test_the_knee_is_where_the_curve_flattens():
+    sizes = [64, 16, 32, 128, 256]
+    rates = [390.0, 100.0, 200.0, 405.0, 410.0]
+    assert statistics.knee(sizes, rates) == 64
+
+
+def test_a_curve_that_still_rises_has_no_knee():
+    assert statistics.knee([1, 2, 4, 8], [1.0, 2.0, 4.0, 8.0]) is None

@@ -1,0 +1,277 @@
+"""Studies: what is planned, that nothing is repeated or lost, and what the report says."""
+
+import time
+
+import pytest
+
+from engine import settings as settings_module
+from engine import supervisor
+from engine.config import RunConfig
+from engine.problems import ConfigError
+from engine.studies import actions, findings, giving_up, plan, report
+from engine.studies.question import Question
+from storage import database, metrics, runs, studies
+from storage.metrics import Point
+from tests.processes import SMALL, eventually, kill, lab
+
+DEVICE = {"id": "cpu:0", "name": "A CPU", "accelerator": "cpu", "found_by": "a test"}
+COMMIT = {"commit": "a" * 40, "dirty": False}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Of a store whose supervisor lock this test holds, so that nothing is started."""
+    database.prepare(tmp_path)
+    with supervisor.locked(tmp_path):
+        yield settings_module.load(tmp_path)
+
+
+@pytest.fixture
+def db(settings):
+    with database.opened(settings.store) as db:
+        yield db
+
+
+def question(**fields):
+    return Question.parse({"base": SMALL, "frameworks": ["torch", "keras"], "seeds": 3} | fields)
+
+
+def end(db, run_id, status="SUCCEEDED", *, rate=1000.0, took=8.0, accuracy=0.9, **found):
+    facts = {"ledger": {"import": 1.0, "compute": 6.0}, "steady_samples_per_s": rate,
+             "steady_s": 4.0, "steady_steps": 1000} | found.pop("facts", {})  # fmt: skip
+    runs.claim(db, run_id, host="here", devices=[DEVICE], now=100.0)
+    metrics.ingest(db, run_id, [Point("validation_accuracy", 10, 2.0, 104.0, accuracy)],
+                   last_seq=1, offset=1, facts=facts,
+                   environment={"git": COMMIT, "python": "3.11"} | found)  # fmt: skip
+    failure = "It broke." if status == "FAILED" else None
+    runs.finish(db, run_id, status, finished_at=100.0 + took, failure=failure)
+
+
+def end_all(db, study_id, **found):
+    for trial in studies.trials(db, study_id):
+        if trial.status in runs.ACTIVE:
+            end(db, trial.member.run_id, **found)
+
+
+def test_each_arm_is_warmed_up_and_each_seed_is_a_shuffled_block():
+    planned = plan.cells(question(seeds=4))
+    assert [p.cell.is_warm_up for p in planned] == [True] * 2 + [False] * 8
+    blocks = [{p.cell.seed for p in planned[at : at + 2]} for at in (2, 4, 6, 8)]
+    assert blocks == [{0}, {1}, {2}, {3}]
+    orders = {tuple(p.cell for p in plan.cells(question(order_seed=o))) for o in range(8)}
+    assert len(orders) > 1
+    assert plan.cells(question()) == plan.cells(question())
+
+
+def test_frameworks_share_the_batch_of_the_base_where_their_defaults_differ():
+    base = {k: v for k, v in SMALL.items() if k != "batch_size"}
+    sizes = {arm.config.batch_size for arm in question(base=base).arms()}
+    assert sizes == {RunConfig.parse(base).batch_size}
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"seeds": 0}, "A study has 1 to 500 runs, got 0 (2 arms x 0 seeds)."),
+        ({"seeds": 10_000}, "A study has 1 to 500 runs, got 20,000 (2 arms x 10,000 seeds)."),
+        ({"seeds": "many"}, "Seeds must be a whole number, got 'many'."),
+        ({"frameworks": ["jax"]}, "Unknown framework 'jax'. Choose one of: keras, torch"),
+        ({"frameworks": ["keras"], "devices": ["tpu"]}, "no arm that can run: Keras/TensorFlow"),
+        ({"baseline": "x"}, "Unknown baseline 'x'. Choose one of: PyTorch on CPU;"),
+        ({"target_accuracy": 90}, "Target accuracy must be above 0 and at most 1, got 90."),
+        ({"kind": "saturation", "batch_sizes": [0]}, "Batch size must be between 1 and"),
+    ],
+)
+def test_bad_questions_are_refused_in_a_sentence(fields, sentence):
+    with pytest.raises(ConfigError) as refused:
+        question(**fields)
+    assert sentence in str(refused.value)
+
+
+def test_what_the_queue_gives_is_the_studys_order(settings, db):
+    study_id = actions.submit(settings, question(), by="test")
+    members = [t.member.run_id for t in studies.trials(db, study_id)]
+    assert [run.id for run in runs.queue(db)] == members
+
+
+def test_resume_repeats_nothing_that_succeeded_and_loses_nothing(settings, db):
+    study_id = actions.submit(settings, question(), by="test")
+    first, second, *_ = studies.trials(db, study_id)
+    end(db, first.member.run_id)
+    end(db, second.member.run_id, "FAILED")
+    actions.stop(settings, study_id, by="me")
+    assert report.of(db, actions.find(db, study_id)).status == "FAILED"
+    assert actions.resume(settings, study_id, by="me") == 7
+    with pytest.raises(actions.NotPossible):
+        actions.resume(settings, study_id, by="me")
+    end_all(db, study_id)
+    shown = report.of(db, actions.find(db, study_id))
+    assert (shown.status, shown.study.stopped_at) == ("SUCCEEDED", None)
+    assert [len(card.repeats) for card in shown.cards] == [3, 3]
+    assert shown.progress.actual_s is None  # tries that were in vain are in no prediction
+
+
+def test_extend_adds_repeats_of_each_arm(settings, db):
+    study_id = actions.submit(settings, question(), by="test")
+    assert actions.extend(settings, study_id, seeds=2, by="me") == 4
+    end_all(db, study_id)
+    assert [len(c.repeats) for c in report.of(db, actions.find(db, study_id)).cards] == [5, 5]
+    with pytest.raises(ConfigError, match="1 to 500 runs"):
+        actions.extend(settings, study_id, seeds=1000, by="me")
+
+
+def test_a_study_whose_runs_all_fail_is_given_up_after_three(settings, db):
+    study_id = actions.submit(settings, question(), by="test")
+    because = None
+    for trial in studies.trials(db, study_id)[:3]:
+        assert because is None
+        end(db, trial.member.run_id, "FAILED")
+        because = giving_up.after(db, trial.member.run_id, 1.0)
+    assert because == (
+        "3 runs failed and none succeeded, so the rest were not started. The last one: It broke."
+    )
+    shown = report.of(db, actions.find(db, study_id))
+    assert (shown.status, shown.verdict.level) == ("FAILED", "red")
+    assert shown.study.stopped_because == because
+    assert shown.progress.over == shown.progress.runs
+
+
+def test_an_arm_that_only_fails_is_given_up_and_the_others_go_on(settings, db):
+    study_id = actions.submit(settings, question(seeds=5), by="test")
+    for trial in studies.trials(db, study_id)[:6]:
+        is_keras = trial.member.arm.startswith("Keras")
+        end(db, trial.member.run_id, "FAILED" if is_keras else "SUCCEEDED")
+        giving_up.after(db, trial.member.run_id, 1.0)
+    waiting = {t.member.arm for t in studies.trials(db, study_id) if t.status == "PENDING"}
+    assert waiting == {"PyTorch on CPU"}
+
+
+def test_a_duration_is_predicted_from_history_and_judged_afterwards(settings, db):
+    asked = question(frameworks=["torch"])
+    _, unknown = actions.preview(settings, asked)
+    assert unknown == (None, ("PyTorch on CPU",))
+    end_all(db, actions.submit(settings, asked, by="test"))
+    _, predicted = actions.preview(settings, asked)
+    assert predicted.seconds == pytest.approx(4 * 8.0)
+    longer = SMALL | {"epochs": 4}  # twice as many: 2 s of start-up, 6 s of steps
+    _, predicted = actions.preview(settings, question(frameworks=["torch"], base=longer))
+    assert predicted.seconds == pytest.approx(4 * (2.0 + 12.0))
+    study_id = actions.submit(settings, asked, by="test")
+    end_all(db, study_id, took=10.0)
+    shown = report.of(db, actions.find(db, study_id))
+    assert shown.prediction_error == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("of_keras", "level", "sentence"),
+    [
+        ({}, "amber", "Whether the host was quiet is not known"),
+        ({"git": {"commit": "b" * 40, "dirty": False}}, "red", "The code differs"),
+        ({"accuracy": 0.8}, "red", "Final accuracies lie 10.0 points apart (90.0 % and 80.0 %)"),
+        ({"python": "3.12"}, "amber", "Versions differ between runs: Python."),
+        ({"facts": {"steady_s": 0.1}}, "amber", "Steady steps were timed for only 0.1 s"),
+    ],
+)
+def test_the_verdict_has_its_reasons_and_red_gets_no_speedup(
+    settings, db, of_keras, level, sentence
+):
+    study_id = actions.submit(settings, question(), by="test")
+    for trial in studies.trials(db, study_id):
+        of_arm = of_keras if trial.member.arm.startswith("Keras") else {}
+        end(db, trial.member.run_id, **of_arm)
+    shown = report.of(db, actions.find(db, study_id))
+    assert shown.verdict.level == level
+    assert any(sentence in check.sentence for check in shown.verdict.checks)
+    assert (shown.cards[1].speedup is None) == (level == "red")
+
+
+def test_what_waiting_for_samples_costs_is_said_and_measured(settings, db):
+    study_id = actions.submit(settings, question(kind="input", frameworks=["torch"]), by="test")
+    for trial in studies.trials(db, study_id):
+        is_loader = trial.member.arm.startswith("Loader")
+        ledger = {"compute": 4.0, "input_wait": 2.0 if is_loader else 0.01}
+        rate = 1000.0 if is_loader else 1480.0
+        end(db, trial.member.run_id, rate=rate, facts={"ledger": ledger})
+    assert report.of(db, actions.find(db, study_id)).answer == (
+        "By its ledger, Loader on the host would train 1.50x as fast without its input wait; "
+        "Data set on the device is 1.48x (95 %: 1.48 to 1.48)."
+    )
+
+
+def test_a_saturation_study_names_its_knee_and_the_sizes_that_failed(settings, db):
+    sizes = [16, 64, 256, 1024]
+    asked = question(kind="saturation", frameworks=["torch"], batch_sizes=sizes)
+    study_id = actions.submit(settings, asked, by="test")
+    rates = {"batch 16 in fp32": 100.0, "batch 64 in fp32": 390.0, "batch 256 in fp32": 400.0}
+    for trial in studies.trials(db, study_id):
+        arm = trial.member.arm
+        status = "SUCCEEDED" if arm in rates else "FAILED"
+        end(db, trial.member.run_id, status, rate=rates.get(arm, 1.0), accuracy=0.5)
+    assert report.of(db, actions.find(db, study_id)).answer == (
+        "From batch 64 on, throughput is within 10 % of its highest. "
+        "These failed at every try: batch 1,024 in fp32."
+    )
+
+
+def test_a_target_that_was_not_reached_has_no_number(settings, db):
+    study_id = actions.submit(settings, question(target_accuracy=0.85), by="test")
+    for trial in studies.trials(db, study_id):
+        is_keras = trial.member.arm.startswith("Keras")
+        missed = is_keras or (trial.member.seed == 2)
+        end(db, trial.member.run_id, accuracy=0.5 if missed else 0.9)
+    torch, keras = report.of(db, actions.find(db, study_id)).cards
+    assert (torch.time_to_target_s, keras.time_to_target_s) == (None, None)
+    assert torch.target == "reached in 2 of 3 runs, not in 2 epochs of the others"
+    assert keras.target == "not reached in 2 epochs"
+
+
+def finding(rule, facts, **fields):
+    """What a rule says of one run with these facts."""
+    config = RunConfig.parse(SMALL | fields).model_dump(mode="json")
+    run = type("Told", (), {"facts": facts, "config": config, "metrics": {}})
+    return next((f for f in findings.of_arm("an arm", [run]) if f.rule == rule), None)
+
+
+def test_an_input_bound_run_is_told_what_removing_the_wait_would_give():
+    ledger = {"input_wait": 3.0, "compute": 6.25, "import": 1.0}
+    found = finding("input-bound", {"ledger": ledger}, input="host_loader")
+    assert (found.promised, found.changes) == (1.48, {"input": "device_resident"})
+    assert "1.48x" in found.sentence
+    assert finding("input-bound", {"ledger": ledger}).changes == {}
+    assert finding("input-bound", {"ledger": ledger | {"input_wait": 0.1}}) is None
+
+
+def test_a_compile_bound_run_is_told_how_many_epochs_make_it_small():
+    ledger = {"compile": 9.0, "compute": 2.0}
+    found = finding("compile-bound", {"ledger": ledger})
+    assert found.changes == {"epochs": 81}  # 9 s are a tenth of 90 s: 81 s of steps at 1 s each
+    assert "82 %" in found.sentence
+
+
+def test_short_steps_far_below_the_roof_are_launch_bound():
+    facts = {"ledger": {"compute": 1.0}, "steady_steps": 1000, "steady_s": 1.0,
+             "flops_per_step": 1e6, "bytes_per_step": 1e4, "peak_flops_per_s": 1e12,
+             "peak_bytes_per_s": 1e10}  # fmt: skip
+    assert finding("launch-bound", facts).changes == {"batch_size": 256}
+    assert finding("launch-bound", facts | {"peak_flops_per_s": None}) is None
+    assert finding("launch-bound", facts | {"flops_per_step": 5e8, "bytes_per_step": 1e6}) is None
+
+
+def test_a_study_survives_the_kill_of_its_supervisor(tmp_path):
+    with lab(tmp_path / "store") as here:
+        first = here.supervise()
+        asked = question(frameworks=["torch"], seeds=2, base=SMALL | {"epochs": 200})
+        study_id = actions.submit(here.settings, asked, by="test")
+        with database.opened(here.store) as db:
+            eventually(lambda: any(t.status == "RUNNING" for t in studies.trials(db, study_id)))
+            kill(first.pid)
+            time.sleep(0.5)
+            here.supervise()
+            over = eventually(lambda: _final(db, study_id), 120)
+    assert (over.status, over.progress.runs) == ("SUCCEEDED", 3)
+    assert [len(card.repeats) for card in over.cards] == [2]
+
+
+def _final(db, study_id):
+    shown = report.of(db, actions.find(db, study_id))
+    return shown if shown.status in runs.FINAL else None
