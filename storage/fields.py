@@ -71,7 +71,7 @@ class Statement:
         self.values: dict[str, Any] = {}
         self._vocabulary = vocabulary
         self._metric_keys = metric_keys
-        self._joined: dict[str, str] = {}
+        self._joined: dict[str, tuple[str, str]] = {}  # key -> its mark and its join's name
 
     def bind(self, value: Any) -> str:
         """A mark that stands for the value."""

@@ -45,7 +45,8 @@ class Page(NamedTuple):
     total: int
 
 
-class Spread(NamedTuple):
+@dataclass(frozen=True)
+class Spread:
     """Of the runs of a group that have a value. `variance` is of the sample (n - 1)."""
 
     count: int
@@ -53,7 +54,8 @@ class Spread(NamedTuple):
     variance: float | None
 
 
-class Group(NamedTuple):
+@dataclass(frozen=True)
+class Group:
     """`value` is what the runs have in common; `spreads` one for each figure asked for."""
 
     value: Any
