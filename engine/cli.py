@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from engine import cli_output as output
-from engine import devices, launch, parity, queries, settings, supervisor
+from engine import devices, launch, parity, queries, settings, supervisor, transfer
 from engine.config import FRAMEWORK_NAMES, WORKLOADS, RunConfig, unflatten
 from engine.launch import NotPossible, UnknownRun
 from engine.problems import ConfigError, Problem
@@ -294,6 +294,33 @@ def delete(settings: Settings, run_ids: tuple[str, ...], yes: bool, as_json: boo
     if not yes:
         click.confirm("Delete for good?", abort=True, err=True)
     _each(settings, run_ids, launch.delete, "deleted", as_json)
+
+
+@main.command("export")
+@click.argument("run_id")
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@json_option
+@store_option
+def export_run(settings: Settings, run_id: str, file: Path | None, as_json: bool) -> None:
+    """Write a whole run into one file, which another store imports with nothing lost."""
+    database.prepare(settings.store)
+    target = file or Path(f"{run_id[:60]}{transfer.SUFFIX}")
+    transfer.export(settings, run_id, target)
+    output.changed(run_id, f"exported to {target}", as_json)
+
+
+@main.command("import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+@store_option
+def import_run(settings: Settings, file: Path, as_json: bool) -> None:
+    """Add a run that was exported, under its own id."""
+    try:
+        run_id = transfer.load(settings, file, by=launch.this_user())
+    except transfer.BadFile as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_BAD_INPUT)
+    output.changed(run_id, "imported", as_json)
 
 
 @main.command("devices")

@@ -205,7 +205,7 @@ def edit(
                 f"The notes of run {run_id} were changed by someone else meanwhile. "
                 "Copy yours, reload, and bring both together."
             )
-    _note(settings, f"{by} edited {', '.join(given)} of run {run_id}")
+    note(settings, f"{by} edited {', '.join(given)} of run {run_id}")
 
 
 def archive(settings: Settings, run_id: str, *, by: str) -> None:
@@ -227,7 +227,7 @@ def delete(settings: Settings, run_id: str, *, by: str) -> None:
     folder = supervisor.run_dir_of(settings.store, run_id)
     if folder.exists():
         shutil.rmtree(folder)
-    _note(settings, f"{by} deleted run {run_id}")
+    note(settings, f"{by} deleted run {run_id}")
 
 
 def what_goes(settings: Settings, run: Run) -> str:
@@ -245,10 +245,10 @@ def _archive(settings: Settings, run_id: str, archived: bool, by: str) -> None:
         if not runs.set_archived(db, run_id, archived):
             state = "archived" if archived else "not archived"
             raise NotPossible(f"Run {run_id} is {state} already.")
-    _note(settings, f"{by} {'archived' if archived else 'restored'} run {run_id}")
+    note(settings, f"{by} {'archived' if archived else 'restored'} run {run_id}")
 
 
-def _note(settings: Settings, sentence: str) -> None:
+def note(settings: Settings, sentence: str) -> None:
     """Who changed what, a line each in the store's `changes.log`."""
     at = datetime.now().astimezone().isoformat(timespec="seconds")
     with (settings.store / "changes.log").open("a", encoding="utf-8") as log:

@@ -132,6 +132,16 @@ def create_views(db: Database) -> None:
             created_at REAL NOT NULL
         );
 
+        CREATE TABLE buckets (               -- of each 128 points of a series, the least and the
+            series_id INTEGER NOT NULL REFERENCES series (id) ON DELETE CASCADE,  -- greatest one
+            bucket INTEGER NOT NULL,
+            low_step INTEGER NOT NULL, low_epoch REAL NOT NULL, low_at REAL NOT NULL,
+            low REAL,                        -- NULL: none was finite
+            high_step INTEGER NOT NULL, high_epoch REAL NOT NULL, high_at REAL NOT NULL,
+            high REAL,
+            PRIMARY KEY (series_id, bucket)
+        ) WITHOUT ROWID;
+
         -- What a list filters and sorts by, so that it reads no configs and no environments.
         CREATE INDEX runs_listed ON runs (archived, submitted_at DESC, id DESC, status, framework,
             accelerator, workload, dataset, name);
