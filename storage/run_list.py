@@ -79,11 +79,11 @@ def page(
         letters = " COLLATE NOCASE" if found.kind == "text" else ""
         by = f"({found.sql}){letters} {_way(sort)} NULLS LAST, runs.submitted_at DESC, runs.id DESC"
     limits = f"LIMIT {int(limit)} OFFSET {int(offset)}"
-    rows = db.execute(
-        f"SELECT runs.id FROM runs {statement.joins} WHERE {where} ORDER BY {by} {limits}",  # noqa: S608  own words, bound values
-        statement.values,
-    ).fetchall()
-    return Page(of_ids(db, [row[0] for row in rows]), _count(db, wanted))
+    of_runs = f"FROM runs {statement.joins} WHERE {where}"
+    query = f"SELECT runs.id, count(*) OVER () {of_runs} ORDER BY {by} {limits}"
+    rows = db.execute(query, statement.values).fetchall()
+    total = rows[0][1] if rows else _count(db, wanted) if offset else 0
+    return Page(of_ids(db, [row[0] for row in rows]), total)
 
 
 def of_ids(db: Database, run_ids: Sequence[str]) -> list[Run]:

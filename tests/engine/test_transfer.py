@@ -48,7 +48,7 @@ def everything(settings, run_id):
         rows = [
             tuple(row)
             for table in ("metrics", "readings", "tags")
-            for row in db.execute(f"SELECT * FROM {table} WHERE run_id = ?", [run_id])
+            for row in db.execute(f"SELECT * FROM {table} WHERE run_id = ?", [run_id])  # noqa: S608  these tables
         ]
         run = runs.get(db, run_id)
     folder = settings.store / "runs" / run_id
