@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import links, pages, run_actions, run_columns, run_view, store
+from dashboard import downloads, links, pages, run_actions, run_columns, run_view, store
 from dashboard.run_view import RunView
 from dashboard.words import plain
 from engine import metrics
@@ -20,6 +20,7 @@ from storage.runs import Run
 
 POLL_S = 2.0
 PAGE_ROWS = 100
+MOST_DOWNLOADED = 100_000
 ROW_PX, HEADER_PX, MOST_ROWS = 36, 40, 16
 
 
@@ -110,6 +111,14 @@ def _columns(ids: list[str], columns: tuple[str, ...], baseline: Run | None) -> 
     return {"open": open_button} | shown | deltas
 
 
+def _all(view: RunView) -> pd.DataFrame:
+    """Every run that is found, with the columns that are shown, for a file."""
+    with store.opened() as db:
+        found = run_list.page(db, view.wanted, sort=view.sort, limit=MOST_DOWNLOADED).runs
+    rows = [{"id": run.id} | {w: run_columns.cell(run, w) for w in view.columns} for run in found]
+    return pd.DataFrame(rows)
+
+
 def _open(ids: list[str]) -> None:
     st.session_state["opened"] = ids[st.session_state["open"]["row"]]
 
@@ -121,6 +130,7 @@ def _under(chosen: list[Run], found: int, total: int, number: int, view: RunView
         st.switch_page(pages.RUN, query_params={"id": opened})
     with st.container(horizontal=True, vertical_alignment="center"):
         run_actions.of_selected(chosen)
+        downloads.table("runs", lambda: _all(view))
         last = math.ceil(found / PAGE_ROWS)
         for label, to in (("Previous", number - 1), ("Next", number + 1)):
             if last > 1 and st.button(label, key=f"page-{label}", disabled=not 1 <= to <= last):
