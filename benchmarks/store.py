@@ -70,6 +70,7 @@ def fill(db: Database, count: int) -> tuple[int, float]:
         run_id = _run(db, count + number)
         for batch in _long(number):
             points, seconds = points + len(batch), seconds + _ingest(db, run_id, batch)
+        runs.finish(db, run_id, "SUCCEEDED", finished_at=BEGUN)
     begun = time.perf_counter()
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return points, seconds + time.perf_counter() - begun
