@@ -4,7 +4,8 @@
 
 Same model (784-128-10), data, batch size and epochs. Steady samples/s are of whole epochs of
 steps, the first left out; time to accuracy counts from before the model is built, compiling and
-evaluation with it, imports and data without.
+evaluation with it, imports and data without. Ours run in the environment that the launcher gives
+trainers.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def latest(db: Database, run: Run, key: str, count: int = 50) -> list[float]:
 
 
 def _curve(db: Database, run: Run, key: str, x_axis: XAxis, name: str, color_index: int) -> Curve:
-    found = metrics.curve(db, run.id, key)
+    found = metrics.outline(db, run.id, key)
     begun = (run.started_at or 0.0) - run.earlier_s  # without the time between a stop and a resume
     x = {"epoch": found.epoch, "step": found.step, "time": found.at - begun}
     return Curve(

@@ -31,6 +31,12 @@ def x_axis() -> XAxis:
     return cast(XAxis, given) if given in X_AXES else "epoch"
 
 
+def page_number() -> int:
+    """Which page of a list, from 1; any other word is taken for the first."""
+    given = st.query_params.get("page", "1")
+    return int(given) if given.isascii() and given.isdigit() and 0 < int(given) < 10**6 else 1
+
+
 def unknown_path(known: Collection[str], address: str | None) -> str | None:
     """The path of the address, if no page has it."""
     asked = urlsplit(address or "").path.strip("/")

@@ -13,6 +13,7 @@ from dashboard import (
     pages,
     performance_view,
     readings_view,
+    run_edit,
     store,
     tpu_view,
     words,
@@ -60,7 +61,7 @@ def _draw(run_id: str, was_active: bool) -> None:
             st.rerun()
         if run.active:
             store.warn_if_unsupervised()
-        _header(run)
+        _header(run, runs.all_tags(db))
         _state(run, _doing(db, run))
         _figures(run, {key: curves.latest(db, run, key) for key in ("validation_accuracy",
                        "validation_loss", "samples_per_s", "epoch_s")})  # fmt: skip
@@ -79,7 +80,7 @@ def _draw(run_id: str, was_active: bool) -> None:
     _details(run)
 
 
-def _header(run: Run) -> None:
+def _header(run: Run, tags: list[str]) -> None:
     with header(run.name, kicker=f"Run {run.id}"):
         if run.active:
             st.button(
@@ -102,6 +103,7 @@ def _header(run: Run) -> None:
             st.switch_page(pages.STUDIES, query_params={"clone": run.id})
         if st.button("Compare", icon=":material/stacked_line_chart:", key="compare"):
             st.switch_page(pages.COMPARE, query_params={"runs": [run.id]})
+        run_edit.controls(run, tags)
 
 
 def _stop(run_id: str) -> None:

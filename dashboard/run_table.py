@@ -2,159 +2,170 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import links, pages, store
-from engine.config import FRAMEWORK_NAMES
-from engine.describe import device_names, throughput, took
-from engine.format import duration
-from storage import runs
+from dashboard import downloads, links, pages, run_actions, run_columns, run_view, store
+from dashboard.run_view import RunView
+from dashboard.words import plain
+from engine import metrics
+from engine.format import metric
+from storage import run_list, runs
+from storage.fields import BadQuery
+from storage.run_list import Group
 from storage.runs import Run
 
 POLL_S = 2.0
-NEWEST = 500
+PAGE_ROWS = 100
+MOST_DOWNLOADED = 100_000
 ROW_PX, HEADER_PX, MOST_ROWS = 36, 40, 16
-STATUS_MARKS = {
-    "PENDING": "◔ Pending",
-    "RUNNING": "▶ Running",
-    "SUCCEEDED": "✓ Succeeded",
-    "FAILED": "✕ Failed",
-    "STOPPED": "■ Stopped",
-}
 
 
 def show() -> None:
     """The filters, and under them the table, which is drawn again every two seconds."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input(
-            "Search", key="q", bind="query-params", placeholder="Name, tag, id or workload"
-        )
-        statuses = _filter("status", {status: status.capitalize() for status in runs.STATUSES})
-        frameworks = _filter("framework", FRAMEWORK_NAMES)
-    _table(text, statuses, frameworks)
-
-
-def _filter(name: str, titles: dict[str, str]) -> tuple[str, ...]:
-    """Some of the choices, or none for any. The address holds their names, not their titles."""
-    given = [choice for choice in st.query_params.get_all(name) if choice in titles]
-    chosen = st.multiselect(
-        name.capitalize(),
-        list(titles),
-        default=given,
-        key=f"filter-{name}",
-        format_func=titles.__getitem__,
-        placeholder="Any",
-    )
-    links.put(**{name: chosen})
-    return tuple(chosen)
+    _table(run_view.controls())
 
 
 @st.fragment(run_every=POLL_S)
-def _table(text: str, statuses: tuple[str, ...], frameworks: tuple[str, ...]) -> None:
+def _table(view: RunView) -> None:
+    try:
+        if view.group:
+            _groups(view)
+        else:
+            _runs(view)
+    except BadQuery as error:
+        st.error(plain(str(error)), icon=":material/filter_alt_off:")
+
+
+def _runs(view: RunView) -> None:
+    number = links.page_number()
     with store.opened() as db:
-        found = runs.list_newest(db, NEWEST, statuses, frameworks=frameworks, text=text)
+        begin = (number - 1) * PAGE_ROWS
+        found = run_list.page(db, view.wanted, sort=view.sort, limit=PAGE_ROWS, offset=begin)
         total = sum(runs.counts(db).values())
+        baseline = runs.get(db, view.baseline) if view.baseline else None
+    if view.baseline and baseline is None:
+        st.warning(f"The baseline is no run of this store: {plain(view.baseline[:60])}.")
     if not total:
         _first_time()
-    elif not found:
+    elif not found.total:
         st.info("No run matches the filters.", icon=":material/filter_alt_off:")
     else:
-        chosen = _selectable(found)
-        _actions(chosen, len(found), total)
+        chosen = _selectable(found.runs, view, baseline)
+        _under(chosen, found.total, total, number, view)
 
 
-def _selectable(found: list[Run]) -> list[str]:
-    """The table; ids of the selected runs, which stay selected when other runs come or go.
+def _selectable(found: list[Run], view: RunView, baseline: Run | None) -> list[Run]:
+    """The table; the selected runs, which stay selected when other runs come or go.
 
     Streamlit knows selected rows by position. So the table is a new one, with the selection moved
     along, exactly when the list of runs is another.
     """
     ids = [run.id for run in found]
     before = st.session_state.get("selected", [])
-    key = f"runs-{hash(tuple(ids))}"
+    key = f"runs-{hash((*ids, view.columns))}"
     state = st.dataframe(
-        _frame(found),
+        pd.DataFrame([_row(run, view.columns, baseline) for run in found]),
         key=key,
         hide_index=True,
         height=HEADER_PX + ROW_PX * min(len(found), MOST_ROWS),
         row_height=ROW_PX,
-        column_config=_columns(ids),
+        column_config=_columns(ids, view.columns, baseline),
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [ids.index(i) for i in before if i in ids]}},
         placeholder="—",
-        alt="Runs, newest first",
+        alt=f"Runs, by {view.sort}",
     )
-    chosen = [ids[row] for row in state["selection"]["rows"] if row < len(ids)]
-    st.session_state["selected"] = chosen
+    chosen = [found[row] for row in state["selection"]["rows"] if row < len(ids)]
+    st.session_state["selected"] = [run.id for run in chosen]
     return chosen
 
 
-def _frame(found: list[Run]) -> pd.DataFrame:
-    rows = [_row(run) for run in found]
+def _row(run: Run, columns: tuple[str, ...], baseline: Run | None) -> dict[str, Any]:
+    """Its cells, and beside each figure its distance from the baseline's."""
+    cells: dict[str, Any] = {"open": run.id}
+    for word in columns:
+        cells[word] = run_columns.cell(run, word)
+        if baseline and run_columns.is_figure(word):
+            own, base = cells[word], run_columns.figure(baseline, word)
+            cells[f"Δ {word}"] = None if own is None or base is None else own - base
+    return cells
+
+
+def _columns(ids: list[str], columns: tuple[str, ...], baseline: Run | None) -> dict[str, Any]:
+    open_button = st.column_config.ButtonColumn(
+        "Run", type="tertiary", key="open", on_click=_open, args=(ids,)
+    )
+    shown = {word: run_columns.shown(word) for word in columns}
+    deltas = {
+        f"Δ {word}": st.column_config.NumberColumn(
+            f"Δ {run_columns.title(word).lower()}", format="%+.4g"
+        )
+        for word in columns
+        if baseline and run_columns.is_figure(word)
+    }
+    return {"open": open_button} | shown | deltas
+
+
+def _all(view: RunView) -> pd.DataFrame:
+    """Every run that is found, with the columns that are shown, for a file."""
+    with store.opened() as db:
+        found = run_list.page(db, view.wanted, sort=view.sort, limit=MOST_DOWNLOADED).runs
+    rows = [{"id": run.id} | {w: run_columns.cell(run, w) for w in view.columns} for run in found]
     return pd.DataFrame(rows)
-
-
-def _row(run: Run) -> dict[str, Any]:
-    accuracy, speed = run.metrics.get("validation_accuracy"), throughput(run)
-    return {
-        "open": run.id,
-        "status": STATUS_MARKS[run.status],
-        "name": run.name,
-        "framework": FRAMEWORK_NAMES.get(run.framework, run.framework),
-        "device": device_names(run),
-        "progress": min(1.0, run.step / run.total_steps),
-        "accuracy": accuracy.max if accuracy else None,
-        "speed": round(speed) if speed else None,
-        "took": duration(took(run)),
-        "submitted": datetime.fromtimestamp(run.submitted_at).astimezone(),
-        "tags": list(run.tags),
-    }
-
-
-def _columns(ids: list[str]) -> dict[str, Any]:
-    column = st.column_config
-    return {
-        "open": column.ButtonColumn(
-            "Run", type="tertiary", key="open", on_click=_open, args=(ids,)
-        ),
-        "status": column.TextColumn("Status", width=110),
-        "name": column.TextColumn("Name", width="medium"),
-        "framework": column.TextColumn("Framework"),
-        "device": column.TextColumn("Device"),
-        "progress": column.ProgressColumn("Progress", format="percent", width=110),
-        "accuracy": column.NumberColumn("Best accuracy", format="percent"),
-        "speed": column.NumberColumn("Samples/s", format="localized"),
-        "took": column.TextColumn("Took", alignment="right"),
-        "submitted": column.DatetimeColumn("Submitted", format="D MMM, HH:mm:ss"),
-        "tags": column.ListColumn("Tags"),
-    }
 
 
 def _open(ids: list[str]) -> None:
     st.session_state["opened"] = ids[st.session_state["open"]["row"]]
 
 
-def _actions(chosen: list[str], shown: int, total: int) -> None:
+def _under(chosen: list[Run], found: int, total: int, number: int, view: RunView) -> None:
+    """Under the table: what to do with the selection, which page it is, and how many there are."""
     opened = st.session_state.pop("opened", None)
     if opened:
         st.switch_page(pages.RUN, query_params={"id": opened})
     with st.container(horizontal=True, vertical_alignment="center"):
-        too_many = len(chosen) > links.MAX_COMPARED
-        if st.button(
-            f"Compare {len(chosen)} runs" if len(chosen) > 1 else "Compare",
-            icon=":material/stacked_line_chart:",
-            disabled=len(chosen) < 2 or too_many,
-            help="Select two to fifty runs.",
-            key="compare-selected",
-        ):
-            st.switch_page(pages.COMPARE, query_params={"runs": chosen})
-        more = "the newest " if shown == NEWEST else ""
-        st.caption(f"{more}{shown:,} of {total:,} runs, newest first.".capitalize())
+        run_actions.of_selected(chosen)
+        downloads.table("runs", lambda: _all(view))
+        last = math.ceil(found / PAGE_ROWS)
+        for label, to in (("Previous", number - 1), ("Next", number + 1)):
+            if last > 1 and st.button(label, key=f"page-{label}", disabled=not 1 <= to <= last):
+                links.put(page=None if to == 1 else str(to))
+                st.rerun()
+        order = "newest first" if view.sort == run_list.NEWEST else f"by {plain(view.sort)}"
+        pages_told = f" Page {number:,} of {last:,}." if last > 1 else ""
+        st.caption(f"{found:,} of {total:,} runs, {order}.{pages_told}")
+
+
+def _groups(view: RunView) -> None:
+    """A row a group: how many runs, and the mean of each figure ± its standard deviation."""
+    words = [run_columns.SORTED_BY.get(w, w) for w in view.columns]
+    words = [word for word in words if run_columns.is_figure(word) and word != "tag"]
+    with store.opened() as db:
+        found = run_list.groups(db, view.wanted, view.group, words)
+        newest = {run.id: run for run in run_list.of_ids(db, [group.newest for group in found])}
+    if not found:
+        st.info("No run matches the filters.", icon=":material/filter_alt_off:")
+        return
+    rows = [_group(group, words, view.group, newest.get(group.newest)) for group in found]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, placeholder="—", alt="Groups of runs")
+    st.caption(f"{len(found):,} groups. Mean ± standard deviation over the runs with a value.")
+
+
+def _group(group: Group, words: list[str], by: str, newest: Run | None) -> dict[str, Any]:
+    named = newest.name if by == "repeats" and newest else group.value
+    row = {"Group": "—" if named is None else str(named), "Runs": group.count}
+    for word, spread in zip(words, group.spreads, strict=True):
+        key = run_columns.metric_of(word)[0]
+        told = metric(key, spread.mean)
+        if spread.variance is not None:
+            told += f" ± {metric(key, math.sqrt(spread.variance))}"
+        row[f"{metrics.describe(key).title} ({run_columns.metric_of(word)[1]})"] = told
+    return row
 
 
 def _first_time() -> None:

@@ -17,9 +17,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Route
 
+from dashboard import saved_views
 from dashboard.components import assets
 from engine import launch, settings
-from storage import database
+from storage import database, views
+from storage.views import View
 
 NAVIGATION = Path(__file__).parent / "pages" / "navigation.py"
 # Imported as the first reader comes, and then kept out of every later collection.
@@ -35,8 +37,10 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
     database.prepare(configured.store)
     launch.ensure_supervisor(configured)
     warming = asyncio.create_task(asyncio.to_thread(warm_up))
-    yield
-    await warming
+    try:
+        yield
+    finally:
+        await warming
 
 
 def warm_up() -> None:
@@ -45,8 +49,11 @@ def warm_up() -> None:
     Streamlit collects garbage after every script run. With what never dies frozen, a poll's
     collection takes a fraction of the time.
     """
-    for module in WARM_MODULES:
-        importlib.import_module(module)
+    try:
+        for module in WARM_MODULES:
+            importlib.import_module(module)
+    except ImportError:
+        log.exception("Pages will fail: run `make run` again to install what is missing")
     gc.collect()
     gc.freeze()
 
@@ -77,7 +84,31 @@ async def to_run(request: Request) -> RedirectResponse:
     return RedirectResponse(f"/run?{urlencode({'id': request.path_params['run_id']})}")
 
 
+async def to_view(request: Request) -> RedirectResponse | PlainTextResponse:
+    """A saved view's short link."""
+    view_id = str(request.path_params["view_id"])
+    found = await asyncio.to_thread(_view, view_id)
+    if found is None:
+        return PlainTextResponse(
+            f"No view {view_id[:40]!r} in this store. Ask for a new link, or go to the runs at /.",
+            status_code=404,
+        )
+    where = saved_views.address(found)
+    if where is None:
+        return PlainTextResponse(
+            f"View {view_id!r} was saved by a later version. Update Accelboard to open it.",
+            status_code=409,
+        )
+    return RedirectResponse(where)
+
+
+def _view(view_id: str) -> View | None:
+    with database.opened(settings.load().store) as db:
+        return views.get(db, view_id)
+
+
 ROUTES = (
+    Route("/v/{view_id}", to_view),
     Route("/runs", to_runs),
     Route("/run/{run_id}", to_run),
     Route("/_accelboard", whose),

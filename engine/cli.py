@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from engine import cli_output as output
-from engine import cli_studies, devices, launch, parity, settings, supervisor
+from engine import cli_studies, devices, launch, parity, queries, settings, supervisor, transfer
 from engine.config import FRAMEWORK_NAMES, WORKLOADS, RunConfig, unflatten
 from engine.launch import NotPossible, UnknownRun
 from engine.problems import ConfigError, Problem
@@ -28,7 +28,9 @@ from engine.settings import Settings
 from engine.studies import actions
 from engine.tpu import chips, program, results
 from engine.tpu.environment import CheckImpossible
-from storage import database, runs
+from storage import database, run_list, runs
+from storage.fields import BadQuery
+from storage.run_list import Wanted
 
 EXIT_BAD_INPUT, EXIT_UNKNOWN_RUN, EXIT_NOT_POSSIBLE, EXIT_INTERRUPTED = 2, 4, 5, 130
 # Minutes on two cores, for all workloads.
@@ -50,6 +52,9 @@ def store_option(command: Callable[..., None]) -> Callable[..., None]:
         except ConfigError as error:
             for problem in error.problems:
                 click.echo(f"Error: {problem.sentence}", err=True)
+            sys.exit(EXIT_BAD_INPUT)
+        except BadQuery as error:
+            click.echo(f"Error: {error}", err=True)
             sys.exit(EXIT_BAD_INPUT)
         except UnknownRun as error:
             click.echo(f"Error: {error}", err=True)
@@ -127,13 +132,24 @@ def submit(
     default=20,
     show_default=True,
     type=click.IntRange(1, 100_000),
-    help="How many, the newest first.",
+    help="How many.",
 )
 @click.option("--status", "statuses", multiple=True, help="Only these; repeatable.")
+@click.option("--query", default="", help="Such as 'accuracy > 0.9 and framework = torch'.")
+@click.option("--sort", default=run_list.NEWEST, show_default=True, help="By; -: descending.")
+@click.option("--archived", is_flag=True, help="Archived runs too.")
 @json_option
 @store_option
-def list_runs(settings: Settings, limit: int, statuses: tuple[str, ...], as_json: bool) -> None:
-    """The newest runs."""
+def list_runs(
+    settings: Settings,
+    limit: int,
+    statuses: tuple[str, ...],
+    query: str,
+    sort: str,
+    archived: bool,
+    as_json: bool,
+) -> None:
+    """Runs, the newest first."""
     chosen = [status.upper() for status in statuses] or runs.STATUSES
     unknown = next((status for status in chosen if status not in runs.STATUSES), None)
     if unknown:
@@ -142,7 +158,10 @@ def list_runs(settings: Settings, limit: int, statuses: tuple[str, ...], as_json
         )
     database.prepare(settings.store)
     with database.opened(settings.store) as db:
-        output.run_list(runs.list_newest(db, limit, chosen), as_json)
+        wanted = Wanted(
+            query=query, statuses=chosen, archived=archived, vocabulary=queries.vocabulary()
+        )
+        output.run_list(run_list.page(db, wanted, sort=sort, limit=limit).runs, as_json)
 
 
 @main.command()
@@ -213,6 +232,96 @@ def resume(
         _watch(settings, new_id, as_json)
     else:
         output.submitted(new_id, as_json)
+
+
+@main.command()
+@click.argument("run_id")
+@click.option("--name", help="What to call the run.")
+@click.option("--notes", help="In place of its notes.")
+@click.option("--tag", "tags", multiple=True, help="In place of its tags; repeatable.")
+@click.option("--no-tags", is_flag=True, help="Take all its tags away.")
+@json_option
+@store_option
+def edit(
+    settings: Settings,
+    run_id: str,
+    name: str | None,
+    notes: str | None,
+    tags: tuple[str, ...],
+    no_tags: bool,
+    as_json: bool,
+) -> None:
+    """Change what a run is called: its name, notes and tags."""
+    given = {"name": name, "notes": notes, "tags": tags if tags or no_tags else None}
+    changes = {key: value for key, value in given.items() if value is not None}
+    if not changes:
+        raise click.UsageError("Nothing to change. Give --name, --notes, --tag or --no-tags.")
+    database.prepare(settings.store)
+    launch.edit(settings, run_id, by=launch.this_user(), changes=changes)
+    with database.opened(settings.store) as db:
+        output.run(launch.find(db, run_id), as_json)
+
+
+@main.command()
+@click.argument("run_ids", nargs=-1, required=True)
+@json_option
+@store_option
+def archive(settings: Settings, run_ids: tuple[str, ...], as_json: bool) -> None:
+    """Leave runs out of lists; they stay as they are."""
+    _each(settings, run_ids, launch.archive, "archived", as_json)
+
+
+@main.command()
+@click.argument("run_ids", nargs=-1, required=True)
+@json_option
+@store_option
+def restore(settings: Settings, run_ids: tuple[str, ...], as_json: bool) -> None:
+    """Bring archived runs back into lists."""
+    _each(settings, run_ids, launch.restore, "restored", as_json)
+
+
+@main.command()
+@click.argument("run_ids", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@store_option
+def delete(settings: Settings, run_ids: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Remove runs that are over, with their points and files. Asks first."""
+    database.prepare(settings.store)
+    with database.opened(settings.store) as db:
+        found = [launch.find(db, run_id) for run_id in run_ids]
+    for run in found if not yes else ():
+        output.will_go(run, launch.what_goes(settings, run))
+    if not yes:
+        click.confirm("Delete for good?", abort=True, err=True)
+    _each(settings, run_ids, launch.delete, "deleted", as_json)
+
+
+@main.command("export")
+@click.argument("run_id")
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@json_option
+@store_option
+def export_run(settings: Settings, run_id: str, file: Path | None, as_json: bool) -> None:
+    """Write a whole run into one file, which another store imports with nothing lost."""
+    database.prepare(settings.store)
+    target = file or Path(f"{run_id[:60]}{transfer.SUFFIX}")
+    transfer.export(settings, run_id, target)
+    output.changed(run_id, f"exported to {target}", as_json)
+
+
+@main.command("import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+@store_option
+def import_run(settings: Settings, file: Path, as_json: bool) -> None:
+    """Add a run that was exported, under its own id."""
+    try:
+        run_id = transfer.load(settings, file, by=launch.this_user())
+    except transfer.BadFile as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_BAD_INPUT)
+    output.changed(run_id, "imported", as_json)
 
 
 @main.command("devices")
@@ -427,6 +536,20 @@ def study_resume(settings: Settings, study_id: str, seeds: int, watch: bool, as_
         cli_studies.follow(settings, study_id, as_json)
     else:
         cli_studies.told(settings, study_id, as_json)
+
+
+def _each(
+    settings: Settings,
+    run_ids: tuple[str, ...],
+    verb: Callable[..., None],
+    done: str,
+    as_json: bool,
+) -> None:
+    """Do it to one run after the other, up to the first with which it is not possible."""
+    database.prepare(settings.store)
+    for run_id in run_ids:
+        verb(settings, run_id, by=launch.this_user())
+        output.changed(run_id, done, as_json)
 
 
 def _config_from(

@@ -64,6 +64,18 @@ def stopping(run: Run, as_json: bool) -> None:
         click.echo(f"Run {run.id} is {run.status}.")
 
 
+def changed(run_id: str, done: str, as_json: bool) -> None:
+    if as_json:
+        _json({"id": run_id, "done": done})
+    else:
+        click.echo(f"Run {run_id} is {done}.")
+
+
+def will_go(run: Run, what: str) -> None:
+    """To be told before it is asked for."""
+    console(stderr=True).print(plain(f"{run.id} {run.name}: {what}."))
+
+
 def supervisor_ended(pid: int | None) -> None:
     if pid is None:
         click.echo("This store has no supervisor.")

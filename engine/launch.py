@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from engine.config import (
     RunDetails,
 )
 from engine.devices import Hardware
+from engine.format import amount
 from engine.problems import ConfigError, Problem
 from engine.settings import PROJECT, Settings
 from storage import database, ids, runs
@@ -177,6 +180,79 @@ def resume(
     except checkpoints.Unusable as error:
         raise NotPossible(f"Run {run_id} cannot be resumed. {error}") from None
     return submit(settings, config, details, by=by, cloned_from=run_id, resumed_epoch=origin.epoch)
+
+
+def edit(
+    settings: Settings,
+    run_id: str,
+    *,
+    by: str,
+    changes: Mapping[str, Any],
+    notes_before: str | None = None,
+) -> None:
+    """Change a run's name, tags or notes. Raise `UnknownRun`, `ConfigError` or `NotPossible`.
+
+    With `notes_before`, only if nobody else changed the notes meanwhile.
+    """
+    details = RunDetails.parse(dict(changes))
+    given = details.model_dump(include=set(changes) - {"priority"})
+    if not given.get("name", "a name").strip():
+        raise ConfigError([Problem("name", "Name must not be empty, got ''. Write a name.")])
+    with database.opened(settings.store) as db:
+        find(db, run_id)
+        if not runs.edit(db, run_id, **given, notes_before=notes_before):
+            raise NotPossible(
+                f"The notes of run {run_id} were changed by someone else meanwhile. "
+                "Copy yours, reload, and bring both together."
+            )
+    note(settings, f"{by} edited {', '.join(given)} of run {run_id}")
+
+
+def archive(settings: Settings, run_id: str, *, by: str) -> None:
+    """Leave a run out of lists; it stays as it is. Raise `UnknownRun` or `NotPossible`."""
+    _archive(settings, run_id, True, by)
+
+
+def restore(settings: Settings, run_id: str, *, by: str) -> None:
+    """Bring an archived run back into lists. Raise `UnknownRun` or `NotPossible`."""
+    _archive(settings, run_id, False, by)
+
+
+def delete(settings: Settings, run_id: str, *, by: str) -> None:
+    """Remove a run that is over, its points and its folder. Raise `UnknownRun`, `NotPossible`."""
+    with database.opened(settings.store) as db:
+        find(db, run_id)
+        if not runs.delete(db, run_id):
+            raise NotPossible(f"Run {run_id} is not over, so it stays. Stop it first.")
+    folder = supervisor.run_dir_of(settings.store, run_id)
+    if folder.exists():
+        shutil.rmtree(folder)
+    note(settings, f"{by} deleted run {run_id}")
+
+
+def what_goes(settings: Settings, run: Run) -> str:
+    """What deleting a run takes away, in words."""
+    folder = supervisor.run_dir_of(settings.store, run.id)
+    files = [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
+    points = sum(summary.points for summary in run.metrics.values())
+    size = amount(float(sum(path.stat().st_size for path in files)), "B")
+    return f"{points:,} points and {len(files):,} files ({size})"
+
+
+def _archive(settings: Settings, run_id: str, archived: bool, by: str) -> None:
+    with database.opened(settings.store) as db:
+        find(db, run_id)
+        if not runs.set_archived(db, run_id, archived):
+            state = "archived" if archived else "not archived"
+            raise NotPossible(f"Run {run_id} is {state} already.")
+    note(settings, f"{by} {'archived' if archived else 'restored'} run {run_id}")
+
+
+def note(settings: Settings, sentence: str) -> None:
+    """Who changed what, a line each in the store's `changes.log`."""
+    at = datetime.now().astimezone().isoformat(timespec="seconds")
+    with (settings.store / "changes.log").open("a", encoding="utf-8") as log:
+        log.write(f"{at} {sentence}.\n")
 
 
 def details_of(run: Run) -> dict[str, Any]:

@@ -25,6 +25,21 @@ class Point(NamedTuple):
     value: float | None
 
 
+BUCKET_POINTS = 128
+ADD_BUCKET = """
+    INSERT INTO buckets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+        low_step = iif(low IS NULL OR excluded.low < low, excluded.low_step, low_step),
+        low_epoch = iif(low IS NULL OR excluded.low < low, excluded.low_epoch, low_epoch),
+        low_at = iif(low IS NULL OR excluded.low < low, excluded.low_at, low_at),
+        low = iif(low IS NULL OR excluded.low < low, excluded.low, low),
+        high_step = iif(high IS NULL OR excluded.high > high, excluded.high_step, high_step),
+        high_epoch = iif(high IS NULL OR excluded.high > high, excluded.high_epoch, high_epoch),
+        high_at = iif(high IS NULL OR excluded.high > high, excluded.high_at, high_at),
+        high = iif(high IS NULL OR excluded.high > high, excluded.high, high)
+"""
+READ_WHOLE = 4_096  # a series of so many points is read as it is
+
+
 class Curve(NamedTuple):
     """One series as arrays of one length; a value that was not finite is NaN."""
 
@@ -108,6 +123,35 @@ def curve(db: Database, run_id: str, key: str) -> Curve:
     )
 
 
+def outline(db: Database, run_id: str, key: str) -> Curve:
+    """A curve for the screen: a long one as the least and greatest point of every 128.
+
+    Its first and last points are kept too. A series of a store that was filled before there were
+    buckets is read whole.
+    """
+    query = (
+        "SELECT id, points, (SELECT count(*) FROM buckets WHERE series_id = series.id) "
+        "FROM series WHERE run_id = ? AND key = ?"
+    )
+    row = db.execute(query, [run_id, key]).fetchone()
+    if row is None or row[1] <= READ_WHOLE or row[2] * BUCKET_POINTS < row[1]:
+        return curve(db, run_id, key)
+    kept = np.array(
+        db.cursor().execute(
+            "SELECT low_step, low_epoch, low_at, low, high_step, high_epoch, high_at, high "
+            "FROM buckets WHERE series_id = ?",
+            [row[0]],
+        ).fetchall(),
+        dtype=np.float64,
+    ).reshape(-1, 4)  # fmt: skip
+    first_last = ends(db, run_id, key)
+    if first_last:
+        kept = np.vstack([kept, np.array([point[1:] for point in first_last], dtype=np.float64)])
+    _, order = np.unique(kept[:, 0], return_index=True)
+    step, epoch, at, value = kept[order].T
+    return Curve(step.astype(np.int64), epoch, at, value)
+
+
 def latest(db: Database, run_id: str, key: str, count: int) -> list[float]:
     """The last `count` values of one metric of one run that were finite, the oldest first."""
     rows = db.execute(
@@ -132,6 +176,13 @@ def ends(
     return None if None in found else (Point(key, *found[0]), Point(key, *found[1]))
 
 
+def add(db: Database, run_id: str, points: Iterable[Point]) -> None:
+    """Points that no journal brought, as of a run that comes from another store."""
+    with change(db):
+        for key, of_key in _by_key(points).items():
+            _add(db, run_id, key, of_key)
+
+
 def _by_key(points: Iterable[Point]) -> dict[str, list[Point]]:
     grouped: dict[str, list[Point]] = {}
     for point in points:
@@ -141,13 +192,13 @@ def _by_key(points: Iterable[Point]) -> dict[str, list[Point]]:
 
 def _add(db: Database, run_id: str, key: str, points: list[Point]) -> None:
     known = [point.value for point in points if point.value is not None]
-    series_id = db.execute(
+    series_id, count = db.execute(
         "INSERT INTO series (run_id, key, points, last, min, max) "
         "VALUES (:run, :key, :points, :last, :min, :max) "
         "ON CONFLICT (run_id, key) DO UPDATE SET points = points + excluded.points, "
         "last = coalesce(excluded.last, last), "
         "min = min(coalesce(min, excluded.min), coalesce(excluded.min, min)), "
-        "max = max(coalesce(max, excluded.max), coalesce(excluded.max, max)) RETURNING id",
+        "max = max(coalesce(max, excluded.max), coalesce(excluded.max, max)) RETURNING id, points",
         {
             "run": run_id,
             "key": key,
@@ -156,8 +207,32 @@ def _add(db: Database, run_id: str, key: str, points: list[Point]) -> None:
             "min": min(known, default=None),
             "max": max(known, default=None),
         },
-    ).fetchone()[0]
+    ).fetchone()
     db.executemany(
         "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?)",
         [(series_id, point.step, point.epoch, point.at, point.value) for point in points],
     )
+    begin = count - len(points)
+    if begin > READ_WHOLE:
+        _add_buckets(db, series_id, begin, points)
+    elif count > READ_WHOLE:  # a short series needs none; now it has become a long one
+        query = "SELECT step, epoch, at, value FROM points WHERE series_id = ? ORDER BY step"
+        known_so_far = [Point(key, *row) for row in db.execute(query, [series_id])]
+        _add_buckets(db, series_id, 0, known_so_far)
+
+
+def _add_buckets(db: Database, series_id: int, begin: int, points: list[Point]) -> None:
+    """`begin` is how many points the series had before these."""
+    rows, at = [], 0
+    while at < len(points):
+        bucket, filled = divmod(begin + at, BUCKET_POINTS)
+        of_bucket = points[at : at + BUCKET_POINTS - filled]
+        finite = [point for point in of_bucket if point.value is not None] or of_bucket[:1]
+        low, high = min(finite, key=_value), max(finite, key=_value)
+        rows.append((series_id, bucket, *low[1:], *high[1:]))
+        at += len(of_bucket)
+    db.executemany(ADD_BUCKET, rows)
+
+
+def _value(point: Point) -> float:
+    return 0.0 if point.value is None else point.value

@@ -146,3 +146,66 @@ def create_studies(db: Database) -> None:
             PRIMARY KEY (study_id, position)
         ) WITHOUT ROWID;
     """)
+
+
+@migrations()
+def create_views(db: Database) -> None:
+    db.executescript("""
+        CREATE TABLE views (                 -- a page's state behind a short link
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            page TEXT NOT NULL,              -- the page's path: "", compare, run
+            version INTEGER NOT NULL,        -- of the way in which `state` is written
+            state TEXT NOT NULL,             -- JSON: parameter of the address -> its values
+            created_by TEXT NOT NULL,
+            created_at REAL NOT NULL
+        );
+
+        CREATE TABLE buckets (               -- of each 128 points of a series, the least and the
+            series_id INTEGER NOT NULL REFERENCES series (id) ON DELETE CASCADE,  -- greatest one
+            bucket INTEGER NOT NULL,
+            low_step INTEGER NOT NULL, low_epoch REAL NOT NULL, low_at REAL NOT NULL,
+            low REAL,                        -- NULL: none was finite
+            high_step INTEGER NOT NULL, high_epoch REAL NOT NULL, high_at REAL NOT NULL,
+            high REAL,
+            PRIMARY KEY (series_id, bucket)
+        ) WITHOUT ROWID;
+
+        -- What a list filters and sorts by, so that it reads no configs and no environments.
+        CREATE INDEX runs_listed ON runs (archived, submitted_at DESC, id DESC, status, framework,
+            accelerator, workload, dataset, name);
+        CREATE INDEX series_by_key ON series (key, run_id, last, min, max);
+
+        -- For people who write SQL; docs/schema.md tells of them.
+        CREATE VIEW run_summary AS
+            SELECT id, name, status, workload, dataset, framework, accelerator, submitted_by,
+                datetime(submitted_at, 'unixepoch') AS submitted_utc,
+                finished_at - started_at AS took_s,
+                json_extract(config, '$.epochs') AS epochs,
+                json_extract(config, '$.batch_size') AS batch_size,
+                json_extract(config, '$.learning_rate') AS learning_rate,
+                json_extract(config, '$.optimizer') AS optimizer,
+                json_extract(config, '$.precision') AS precision,
+                json_extract(config, '$.seed') AS seed,
+                (SELECT max FROM series WHERE run_id = runs.id AND key = 'validation_accuracy')
+                    AS best_accuracy,
+                (SELECT min FROM series WHERE run_id = runs.id AND key = 'validation_loss')
+                    AS best_loss,
+                coalesce(json_extract(facts, '$.steady_samples_per_s'),
+                    (SELECT last FROM series WHERE run_id = runs.id AND key = 'samples_per_s'))
+                    AS samples_per_s,
+                (SELECT group_concat(tag, ', ') FROM tags WHERE run_id = runs.id) AS tags,
+                failure_kind, failure, archived, notes
+            FROM runs;
+        CREATE VIEW metric_wide AS           -- one row a step, one column a metric
+            SELECT run_id, step, max(epoch) AS epoch, max(at) AS at,
+                max(CASE key WHEN 'train_loss' THEN value END) AS train_loss,
+                max(CASE key WHEN 'train_accuracy' THEN value END) AS train_accuracy,
+                max(CASE key WHEN 'validation_loss' THEN value END) AS validation_loss,
+                max(CASE key WHEN 'validation_accuracy' THEN value END) AS validation_accuracy,
+                max(CASE key WHEN 'learning_rate' THEN value END) AS learning_rate,
+                max(CASE key WHEN 'epoch_s' THEN value END) AS epoch_s,
+                max(CASE key WHEN 'samples_per_s' THEN value END) AS samples_per_s,
+                max(CASE key WHEN 'step_loss' THEN value END) AS step_loss
+            FROM metrics GROUP BY run_id, step;
+    """)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -89,8 +88,6 @@ SELECT = """
 # Whether it took steps of its own, and not only over.
 TRAINED = """step > coalesce(resumed_epoch, 0) * total_steps / json_extract(config, '$.epochs')"""
 NEWEST_FIRST = "submitted_at DESC, id DESC"
-SEARCHED = """(id || ' ' || name || ' ' || workload || ' ' || dataset || ' ' || framework || ' '
-    || coalesce((SELECT group_concat(tag, ' ') FROM tags WHERE run_id = runs.id), ''))"""
 
 
 def create(
@@ -136,41 +133,24 @@ def create(
 
 def get(db: Database, run_id: str) -> Run | None:
     row = db.execute(f"{SELECT} WHERE id = ?", [run_id]).fetchone()
-    return _run(row) if row else None
+    return from_row(row) if row else None
 
 
-def list_newest(
-    db: Database,
-    limit: int,
-    statuses: Sequence[str] = (),
-    *,
-    frameworks: Sequence[str] = (),
-    text: str = "",
-) -> list[Run]:
-    """The newest runs that have one of the statuses, one of the frameworks, and every word."""
-    tests, values = ["TRUE"], []
-    for column, choices in (("status", statuses), ("framework", frameworks)):
-        if choices:
-            tests.append(f"{column} IN ({', '.join('?' * len(choices))})")
-            values += choices
-    for word in text.split():
-        tests.append(f"{SEARCHED} LIKE ? ESCAPE '!'")
-        values.append("%" + re.sub("([!%_])", r"!\1", word) + "%")
-    # Tags and summaries are gathered for the chosen rows only.
-    where = " AND ".join(tests)
-    chosen = f"SELECT id FROM runs WHERE {where} ORDER BY {NEWEST_FIRST} LIMIT ?"  # noqa: S608
-    query = f"{SELECT} WHERE id IN ({chosen}) ORDER BY {NEWEST_FIRST}"
-    return [_run(row) for row in db.execute(query, [*values, limit])]
+def list_newest(db: Database, limit: int, statuses: Sequence[str] = ()) -> list[Run]:
+    """The newest runs, archived ones too, that have one of the statuses. `run_list` finds more."""
+    where = f"status IN ({', '.join('?' * len(statuses))})" if statuses else "TRUE"
+    query = f"{SELECT} WHERE {where} ORDER BY {NEWEST_FIRST} LIMIT ?"
+    return [from_row(row) for row in db.execute(query, [*statuses, limit])]
 
 
 def queue(db: Database) -> list[Run]:
     """PENDING runs, the next one first: by priority, then by time of submission."""
     query = f"{SELECT} WHERE status = 'PENDING' ORDER BY priority DESC, submitted_at, id"
-    return [_run(row) for row in db.execute(query)]
+    return [from_row(row) for row in db.execute(query)]
 
 
 def running(db: Database) -> list[Run]:
-    return [_run(row) for row in db.execute(f"{SELECT} WHERE status = 'RUNNING' ORDER BY id")]
+    return [from_row(row) for row in db.execute(f"{SELECT} WHERE status = 'RUNNING' ORDER BY id")]
 
 
 def running_ids(db: Database) -> set[str]:
@@ -277,6 +257,46 @@ def finish(
     return bool(changed)
 
 
+def edit(
+    db: Database,
+    run_id: str,
+    *,
+    name: str | None = None,
+    notes: str | None = None,
+    tags: Iterable[str] | None = None,
+    notes_before: str | None = None,
+) -> bool:
+    """Change what a run is called; None leaves a part as it is.
+
+    With `notes_before`, only if the notes are still those. False if nothing was changed.
+    """
+    with change(db):
+        changed = db.execute(
+            "UPDATE runs SET name = coalesce(:name, name), notes = coalesce(:notes, notes) "
+            "WHERE id = :id AND (:before IS NULL OR notes = :before)",
+            {"name": name, "notes": notes, "before": notes_before, "id": run_id},
+        ).rowcount
+        if changed and tags is not None:
+            db.execute("DELETE FROM tags WHERE run_id = ?", [run_id])
+            rows = [(run_id, tag) for tag in tags]
+            db.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", rows)
+    return bool(changed)
+
+
+def set_archived(db: Database, run_id: str, archived: bool) -> bool:
+    """False if it is so already, or if there is no such run."""
+    with change(db):
+        query = "UPDATE runs SET archived = ? WHERE id = ? AND archived != ?"
+        return bool(db.execute(query, [archived, run_id, archived]).rowcount)
+
+
+def delete(db: Database, run_id: str) -> bool:
+    """Remove a run and all that was recorded of it; False if it is active, or gone."""
+    with change(db):
+        query = "DELETE FROM runs WHERE id = ? AND status NOT IN ('PENDING', 'RUNNING')"
+        return bool(db.execute(query, [run_id]).rowcount)
+
+
 def largest_batch(db: Database, config: dict[str, Any]) -> int | None:
     """The largest batch with which a run of this model, data, framework and precision trained."""
     same = ("workload", "dataset", "framework", "accelerator", "precision")
@@ -294,7 +314,8 @@ def leases(db: Database) -> dict[str, str]:
     return dict(tuple(row) for row in db.execute("SELECT device_id, run_id FROM leases"))
 
 
-def _run(row: Any) -> Run:
+def from_row(row: Any) -> Run:
+    """A row of `SELECT`."""
     fields = dict(row)
     summaries = json.loads(fields.pop("metrics"))
     return Run(

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import comparison, curves, links, store
+from dashboard import comparison, curves, links, saved_views, store
 from dashboard.components.plot import plot
 from dashboard.header import header
 from dashboard.words import plain
@@ -10,7 +10,7 @@ from engine.metrics import describe
 from storage import runs
 
 with header("Compare"):
-    pass
+    saved_views.control("compare")
 
 asked = links.compared()
 with store.opened() as db:

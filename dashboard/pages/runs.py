@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from dashboard import pages, run_table
+from dashboard import pages, run_table, saved_views
 from dashboard.header import header
 
 with header("Runs"):
+    saved_views.control("")
     if st.button("New run", type="primary", icon=":material/add:", key="new-run"):
         st.switch_page(pages.NEW, query_params={})
 run_table.show()

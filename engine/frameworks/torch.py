@@ -101,8 +101,8 @@ class TorchSession:
         self._parameters = list(self._model.parameters())
         self._update = Update(config, self._parameters, self._rate[0])
         self._order, self._rates = torch.zeros(0), torch.zeros(0)
-        in_graph = device.type == "cpu" and config.precision == "fp32"
-        self._passes = self._record_passes if in_graph else self._eager_passes
+        records = device.type == "cpu" and config.precision == "fp32"
+        self._passes = self._record_passes if records else self._eager_passes
         self._scaler = torch.GradScaler(device.type, enabled=config.precision == "fp16")
         self._test = [self._placed(*batch) for batch in evaluation_batches(data)]
         self._input_wait_s = 0.0
@@ -130,7 +130,7 @@ class TorchSession:
             self._loader = host_loader.batches(images, labels, order, pin_memory=on_gpu)
 
     def _make_place(self, shape: tuple[int, ...]) -> None:
-        """For epochs of this shape; what was recorded for others is recorded anew.
+        """For epochs of this shape; a graph for others is recorded anew. A batch stays as large.
 
         Order and rates stay in one place, since a recorded step knows them by their address.
         """
@@ -212,11 +212,15 @@ class TorchSession:
         self, images: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """On a CPU the first step's way is recorded, and taken from then on."""
-        from engine.frameworks.torch_recorded import Recorded
+        from engine.frameworks.torch_recorded import NotRecordable, Recorded
 
         loss_of = self._torch.nn.functional.cross_entropy
-        self._passes = Recorded(self._model, loss_of, images, labels)
-        self._recorded += 1
+        try:
+            self._passes = Recorded(self._model, loss_of, images, labels)
+            self._recorded += 1
+        except NotRecordable as why:
+            print(f"Each step is taken by PyTorch as it is, and not replayed: {why}", flush=True)
+            self._passes = self._eager_passes
         return self._passes(images, labels)
 
     def _next_on_device(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -59,8 +59,8 @@ class Update:
     def take(self, saved: Slots) -> None:
         """Go on from `saved`, in the tensors that the kernel knows."""
         for mine, theirs in zip(self.slots(), saved, strict=True):
-            for name, tensor in mine.items():
-                tensor.copy_(theirs[name])
+            for name in mine.keys() & theirs.keys():  # sgd's had no step once, and needs none
+                mine[name].copy_(theirs[name])
 
     def _by_parameter(self) -> Iterable[tuple[Tensor, ...]]:
         return zip(*self._slots.values(), strict=True)

@@ -16,9 +16,9 @@ from engine.workloads.layers import PIXEL_SCALE, LayerWeights
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
+WIDE = 16  # outputs of a dense layer: from here on MKL likes its kernel as [in, out]
 # The axes of a parameter in torch's order, by how many it has: torch's dense kernels are
 # [out, in], its convolutions' [out, in, height, width].
-WIDE = 16
 AXES = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
 
 

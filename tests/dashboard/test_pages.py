@@ -3,11 +3,11 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import server, store, words
+from dashboard import saved_views, server, store, words
 from engine.config import RunConfig
 from engine.tpu import program
 from engine.tpu.check import TpuCheck
-from storage import database, metrics, readings, runs, tpu_checks
+from storage import database, metrics, readings, runs, tpu_checks, views
 from storage.metrics import Point
 from storage.readings import Reading
 from tests.processes import eventually
@@ -379,3 +379,103 @@ def test_a_tpu_check_that_cannot_be_made_says_why_in_a_sentence(here, monkeypatc
     eventually(lambda: at.run().error)
     assert "is no interpreter" in words.plain(at.error[0].value).replace("\\", "")
     assert not at.button(key="tpu-check").disabled
+
+
+def test_a_query_sorts_and_columns_are_in_the_address(here):
+    finished(here, "one", seed=1)
+    finished(here, "two", seed=2)
+    create(here, "three")
+    at = visit(query="accuracy > 0.5", sort="config.seed", columns=["name", "config.seed"])
+    frame = at.dataframe[0].value
+    assert list(frame.columns) == ["open", "name", "config.seed"]
+    assert list(frame["name"]) == ["one", "two"]
+
+
+def test_a_bad_query_is_said_in_words(here):
+    create(here)
+    assert "Did you mean" in visit(query="acuracy > 1").error[0].value
+
+
+def test_groups_tell_mean_and_spread(here):
+    finished(here, "one", seed=1)
+    finished(here, "two", seed=2)
+    frame = visit(group="repeats").dataframe[0].value
+    assert list(frame["Runs"]) == [2]
+    assert frame["Validation accuracy (best)"][0] == "80.0 % ± 0.0 %"
+
+
+def test_figures_are_shown_with_their_distance_from_the_baseline(here):
+    base = finished(here)
+    frame = visit(baseline=base, columns=["accuracy"]).dataframe[0].value
+    assert list(frame["Δ accuracy"]) == [0.0]
+    assert "is no run of this store" in told(visit(baseline="nope"))
+
+
+def test_archived_runs_are_shown_when_asked_for(here):
+    with database.opened(here) as db:
+        runs.set_archived(db, finished(here, "old"), True)
+    assert "No run matches" in told(visit())
+    assert list(visit(archived="1").dataframe[0].value["name"]) == ["old"]
+
+
+def test_a_name_and_notes_are_edited_in_place(here):
+    run_id = finished(here)
+    at = visit("run", id=run_id)
+    at.text_input(key=f"edit-name-{run_id}").set_value("*new*")
+    at.text_area(key=f"edit-notes-{run_id}").set_value("<b>why</b>")
+    at.button(key="edit-save").click().run()
+    assert not at.error
+    with database.opened(here) as db:
+        run = runs.get(db, run_id)
+    assert (run.name, run.notes, run.tags) == ("*new*", "<b>why</b>", ("mine",))
+
+
+def test_notes_that_someone_else_changed_meanwhile_are_not_lost(here):
+    run_id = finished(here)
+    at = visit("run", id=run_id)
+    with database.opened(here) as db:
+        runs.edit(db, run_id, notes="theirs")
+    at.text_area(key=f"edit-notes-{run_id}").set_value("mine")
+    at.button(key="edit-save").click().run()
+    assert "someone else" in at.error[0].value
+    with database.opened(here) as db:
+        assert runs.get(db, run_id).notes == "theirs"
+
+
+def test_a_deleted_run_is_gone_with_its_files(here):
+    run_id = finished(here)
+    folder = here / "runs" / run_id
+    folder.mkdir(parents=True)
+    (folder / "trainer.log").write_text("x")
+    at = visit("run", id=run_id)
+    assert "6 points and 1 files" in told(at)
+    at.button(key="delete").click().run()
+    assert not folder.exists()
+    with database.opened(here) as db:
+        assert runs.get(db, run_id) is None
+        assert db.execute("SELECT count(*) FROM points").fetchone()[0] == 0
+
+
+def test_a_saved_view_leads_to_the_state_it_was_saved_in(here):
+    create(here)
+    at = visit(q="x", status=["PENDING", "FAILED"])
+    at.text_input(key="view-name").set_value("mine").run()
+    at.button(key="save-view").click().run()
+    with database.opened(here) as db:
+        (view,) = views.of_page(db, "")
+    assert saved_views.address(view) == "/?q=x&status=PENDING&status=FAILED"
+
+
+def test_a_view_of_a_later_version_leads_nowhere():
+    later = views.View("a", "n", "", views.VERSION + 1, {}, "ann", 1.0)
+    assert saved_views.address(later) is None
+
+
+def test_links_saved_by_the_first_version_keep_working(here):
+    """Written down as they were saved then: never change this state."""
+    finished(here, "one", framework="torch")
+    state = {"query": ["accuracy > 0.5"], "sort": ["-accuracy"], "framework": ["torch"],
+             "columns": ["name", "last.train_loss", "config.seed"], "archived": ["1"]}  # fmt: skip
+    frame = visit(**state).dataframe[0].value
+    assert list(frame.columns) == ["open", "name", "last.train_loss", "config.seed"]
+    assert list(frame["name"]) == ["one"]

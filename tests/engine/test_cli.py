@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from engine import cli, launch
-from tests.processes import ENDLESS, SMALL, eventually, lab
+from storage import database, runs
+from tests.processes import ENDLESS, SMALL, Lab, eventually, lab
 
 SMALL_SET = [
     *("--set", "workload.width=16", "--set", "dataset=synthetic", "--set", "dataset.height=8"),
@@ -180,3 +181,56 @@ def test_each_command_explains_itself(command):
     done = CliRunner().invoke(cli.main, [command, "--help"])
     assert done.exit_code == 0
     assert "--store" in done.output
+
+
+def local(here, *arguments, **options):
+    """A command in this process: nothing here starts a run."""
+    command = [arguments[0], "--store", str(here.store), *arguments[1:]]
+    return CliRunner().invoke(cli.main, command, **options)
+
+
+def over(store, name):
+    made = Lab(store)
+    run_id = made.submit(SMALL, name=name, tags=["a"])
+    with database.opened(store) as db:
+        runs.finish(db, run_id, "STOPPED", finished_at=1.0)
+    return made, run_id
+
+
+def test_a_run_is_edited_archived_restored_and_deleted(tmp_path):
+    here, run_id = over(tmp_path, "old")
+    assert local(here, "edit", run_id, "--name", "new", "--no-tags").exit_code == 0
+    assert (here.run(run_id).name, here.run(run_id).tags) == ("new", ())
+    assert local(here, "edit", run_id).exit_code == 2
+    assert local(here, "archive", run_id).exit_code == 0
+    assert run_id not in local(here, "list", "--json").stdout
+    assert run_id in local(here, "list", "--archived", "--json").stdout
+    assert local(here, "archive", run_id).exit_code == 5
+    assert local(here, "restore", run_id).exit_code == 0
+    asked = local(here, "delete", run_id, input="n\n")
+    assert asked.exit_code == 1
+    assert "0 points and 0 files" in asked.stderr
+    assert here.count() == 1
+    assert local(here, "delete", run_id, "--yes").exit_code == 0
+    assert local(here, "delete", run_id, "--yes").exit_code == 4
+
+
+def test_a_run_is_exported_and_imported(tmp_path):
+    here, run_id = over(tmp_path / "here", "one")
+    there = Lab(tmp_path / "there")
+    file = str(tmp_path / "run.zip")
+    assert local(here, "export", run_id, file).exit_code == 0
+    assert local(there, "import", file).exit_code == 0
+    assert there.run(run_id) == here.run(run_id)
+    assert local(there, "import", file).exit_code == 5
+    (tmp_path / "run.zip").write_text("nonsense")
+    refused = local(there, "import", file)
+    assert (refused.exit_code, "no exported run" in refused.stderr) == (2, True)
+
+
+def test_list_takes_a_query_and_says_what_is_wrong_with_a_bad_one(tmp_path):
+    here, run_id = over(tmp_path, "one")
+    assert run_id in local(here, "list", "--query", "tag = a", "--sort", "name", "--json").stdout
+    assert local(here, "list", "--query", "tag = b", "--json").stdout == ""
+    refused = local(here, "list", "--query", "tagg = b")
+    assert (refused.exit_code, "Did you mean 'tag'?" in refused.stderr) == (2, True)

@@ -1,0 +1,76 @@
+"""What can be done to selected runs: compare, tag, archive, restore, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from dashboard import links, pages, store
+from dashboard.words import plain
+from engine import launch
+from engine.problems import ConfigError
+from storage.runs import Run
+
+
+def of_selected(chosen: Sequence[Run]) -> None:
+    ids = [run.id for run in chosen]
+    if st.button(
+        f"Compare {len(ids)} runs" if len(ids) > 1 else "Compare",
+        icon=":material/stacked_line_chart:",
+        disabled=len(ids) < 2 or len(ids) > links.MAX_COMPARED,
+        help="Select two to fifty runs.",
+        key="compare-selected",
+    ):
+        st.switch_page(pages.COMPARE, query_params={"runs": ids})
+    if not chosen:
+        return
+    with st.popover("Tag", icon=":material/sell:"):
+        tag = st.text_input("Add to the selected runs", key="tag-selected-text", max_chars=50)
+        if st.button("Add tag", key="tag-selected", disabled=not tag.strip()):
+            _each(chosen, lambda run, by: _tag(run, tag, by), "tagged")
+    if any(not run.archived for run in chosen) and st.button(
+        "Archive", icon=":material/archive:", key="archive-selected"
+    ):
+        _each([run for run in chosen if not run.archived], _archive, "archived")
+    if any(run.archived for run in chosen) and st.button(
+        "Restore", icon=":material/unarchive:", key="restore-selected"
+    ):
+        _each([run for run in chosen if run.archived], _restore, "restored")
+    with st.popover("Delete", icon=":material/delete:"):
+        points = sum(summary.points for run in chosen for summary in run.metrics.values())
+        st.caption(
+            f"{len(chosen):,} runs with their {points:,} points, logs and checkpoints go for good."
+        )
+        if st.button("Delete for good", type="primary", key="delete-selected"):
+            _each(chosen, _delete, "deleted")
+
+
+def _each(chosen: Sequence[Run], change: Callable[[Run, str], None], done: str) -> None:
+    """Do it to each, say how it went, and draw the list anew; one that cannot leaves the others."""
+    refused = []
+    for run in chosen:
+        try:
+            change(run, launch.this_user())
+        except (launch.UnknownRun, launch.NotPossible, ConfigError) as error:
+            refused.append(str(error))
+    st.toast(f"{len(chosen) - len(refused):,} runs {done}.")
+    for sentence in refused[:5]:
+        st.toast(plain(sentence), icon=":material/error:")
+    st.rerun()
+
+
+def _tag(run: Run, tag: str, by: str) -> None:
+    launch.edit(store.configured(), run.id, by=by, changes={"tags": [*run.tags, tag.strip()]})
+
+
+def _archive(run: Run, by: str) -> None:
+    launch.archive(store.configured(), run.id, by=by)
+
+
+def _restore(run: Run, by: str) -> None:
+    launch.restore(store.configured(), run.id, by=by)
+
+
+def _delete(run: Run, by: str) -> None:
+    launch.delete(store.configured(), run.id, by=by)

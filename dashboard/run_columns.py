@@ -1,0 +1,122 @@
+"""Columns of the table of runs: each a word of the query language, and what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import streamlit as st
+
+from engine import metrics
+from engine.config import FRAMEWORK_NAMES, flatten
+from engine.describe import device_names, throughput, took
+from engine.format import duration
+from engine.queries import ALIASES
+from storage.fields import ENDS
+from storage.runs import Run, Summary
+
+STATUS_MARKS = {
+    "PENDING": "◔ Pending",
+    "RUNNING": "▶ Running",
+    "SUCCEEDED": "✓ Succeeded",
+    "FAILED": "✕ Failed",
+    "STOPPED": "■ Stopped",
+}
+DEFAULT = ("status", "name", "framework", "device", "progress", "accuracy", "speed", "took",
+           "submitted", "tags")  # fmt: skip
+OWN: dict[str, Callable[[Run], Any]] = {
+    "status": lambda run: STATUS_MARKS[run.status],
+    "name": lambda run: run.name,
+    "framework": lambda run: FRAMEWORK_NAMES.get(run.framework, run.framework),
+    "accelerator": lambda run: run.accelerator,
+    "device": device_names,
+    "workload": lambda run: run.workload,
+    "dataset": lambda run: run.dataset,
+    "user": lambda run: run.submitted_by,
+    "host": lambda run: run.host,
+    "failure": lambda run: run.failure_kind,
+    "notes": lambda run: run.notes,
+    "progress": lambda run: min(1.0, run.step / run.total_steps),
+    "speed": lambda run: round(found) if (found := throughput(run)) else None,
+    "took": lambda run: duration(took(run)),
+    "submitted": lambda run: datetime.fromtimestamp(run.submitted_at).astimezone(),
+    "tags": lambda run: list(run.tags),
+}
+# What a column is sorted by, where its own name is no word of the query language.
+SORTED_BY = {"speed": "throughput", "tags": "tag"}
+
+
+def options(metric_keys: list[str], config_keys: list[str]) -> list[str]:
+    """All there are: those of every run, then each end of each metric, then the config's keys."""
+    of_metrics = [f"{end}.{key}" for key in metric_keys for end in ENDS]
+    of_config = [f"config.{key}" for key in config_keys if key not in OWN]
+    return [*OWN, *ALIASES, *of_metrics, *of_config]
+
+
+def cell(run: Run, word: str) -> Any:
+    """What a run has under that word; None if nothing."""
+    if word in OWN:
+        return OWN[word](run)
+    if word.startswith("config."):
+        return flatten(run.config).get(word.removeprefix("config."))
+    return figure(run, word)
+
+
+def figure(run: Run, word: str) -> float | None:
+    """One end of a metric: `accuracy`, `last.train_loss`."""
+    key, end = metric_of(word)
+    summary = run.metrics.get(key)
+    return None if summary is None else _end(key, end, summary)
+
+
+def metric_of(word: str) -> tuple[str, str]:
+    """(key, end) of a word that names a metric."""
+    end, dot, key = word.partition(".")
+    if not dot or end not in ENDS:
+        end, key = "best", word
+    return ALIASES.get(key, key), end
+
+
+def is_figure(word: str) -> bool:
+    return word not in OWN and not word.startswith("config.")
+
+
+def title(word: str) -> str:
+    """`Last training loss`, `Best accuracy`, `Batch size`."""
+    if word == "accuracy":
+        return "Best accuracy"
+    if word == "speed":
+        return "Samples/s"
+    if is_figure(word):
+        key, end = metric_of(word)
+        return f"{end.capitalize()} {metrics.describe(key).title.lower()}"
+    return word.removeprefix("config.").replace("_", " ").capitalize()
+
+
+def shown(word: str) -> Any:
+    """How Streamlit shows a column."""
+    column, name = st.column_config, title(word)
+    if word == "status":
+        return column.TextColumn(name, width=110)
+    if word == "progress":
+        return column.ProgressColumn(name, format="percent", width=110)
+    if word == "submitted":
+        return column.DatetimeColumn(name, format="D MMM, HH:mm:ss")
+    if word == "tags":
+        return column.ListColumn(name)
+    if word == "speed":
+        return column.NumberColumn(name, format="localized")
+    if word == "took":
+        return column.TextColumn(name, alignment="right")
+    if is_figure(word):
+        is_share = metrics.describe(metric_of(word)[0]).unit == "%"
+        return column.NumberColumn(name, format="percent" if is_share else "localized")
+    return column.TextColumn(name, width="medium" if word == "name" else None)
+
+
+def _end(key: str, end: str, summary: Summary) -> float | None:
+    if end != "best":
+        return getattr(summary, end)
+    best = metrics.best(key, summary.min, summary.max)
+    return summary.last if best is None else best

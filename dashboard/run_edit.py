@@ -1,0 +1,76 @@
+"""Edit, archive, restore and delete one run, in place on its page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboard import pages, store
+from dashboard.words import plain
+from engine import launch
+from engine.problems import ConfigError
+from storage.runs import Run
+
+
+def controls(run: Run, tags: list[str]) -> None:
+    """Beside the page's title."""
+    with st.popover("Edit", icon=":material/edit:"):
+        _form(run, tags)
+    if run.active:
+        return
+    if run.archived:
+        if st.button("Restore", icon=":material/unarchive:", key="restore"):
+            _do(launch.restore, run)
+    elif st.button("Archive", icon=":material/archive:", key="archive"):
+        _do(launch.archive, run)
+    with st.popover("Delete", icon=":material/delete:"):
+        st.caption(
+            f"{plain(launch.what_goes(store.configured(), run))} of this run go for good, "
+            "its checkpoint and its log with them."
+        )
+        if st.button("Delete for good", type="primary", key="delete"):
+            _delete(run)
+
+
+def _form(run: Run, tags: list[str]) -> None:
+    """The notes that the form began with are kept: if others changed them since, it says so."""
+    before = st.session_state.setdefault(f"notes-before-{run.id}", run.notes)
+    with st.form(f"edit-{run.id}", border=False):
+        name = st.text_input("Name", value=run.name, max_chars=200, key=f"edit-name-{run.id}")
+        chosen = st.multiselect(
+            "Tags", [*dict.fromkeys([*run.tags, *tags])], default=list(run.tags),
+            accept_new_options=True, key=f"edit-tags-{run.id}",
+        )  # fmt: skip
+        notes = st.text_area("Notes", value=run.notes, height=160, key=f"edit-notes-{run.id}")
+        saved = st.form_submit_button("Save", type="primary", key="edit-save")
+    if not saved:
+        return
+    changes = {"name": name, "tags": chosen, "notes": notes}
+    try:
+        launch.edit(
+            store.configured(), run.id, by=launch.this_user(), changes=changes, notes_before=before
+        )
+    except (launch.NotPossible, launch.UnknownRun, ConfigError) as error:
+        st.error(plain(str(error)), icon=":material/error:")
+    else:
+        st.session_state[f"notes-before-{run.id}"] = notes
+        st.rerun()
+
+
+def _do(change: Callable[..., None], run: Run) -> None:
+    try:
+        change(store.configured(), run.id, by=launch.this_user())
+    except (launch.NotPossible, launch.UnknownRun) as error:
+        st.toast(plain(str(error)), icon=":material/error:")
+    else:
+        st.rerun()
+
+
+def _delete(run: Run) -> None:
+    try:
+        launch.delete(store.configured(), run.id, by=launch.this_user())
+    except (launch.NotPossible, launch.UnknownRun) as error:
+        st.error(plain(str(error)), icon=":material/error:")
+    else:
+        st.switch_page(pages.RUNS, query_params={})

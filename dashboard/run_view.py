@@ -1,0 +1,129 @@
+"""What the Runs page shows, and how it is chosen: every part of it is in the address."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import streamlit as st
+
+from dashboard import links, run_columns, store
+from engine import queries
+from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
+from storage import fields, run_list, runs
+from storage.fields import REPEATS
+from storage.run_list import Wanted
+
+GROUPS = (REPEATS, "framework", "accelerator", "workload", "dataset", "status", "user", "device")
+GROUP_TITLES = {REPEATS: "Repeats (all but the seed)"}
+QUERY_HELP = (
+    "Words: status, framework, accelerator, device, workload, dataset, tag, name, submitted, any "
+    "metric (accuracy, last.train_loss) and key of the configuration. Operators: = != < <= > >= "
+    "and ~ (contains), joined by and, or, not and brackets."
+)
+
+
+@dataclass(frozen=True)
+class RunView:
+    """`group` and `baseline` are "" for none; `sort` is a word, "-" before it: descending."""
+
+    wanted: Wanted
+    columns: tuple[str, ...]
+    sort: str
+    group: str
+    baseline: str
+
+
+def controls() -> RunView:
+    """The search, the filters and what to show of the runs."""
+    with store.opened() as db:
+        keys, tags = fields.metric_keys(db), runs.all_tags(db)
+        workloads = run_list.choices(db, "workload")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input(
+            "Search", key="q", bind="query-params", placeholder="Name, tag, id or workload"
+        )
+        query = st.text_input(
+            "Query", key="query", bind="query-params", help=QUERY_HELP,
+            placeholder="accuracy > 0.9 and framework = torch",
+        )  # fmt: skip
+        with st.popover("Filter", icon=":material/filter_alt:"):
+            wanted = _filters(text, query, tags, workloads)
+        with st.popover("Show", icon=":material/view_column:"):
+            return _shown(wanted, keys)
+
+
+def _filters(text: str, query: str, tags: list[str], workloads: list[str]) -> Wanted:
+    statuses = _some("status", {status: status.capitalize() for status in runs.STATUSES})
+    frameworks = _some("framework", FRAMEWORK_NAMES)
+    accelerators = _some("accelerator", ACCELERATOR_NAMES)
+    of_workloads = _some("workload", {name: name for name in workloads})
+    tagged = _some("tag", {tag: tag for tag in tags})
+    since, until = (_day(name) for name in ("since", "until"))
+    archived = st.toggle(
+        "Archived runs too", value=st.query_params.get("archived") == "1", key="filter-archived"
+    )
+    links.put(archived="1" if archived else None)
+    return Wanted(
+        text, query, statuses, frameworks, accelerators, of_workloads, tagged, since, until,
+        archived, queries.vocabulary(),
+    )  # fmt: skip
+
+
+def _shown(wanted: Wanted, keys: list[str]) -> RunView:
+    options = run_columns.options(keys, list(wanted.vocabulary.config))
+    columns = _some("columns", {word: run_columns.title(word) for word in options},
+                    default=run_columns.DEFAULT)  # fmt: skip
+    words = ["submitted", *(word for word in options if word != "submitted")]
+    given = st.query_params.get("sort", run_list.NEWEST)
+    by = _one("Sort by", words, given.lstrip("-"), {w: run_columns.title(w) for w in words})
+    down = st.toggle("Descending", value=given.startswith("-"), key="show-descending")
+    sort = f"{'-' if down else ''}{run_columns.SORTED_BY.get(by, by)}"
+    titles = {"": "Nothing"} | {w: GROUP_TITLES.get(w, run_columns.title(w)) for w in GROUPS}
+    titles |= {f"config.{w}": run_columns.title(f"config.{w}") for w in wanted.vocabulary.config}
+    group = _one("Group by", list(titles), st.query_params.get("group", ""), titles)
+    baseline = st.text_input(
+        "Baseline", value=st.query_params.get("baseline", ""), key="show-baseline",
+        placeholder="The id of a run", help="Figures are shown with their distance from its.",
+    )  # fmt: skip
+    links.put(
+        sort=None if sort == run_list.NEWEST else sort, group=group or None,
+        baseline=baseline or None,
+    )  # fmt: skip
+    return RunView(wanted, columns or run_columns.DEFAULT, sort, group, baseline.strip())
+
+
+def _some(name: str, titles: Mapping[str, str], default: Collection[str] = ()) -> tuple[str, ...]:
+    """Some of the choices, or none for any. The address holds their names, not their titles."""
+    given = [choice for choice in st.query_params.get_all(name) if choice in titles]
+    chosen = st.multiselect(
+        name.capitalize(),
+        list(titles),
+        default=given or list(default),
+        key=f"filter-{name}",
+        format_func=titles.__getitem__,
+        placeholder="Any",
+    )
+    links.put(**{name: None if chosen == list(default) else chosen})
+    return tuple(chosen)
+
+
+def _one(label: str, choices: list[str], given: str, titles: Mapping[str, str]) -> str:
+    """One of the choices, and also what the address has if that is none of them."""
+    titles = {given: given} | dict(titles)
+    choices = choices if given in choices else [given, *choices]
+    chosen = st.selectbox(
+        label, choices, index=choices.index(given), format_func=titles.__getitem__,
+        key=f"show-{label.split()[0].lower()}",
+    )  # fmt: skip
+    return chosen if chosen is not None else choices[0]
+
+
+def _day(name: str) -> str:
+    given = st.query_params.get(name, "")
+    day = st.text_input(
+        {"since": "Submitted since", "until": "Submitted until"}[name], value=given,
+        key=f"filter-{name}", placeholder="2025-01-31 or 7d",
+    )  # fmt: skip
+    links.put(**{name: day or None})
+    return day.strip()

@@ -1,0 +1,23 @@
+"""The words in which people search runs: metrics by their better end, and keys of a config."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from engine.config import RunConfig
+from engine.metrics import METRICS
+from storage.fields import Vocabulary
+
+ALIASES = {
+    "accuracy": "validation_accuracy",
+    "loss": "validation_loss",
+    "throughput": "samples_per_s",
+}
+
+
+@cache
+def vocabulary() -> Vocabulary:
+    keys = [key for key in RunConfig.model_fields if key not in ("workload", "dataset")]
+    return Vocabulary(
+        best={key: metric.best for key, metric in METRICS.items()}, aliases=ALIASES, config=keys
+    )

@@ -1,0 +1,186 @@
+"""Which runs, in which order, and a page of them; or groups of them. Series are never read."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from storage import fields, runs, search
+from storage.database import Database
+from storage.fields import Statement, Vocabulary
+from storage.runs import Run
+
+NEWEST = "-submitted"
+SEARCHED = """(runs.id || ' ' || runs.name || ' ' || runs.workload || ' ' || runs.dataset || ' '
+    || runs.framework || ' '
+    || coalesce((SELECT group_concat(tag, ' ') FROM tags WHERE run_id = runs.id), ''))"""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is looked for; an empty part leaves out nothing.
+
+    `text` is words that must all occur, `query` is in the query language. `since` and `until` are
+    days, the last one with all of it.
+    """
+
+    text: str = ""
+    query: str = ""
+    statuses: Sequence[str] = ()
+    frameworks: Sequence[str] = ()
+    accelerators: Sequence[str] = ()
+    workloads: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    since: str = ""
+    until: str = ""
+    archived: bool = False
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+
+
+class Page(NamedTuple):
+    runs: list[Run]
+    total: int
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of the runs of a group that have a value. `variance` is of the sample (n - 1)."""
+
+    count: int
+    mean: float | None
+    variance: float | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """`value` is what the runs have in common; `spreads` one for each figure asked for."""
+
+    value: Any
+    count: int
+    newest: str
+    spreads: tuple[Spread, ...]
+
+
+def page(
+    db: Database, wanted: Wanted, *, sort: str = NEWEST, limit: int = 50, offset: int = 0
+) -> Page:
+    """A page of the runs, and how many there are. `sort` is a word; "-" before it: descending.
+
+    Runs that lack it come last, either way. Raise `BadQuery`.
+    """
+    statement = Statement(wanted.vocabulary, fields.metric_keys(db))
+    where = _where(statement, wanted)
+    by = f"runs.submitted_at {_way(sort)}, runs.id {_way(sort)}"
+    if sort.lstrip("-") != "submitted":
+        found = statement.field(sort.lstrip("-"))
+        letters = " COLLATE NOCASE" if found.kind == "text" else ""
+        by = f"({found.sql}){letters} {_way(sort)} NULLS LAST, runs.submitted_at DESC, runs.id DESC"
+    limits = f"LIMIT {int(limit)} OFFSET {int(offset)}"
+    of_runs = f"FROM runs {statement.joins} WHERE {where}"
+    query = f"SELECT runs.id, count(*) OVER () {of_runs} ORDER BY {by} {limits}"
+    rows = db.execute(query, statement.values).fetchall()
+    total = rows[0][1] if rows else _count(db, wanted) if offset else 0
+    return Page(of_ids(db, [row[0] for row in rows]), total)
+
+
+def of_ids(db: Database, run_ids: Sequence[str]) -> list[Run]:
+    """Those of the runs that exist, in this order."""
+    query = f"{runs.SELECT} WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608  own words
+    found = {row["id"]: row for row in db.execute(query, [json.dumps(list(run_ids))])}
+    return [runs.from_row(found[run_id]) for run_id in run_ids if run_id in found]
+
+
+def ids(db: Database, wanted: Wanted) -> list[str]:
+    """All that are found, the newest first."""
+    statement = Statement(wanted.vocabulary, fields.metric_keys(db))
+    where = _where(statement, wanted)
+    order = "ORDER BY runs.submitted_at DESC, runs.id DESC"
+    query = f"SELECT runs.id FROM runs {statement.joins} WHERE {where} {order}"  # noqa: S608
+    return [row[0] for row in db.execute(query, statement.values)]
+
+
+def groups(
+    db: Database, wanted: Wanted, by: str, figures: Sequence[str], *, limit: int = 500
+) -> list[Group]:
+    """Runs that have `by` in common, the largest group first, with the spread of each figure.
+
+    Raise `BadQuery` for a word that is none, or a figure that is no number.
+    """
+    statement = Statement(wanted.vocabulary, fields.metric_keys(db))
+    where = _where(statement, wanted)
+    grouped = statement.field(by).sql
+    numbers = [_number(statement, word) for word in figures]
+    of_run = "".join(f", {sql} AS x{i}" for i, sql in enumerate(numbers))
+    means = "".join(f", avg(x{i}) OVER (PARTITION BY g) AS mean{i}" for i in range(len(numbers)))
+    spread = "".join(
+        f", count(x{i}), avg(x{i}), sum((x{i} - mean{i}) * (x{i} - mean{i})) / (count(x{i}) - 1.0)"
+        for i in range(len(numbers))
+    )
+    inner = f"SELECT runs.id, {grouped} AS g{of_run} FROM runs {statement.joins} WHERE {where}"  # noqa: S608
+    rows = db.execute(
+        f"SELECT g, count(*), max(id){spread} FROM (SELECT *{means} FROM ({inner})) "  # noqa: S608
+        f"GROUP BY g ORDER BY 2 DESC, 3 DESC LIMIT {int(limit)}",
+        statement.values,
+    )
+    return [_group(tuple(row)) for row in rows]
+
+
+def choices(db: Database, column: str) -> list[str]:
+    """What there is in one of runs' own columns."""
+    if column not in ("workload", "dataset", "framework", "accelerator"):
+        raise ValueError(f"Unknown column {column!r}.")
+    rows = db.execute(f"SELECT DISTINCT {column} FROM runs ORDER BY 1")  # noqa: S608  one of these
+    return [row[0] for row in rows]
+
+
+def _group(row: tuple[Any, ...]) -> Group:
+    spreads = tuple(Spread(*row[i : i + 3]) for i in range(3, len(row), 3))
+    return Group(row[0], row[1], row[2], spreads)
+
+
+def _number(statement: Statement, word: str) -> str:
+    found = statement.field(word)
+    if found.kind not in ("number", "config"):
+        raise fields.BadQuery(f"{word} is no number, so it has no mean. Choose a metric.")
+    return found.sql
+
+
+def _count(db: Database, wanted: Wanted) -> int:
+    statement = Statement(wanted.vocabulary, fields.metric_keys(db))
+    where = _where(statement, wanted)
+    query = f"SELECT count(*) FROM runs {statement.joins} WHERE {where}"  # noqa: S608
+    return db.execute(query, statement.values).fetchone()[0]
+
+
+def _where(statement: Statement, wanted: Wanted) -> str:
+    tests = [] if wanted.archived else ["runs.archived = 0"]
+    of_columns = {
+        "status": wanted.statuses,
+        "framework": wanted.frameworks,
+        "accelerator": wanted.accelerators,
+        "workload": wanted.workloads,
+    }
+    for column, chosen in of_columns.items():
+        if chosen:
+            tests.append(f"runs.{column} IN ({', '.join(map(statement.bind, chosen))})")
+    for tag in wanted.tags:
+        mark = statement.bind(tag)
+        tests.append(f"runs.id IN (SELECT run_id FROM tags WHERE tag = {mark})")  # noqa: S608
+    for word in wanted.text.split()[:50]:
+        tests.append(f"{SEARCHED} LIKE {statement.bind(search.like(word))} ESCAPE '!'")
+    now = time.time()
+    if wanted.since:
+        begin, _ = search.span("The first day", wanted.since, now)
+        tests.append(f"runs.submitted_at >= {statement.bind(begin)}")
+    if wanted.until:
+        _, end = search.span("The last day", wanted.until, now)
+        tests.append(f"runs.submitted_at < {statement.bind(end)}")
+    tests.append(search.condition(wanted.query, statement))
+    return " AND ".join(tests)
+
+
+def _way(sort: str) -> str:
+    return "DESC" if sort.startswith("-") else "ASC"

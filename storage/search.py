@@ -1,0 +1,213 @@
+"""The small query language: `accuracy > 0.9 and (framework = torch or tag = "first try")`.
+
+query      := and ("or" and)*
+and        := not ("and" not)*
+not        := "not" not | "(" query ")" | FIELD OPERATOR VALUE
+OPERATOR   := = != < <= > >= ~          (~: contains)
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from storage.fields import BadQuery, Field, Statement
+from storage.runs import STATUSES
+
+MAX_CHARS = 2_000
+MAX_DEPTH = 20
+OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "~")
+JOINERS = ("and", "or", "not")
+TOKEN = re.compile(
+    r"""\s*(?:(?P<quoted>"[^"]*"|'[^']*')|(?P<mark><=|>=|!=|==|[=<>~()])"""
+    r"""|(?P<word>[^\s()<>=!~"']+)|(?P<bad>\S))"""
+)
+AGO = re.compile(r"(\d+)([hdw])")
+AGO_S = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+EXAMPLE = "Such as: accuracy > 0.9 and framework = torch."
+
+
+class Token(str):
+    """A word or mark; a quoted one is only ever a value."""
+
+    quoted = False
+
+
+def condition(text: str, statement: Statement, now: float | None = None) -> str:
+    """The query as SQL of that statement, "TRUE" for an empty one. Raise `BadQuery`."""
+    if len(text) > MAX_CHARS:
+        raise BadQuery(
+            f"A query may have {MAX_CHARS:,} characters at most, got {len(text):,}. Shorten it."
+        )
+    tokens = _tokens(text)
+    if not tokens:
+        return "TRUE"
+    parser = _Parser(tokens, statement, time.time() if now is None else now)
+    return parser.whole()
+
+
+def like(text: str) -> str:
+    """A pattern of LIKE … ESCAPE '!' for what contains the text."""
+    return "%" + re.sub("([!%_])", r"!\1", text) + "%"
+
+
+def _tokens(text: str) -> list[Token]:
+    found = []
+    for match in TOKEN.finditer(text):
+        if match["bad"]:
+            what = "A quote is not closed" if match["bad"] in "\"'" else "This is no operator"
+            raise BadQuery(f"{what}: {text[match.start('bad') :][:40]!r}. {EXAMPLE}")
+        token = Token(match["quoted"][1:-1] if match["quoted"] else match[0].strip())
+        token.quoted = match["quoted"] is not None
+        found.append(token)
+    return found
+
+
+class _Parser:
+    """Recursive descent over the tokens; each method takes its part and returns its SQL."""
+
+    def __init__(self, tokens: Sequence[Token], statement: Statement, now: float) -> None:
+        self._tokens, self._at = tokens, 0
+        self._statement, self._now = statement, now
+
+    def whole(self) -> str:
+        sql = self._any(0)
+        if self._at < len(self._tokens):
+            raise BadQuery(
+                f"Expected 'and' or 'or' before {str(self._tokens[self._at])[:40]!r}. {EXAMPLE}"
+            )
+        return sql
+
+    def _any(self, depth: int) -> str:
+        parts = [self._all(depth)]
+        while self._take("or"):
+            parts.append(self._all(depth))
+        return f"({' OR '.join(parts)})"
+
+    def _all(self, depth: int) -> str:
+        parts = [self._one(depth)]
+        while self._take("and"):
+            parts.append(self._one(depth))
+        return f"({' AND '.join(parts)})"
+
+    def _one(self, depth: int) -> str:
+        if depth > MAX_DEPTH:
+            raise BadQuery(f"A query may be {MAX_DEPTH} levels deep at most. Use fewer brackets.")
+        if self._take("not"):
+            return f"NOT coalesce({self._one(depth + 1)}, FALSE)"
+        if self._take("("):
+            sql = self._any(depth + 1)
+            if not self._take(")"):
+                raise BadQuery(f"A bracket is not closed. {EXAMPLE}")
+            return sql
+        return self._comparison()
+
+    def _comparison(self) -> str:
+        name = self._next("a field")
+        if name.lower() in JOINERS or name in OPERATORS or name in "()":
+            raise BadQuery(f"Expected a field, got {str(name)!r}. {EXAMPLE}")
+        found = self._statement.field(name)
+        operator = self._next(f"one of {' '.join(OPERATORS)} after {str(name)[:60]!r}")
+        operator = "=" if operator == "==" and not operator.quoted else str(operator)
+        if operator not in OPERATORS:
+            raise BadQuery(
+                f"Expected one of {' '.join(OPERATORS)} after {str(name)[:60]!r}, "
+                f"got {operator[:40]!r}. {EXAMPLE}"
+            )
+        value = self._next(f"a value after {name} {operator}")
+        return _compared(self._statement, str(name), found, operator, value, self._now)
+
+    def _take(self, word: str) -> bool:
+        at_hand = self._at < len(self._tokens) and self._tokens[self._at]
+        if at_hand is False or at_hand.quoted or at_hand.lower() != word:
+            return False
+        self._at += 1
+        return True
+
+    def _next(self, what: str) -> Token:
+        if self._at == len(self._tokens):
+            raise BadQuery(f"The query ends where {what} should be. {EXAMPLE}")
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+
+def _compared(
+    statement: Statement, name: str, found: Field, operator: str, value: Token, now: float
+) -> str:
+    if value == "none" and not value.quoted and operator in ("=", "!="):
+        return f"({found.sql}) IS {'NOT ' if operator == '!=' else ''}NULL"
+    if operator == "~":
+        return f"CAST({found.sql} AS TEXT) LIKE {statement.bind(like(value))} ESCAPE '!'"
+    if found.kind == "date":
+        return _dated(statement, name, found.sql, operator, value, now)
+    if found.kind == "number":
+        return f"{found.sql} {operator} {statement.bind(_number(name, value))}"
+    if found.kind == "config":
+        return _configured(statement, name, found.sql, operator, value)
+    if operator not in ("=", "!="):
+        raise BadQuery(f"{name} is text, which {operator} cannot compare. Use =, != or ~.")
+    if name == "status" and value.upper() not in STATUSES:
+        raise BadQuery(f"Unknown status {value[:40]!r}. Choose one of: {', '.join(STATUSES)}.")
+    negated = operator == "!="
+    if found.kind == "tag":
+        has = "runs.id IN (SELECT run_id FROM tags WHERE tag = {} COLLATE NOCASE)"
+        return ("NOT " if negated else "") + has.format(statement.bind(str(value)))
+    return f"{found.sql} IS {'NOT ' if negated else ''}{statement.bind(str(value))} COLLATE NOCASE"
+
+
+def _configured(statement: Statement, name: str, sql: str, operator: str, value: Token) -> str:
+    """A key of the config holds a number, a truth value or a text: the value says which."""
+    truth = {"true": 1, "false": 0}.get(value.lower())
+    try:
+        number = truth if truth is not None else _number(name, value)
+    except BadQuery:
+        if operator not in ("=", "!="):
+            raise
+        negated = "NOT " if operator == "!=" else ""
+        return f"CAST({sql} AS TEXT) IS {negated}{statement.bind(str(value))} COLLATE NOCASE"
+    operator = {"=": "IS", "!=": "IS NOT"}.get(operator, operator)
+    return f"{sql} {operator} {statement.bind(number)}"
+
+
+def _number(name: str, value: Token) -> float:
+    """`0.9`, `1e-3`, `60,000`, and `90%` for 0.9."""
+    text = value.replace(",", "")
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise BadQuery(f"{name} is compared with a number, got {value[:40]!r}.") from None
+
+
+def _dated(
+    statement: Statement, name: str, sql: str, operator: str, value: Token, now: float
+) -> str:
+    """A day is a span: after it, before it, in it."""
+    begin, end = span(name, value, now)
+    first, last = statement.bind(begin), statement.bind(end)
+    return {
+        "=": f"({sql} >= {first} AND {sql} < {last})",
+        "!=": f"NOT ({sql} >= {first} AND {sql} < {last})",
+        "<": f"{sql} < {first}",
+        "<=": f"{sql} < {last}",
+        ">": f"{sql} >= {last}",
+        ">=": f"{sql} >= {first}",
+    }[operator]
+
+
+def span(name: str, value: str, now: float) -> tuple[float, float]:
+    """From and until, in Unix seconds: a day, a moment, or `7d` for seven days ago."""
+    ago = AGO.fullmatch(value)
+    if ago and int(ago[1]) < 100_000:
+        at = now - int(ago[1]) * AGO_S[ago[2]]
+        return at, at
+    try:
+        day = datetime.fromisoformat(value)
+        end = day + timedelta(days=len(value) == len("2025-01-31"))
+        return day.astimezone().timestamp(), end.astimezone().timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise BadQuery(
+            f"{name} is compared with a date, got {value[:40]!r}. "
+            "Write 2025-01-31, 2025-01-31T09:30, or 7d for seven days ago (h, d, w)."
+        ) from None

@@ -1,0 +1,71 @@
+"""Saved views: a page's state behind a short id. `state` is as the address has it, versioned."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from storage.database import Database, change
+from storage.ids import DIGITS
+
+ID_CHARS = 8
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class View:
+    """`state` is each parameter of the page's address with its values."""
+
+    id: str
+    name: str
+    page: str
+    version: int
+    state: dict[str, list[str]]
+    created_by: str
+    created_at: float
+
+
+def create(
+    db: Database,
+    *,
+    name: str,
+    page: str,
+    state: Mapping[str, Sequence[str]],
+    by: str,
+    now: float | None = None,
+) -> str:
+    """Keep a page's state and return its short id."""
+    view_id = "".join(secrets.choice(DIGITS) for _ in range(ID_CHARS))
+    written = json.dumps({key: list(values) for key, values in state.items()})
+    at = time.time() if now is None else now
+    with change(db):
+        db.execute(
+            "INSERT INTO views (id, name, page, version, state, created_by, created_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [view_id, name, page, VERSION, written, by, at],
+        )
+    return view_id
+
+
+def get(db: Database, view_id: str) -> View | None:
+    row = db.execute("SELECT * FROM views WHERE id = ?", [view_id]).fetchone()
+    return _view(row) if row else None
+
+
+def of_page(db: Database, page: str, limit: int = 100) -> list[View]:
+    """The views of one page, by name."""
+    query = "SELECT * FROM views WHERE page = ? ORDER BY name COLLATE NOCASE, id LIMIT ?"
+    return [_view(row) for row in db.execute(query, [page, limit])]
+
+
+def delete(db: Database, view_id: str) -> bool:
+    with change(db):
+        return bool(db.execute("DELETE FROM views WHERE id = ?", [view_id]).rowcount)
+
+
+def _view(row: Mapping[str, str]) -> View:
+    fields = dict(row)
+    return View(**fields | {"state": json.loads(fields["state"])})  # pyright: ignore

@@ -1,0 +1,171 @@
+"""Finding runs: the query language, filters, sorting, pages and groups."""
+
+import time
+
+import pytest
+
+from engine.config import RunConfig
+from storage import database, metrics, run_list, runs
+from storage.fields import BadQuery, Vocabulary
+from storage.metrics import Point
+from storage.run_list import Wanted
+
+VOCABULARY = Vocabulary(
+    best={"validation_accuracy": "max", "validation_loss": "min", "learning_rate": None},
+    aliases={"accuracy": "validation_accuracy"},
+    config=("epochs", "learning_rate", "optimizer", "seed"),
+)
+DAY_S = 86_400.0
+
+
+@pytest.fixture
+def db(tmp_path):
+    database.prepare(tmp_path)
+    with database.opened(tmp_path) as db:
+        yield db
+
+
+def create(db, name, values=(), tags=(), now=None, status=None, **config):
+    raw = RunConfig.parse(config).model_dump(mode="json")
+    run_id = runs.create(
+        db, name=name, config=raw, total_steps=10, submitted_by="ann", tags=tags, now=now
+    )
+    points = [Point("validation_accuracy", i, i / 10, 1.0 + i, v) for i, v in enumerate(values)]
+    metrics.ingest(db, run_id, points, last_seq=1, offset=1)
+    if status:
+        runs.finish(db, run_id, status, finished_at=2.0)
+    return run_id
+
+
+@pytest.fixture
+def three(db):
+    """Names of runs: old (torch, 0.7 then 0.6), mid (keras, 0.95), new (torch, no points)."""
+    now = time.time()
+    create(db, "old", [0.7, 0.6], ["Blue"], now - 9 * DAY_S, "SUCCEEDED", framework="torch")
+    create(db, "mid", [0.95], ["blue", "x"], now - 2 * DAY_S, "FAILED",
+           framework="keras", seed=2, epochs=7)  # fmt: skip
+    create(db, "new", (), (), now, framework="torch", seed=3, workload={"name": "convnet"})
+    return db
+
+
+def names(db, query="", sort=run_list.NEWEST, **fields):
+    wanted = Wanted(query=query, vocabulary=VOCABULARY, **fields)
+    return [run.name for run in run_list.page(db, wanted, sort=sort).runs]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["new", "mid", "old"]),
+        ("accuracy > 0.9 and framework = keras", ["mid"]),
+        ("accuracy > 65% AND framework=TORCH", ["old"]),
+        ("last.validation_accuracy < 0.65", ["old"]),
+        ("max.validation_accuracy >= 0.7", ["mid", "old"]),
+        ("framework = torch and accuracy > 0.5 or status = failed", ["mid", "old"]),
+        ("framework = torch and (accuracy > 0.9 or status = pending)", ["new"]),
+        ("not accuracy > 0.9", ["new", "old"]),
+        ("accuracy = none", ["new"]),
+        ("tag = blue", ["mid", "old"]),
+        ("tag != blue", ["new"]),
+        ("tag ~ lu and name ~ 'OL'", ["old"]),
+        ("submitted < 7d", ["old"]),
+        ("date > 3d", ["new", "mid"]),
+        ("submitted > 2020-01-31", ["new", "mid", "old"]),
+        ("submitted = 2020-01-31", []),
+        ("epochs = 7", ["mid"]),
+        ("seed >= 2 and epochs != 7", ["new"]),
+        ("config.seed = 3", ["new"]),
+        ("workload = convnet", ["new"]),
+        ("optimizer = ADAM and optimizer != true", ["new", "mid", "old"]),
+        ("workload.depth = 1 and dataset ~ fashion", ["mid", "old"]),
+        ("learning_rate > 0", ["new", "mid", "old"]),
+        ("last.learning_rate > 0", []),
+        ('name = "\'; DROP TABLE runs; --"', []),
+        ("user = ann and progress < 0.05", ["new", "mid"]),
+    ],
+)
+def test_a_query_finds(three, query, found):
+    assert names(three, query) == found
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("accuraccy > 1", "Unknown field 'accuraccy'. Did you mean 'accuracy'?"),
+        ("zzz = 1", "Unknown field 'zzz'. Use a column"),
+        ("accuracy > high", "accuracy is compared with a number, got 'high'."),
+        ("accuracy", "The query ends where one of = != < <= > >= ~ after 'accuracy' should be."),
+        ("accuracy >", "The query ends where a value after accuracy > should be."),
+        ("accuracy is 1", "Expected one of = != < <= > >= ~ after 'accuracy', got 'is'."),
+        ("status = done", "Unknown status 'done'. Choose one of: PENDING"),
+        ("framework > torch", "framework is text, which > cannot compare. Use =, != or ~."),
+        ("submitted > soon", "submitted is compared with a date, got 'soon'. Write 2025-01-31"),
+        ("submitted > 9999-12-31", "submitted is compared with a date"),
+        ("(accuracy > 1", "A bracket is not closed."),
+        ("accuracy > 1 epochs = 2", "Expected 'and' or 'or' before 'epochs'."),
+        ("and", "Expected a field, got 'and'."),
+        ('name = "x', "A quote is not closed: '\"x'."),
+        ("accuracy ! 1", "This is no operator: '! 1'."),
+        ("(" * 500, "A query may be 20 levels deep at most."),
+        ("x" * 10_000, "A query may have 2,000 characters at most, got 10,000."),
+        ("config.a'b = 1", "A quote is not closed"),
+    ],
+)
+def test_a_bad_query_says_what_is_wrong_and_the_way_out(three, query, sentence):
+    with pytest.raises(BadQuery) as error:
+        names(three, query)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({"text": "BLUE"}, ["mid", "old"]),
+        ({"text": "blue keras"}, ["mid"]),
+        ({"text": "o%d"}, []),
+        ({"statuses": ["FAILED", "PENDING"]}, ["new", "mid"]),
+        ({"frameworks": ["torch"], "workloads": ["mlp"]}, ["old"]),
+        ({"accelerators": ["tpu"]}, []),
+        ({"tags": ["blue"]}, ["mid"]),
+        ({"tags": ["blue", "x"]}, ["mid"]),
+        ({"since": "2020-01-01", "until": "2020-02-01"}, []),
+    ],
+)
+def test_filters_find(three, filters, found):
+    assert names(three, **filters) == found
+
+
+@pytest.mark.parametrize(
+    ("sort", "found"),
+    [
+        ("submitted", ["old", "mid", "new"]),
+        ("name", ["mid", "new", "old"]),
+        ("-accuracy", ["mid", "old", "new"]),
+        ("accuracy", ["old", "mid", "new"]),  # unknown comes last either way
+        ("-seed", ["new", "mid", "old"]),
+    ],
+)
+def test_runs_are_sorted_by_any_column_metric_or_config_key(three, sort, found):
+    assert names(three, sort=sort) == found
+
+
+def test_pages_follow_each_other_and_know_how_many_there_are(three):
+    first, second = (run_list.page(three, Wanted(), limit=2, offset=at) for at in (0, 2))
+    assert [run.name for run in first.runs + second.runs] == ["new", "mid", "old"]
+    assert (first.total, second.total) == (3, 3)
+
+
+def test_groups_have_mean_and_spread_over_the_runs_that_have_a_value(db):
+    for seed, value in ((1, 0.6), (2, 0.8), (3, None)):
+        create(db, "a", [value], framework="torch", seed=seed)
+    create(db, "b", [0.5], framework="keras")
+    wanted = Wanted(vocabulary=VOCABULARY)
+    torch, keras = run_list.groups(db, wanted, "framework", ["accuracy"])
+    assert (torch.value, torch.count, keras.value) == ("torch", 3, "keras")
+    (spread,) = torch.spreads
+    assert (spread.count, spread.mean) == (2, pytest.approx(0.7))
+    assert spread.variance == pytest.approx(0.02)
+    assert keras.spreads[0].variance is None
+    assert [g.count for g in run_list.groups(db, wanted, "repeats", ["accuracy"])] == [3, 1]
+    with pytest.raises(BadQuery, match="is no number"):
+        run_list.groups(db, wanted, "framework", ["name"])
