@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -219,7 +220,7 @@ class TorchSession:
             self._passes = Recorded(self._model, loss_of, images, labels)
             self._recorded += 1
         except NotRecordable as why:
-            print(f"Each step is taken by PyTorch as it is, and not replayed: {why}", flush=True)
+            warnings.warn(f"Each step is taken as it is, and not replayed: {why}", stacklevel=1)
             self._passes = self._eager_passes
         return self._passes(images, labels)
 
