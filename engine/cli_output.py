@@ -295,6 +295,10 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("took", duration(took(run))),
         ("device", device_names(run)),
         ("progress", f"step {figure(run.step)} of {figure(run.total_steps)}"),
+        (
+            "goes on",
+            f"from {run.cloned_from}, epoch {run.resumed_epoch}" if run.resumed_epoch else "",
+        ),
         ("tags", ", ".join(run.tags)),
         ("notes", run.notes),
         ("config", json.dumps(run.config)),

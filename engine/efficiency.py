@@ -35,7 +35,7 @@ def of(facts: Mapping[str, Any]) -> Efficiency:
         roof = min(peak, bandwidth * intensity)
     return Efficiency(
         flops_per_s=achieved,
-        mfu=_over(achieved, peak),
+        mfu=_share(achieved, peak),
         intensity=intensity,
         ridge=ridge,
         binds=_binds(intensity, ridge),
@@ -47,6 +47,12 @@ def _binds(intensity: float | None, ridge: float | None) -> Literal["compute", "
     if intensity is None or ridge is None:
         return None
     return "compute" if intensity >= ridge else "memory"
+
+
+def _share(achieved: float | None, peak: float | None) -> float | None:
+    """Unknown where it would be over 1: then what was taken for the peak is none."""
+    share = _over(achieved, peak)
+    return None if share and share > 1 else share
 
 
 def _over(above: float | None, below: float | None) -> float | None:

@@ -65,7 +65,7 @@ def _sentence(details: ErrorDetails, field: str, model: type[BaseModel]) -> str:
         case "problem":
             return context["sentence"]
         case "extra_forbidden":
-            return f"Unknown field {shown(field)}.{_suggestion(field, model)}"
+            return f"Unknown field {shown(field)}.{_suggestion(field, model, details['loc'])}"
         case "literal_error" | "union_tag_invalid":
             choices = context.get("expected") or context.get("expected_tags", "")
             given = shown(context.get("tag", details["input"]))
@@ -137,14 +137,18 @@ def _has_inner(model: type[BaseModel], section: str, field: str) -> bool:
     return any(field in getattr(member, "model_fields", {}) for member in members)
 
 
-def _suggestion(field: str, model: type[BaseModel]) -> str:
+def _suggestion(field: str, model: type[BaseModel], path: tuple[Any, ...]) -> str:
+    """Of a section, the fields of the one that was chosen."""
     section, _, inner = field.partition(".")
     if inner and section in model.model_fields:
         members = _members(model.model_fields[section])
-        known = [f"{section}.{name}" for member in members for name in member.model_fields]
+        chosen = [m for m in members if m.model_fields["name"].default in path]
+        known = [
+            f"{section}.{name}" for member in chosen or members for name in member.model_fields
+        ]
     else:
         known = list(model.model_fields)
-    known = [name for name in dict.fromkeys(known) if not name.endswith(".name")]
+    known = [name for name in dict.fromkeys(known) if not name.endswith(".name") and name != field]
     dotted = [f"{name}.{field}" for name in model.model_fields if _has_inner(model, name, field)]
     if dotted:  # `width` of a section
         return f" Did you mean {dotted[0]!r}?"

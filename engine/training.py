@@ -169,7 +169,9 @@ class Training:
         config, cache = self._config, self._job.data_dir
         self._ledger.switch("idle")
         counted = flops.of(config, cache)
-        peak = peaks.of(self._job.devices[0], config.precision, cache)
+        rate = self._pace.steady.steps_per_s
+        achieved = counted and rate and counted.flops * rate / config.device_count
+        peak = peaks.of(self._job.devices[0], config.precision, cache, achieved)
         number = config.device_count
         yield events.Facts(
             {

@@ -45,6 +45,17 @@ def test_a_cpu_is_measured_once_and_kept(tmp_path):
     assert (in_bf16.flops_per_s, in_bf16.bytes_per_s) == (None, first.bytes_per_s)
 
 
+def test_a_cpus_peak_that_a_run_has_beaten_is_measured_anew(tmp_path):
+    cpu = Device("cpu:0", "cpu", "CPU", "test")
+    kept_in = tmp_path / f"peak-{peaks._this_cpu()}.json"
+    keep.write(kept_in, Peak(1e6, 1e15, "measured beside other work"))
+    assert peaks.of(cpu, "fp32", tmp_path, 9e5).flops_per_s == 1e6
+    found = peaks.of(cpu, "fp32", tmp_path, 2e6)
+    assert found.flops_per_s > 1e9
+    assert found.bytes_per_s == 1e15
+    assert peaks.of(cpu, "fp32", tmp_path) == found
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"flops": 1}', "[]"])
 def test_what_was_kept_and_cannot_be_read_is_found_out_again(text, tmp_path):
     (tmp_path / "peak.json").write_text(text)
@@ -65,6 +76,10 @@ def test_mfu_is_what_was_achieved_over_the_peak():
     assert (found.flops_per_s, found.mfu) == (300.0, 0.3)
     assert (found.intensity, found.ridge) == (10.0, 20.0)
     assert (found.binds, found.roof_flops_per_s) == ("memory", 500.0)
+
+
+def test_a_peak_that_was_beaten_gives_no_mfu():
+    assert efficiency.of(FACTS | {"peak_flops_per_s": 299.0}).mfu is None
 
 
 def test_what_is_unknown_stays_unknown():
