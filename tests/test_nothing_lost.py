@@ -263,18 +263,25 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
+def _fill(filler):
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while file.write(bytes(1 << 16)):
+            pass
+
+
 def test_a_full_disk_loses_no_event_once_there_is_room_again(small_disk):
     with lab(small_disk / "store") as here:
         here.supervise()
         run_id = here.submit(ENDLESS)
         here.training(run_id)
         filler = small_disk / "filler"
-        with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-            while file.write(bytes(1 << 16)):
-                pass
-        eventually(lambda: os.statvfs(small_disk).f_bavail == 0)
-        time.sleep(3)
-        stuck = here.run(run_id)
+        with database.opened(here.store) as db:  # SQLite wants room to open a store that nobody has
+            assert runs.get(db, run_id)
+            _fill(filler)
+            eventually(lambda: os.statvfs(small_disk).f_bavail == 0)
+            time.sleep(3)
+            stuck = runs.get(db, run_id)
+        assert stuck
         assert stuck.status == "RUNNING"
         filler.unlink()
         eventually(lambda: here.run(run_id).epoch > stuck.epoch + 2)
