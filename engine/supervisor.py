@@ -86,8 +86,9 @@ def pid_of(store: Path) -> int | None:
         return noted if _is_held(path) else None
     for line in LOCKS.read_text(encoding="ascii").splitlines():
         fields = line.split()
-        if "FLOCK" in fields and "->" not in fields and fields[5].endswith(f":{inode}"):
-            return noted if fields[4] == str(noted) else None
+        is_held = "FLOCK" in fields and "->" not in fields and fields[4] == str(noted)
+        if is_held and fields[5].endswith(f":{inode}"):  # other file systems have that inode too
+            return noted
     return None
 
 
