@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from sqlite_utils import Database as Known
@@ -134,8 +135,9 @@ def _open_and_create(store):
 
 
 def test_many_processes_may_open_a_new_store_at_once(tmp_path):
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        made = pool.map(_open_and_create, [tmp_path / "new"] * 8)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(4, mp_context=spawn) as pool:  # lets them end: a Pool terminates them
+        made = list(pool.map(_open_and_create, [tmp_path / "new"] * 8))
     with database.opened(tmp_path / "new") as db:
         assert sorted(made) == sorted(run.id for run in runs.queue(db))
 
