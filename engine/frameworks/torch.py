@@ -1,8 +1,8 @@
 """PyTorch, on a CPU or one NVIDIA GPU.
 
 Data, order and learning rates live on the device, the update is one kernel, and nothing waits for
-the device before the end of `run`. A CPU replays the passes of the first step. A GPU replays the
-whole step as a CUDA graph; that path is written after PyTorch's documentation and has not run on a
+the device before the end of `run`. The first step is recorded and replayed: on a CPU below Python,
+on a GPU as a CUDA graph; that path is written after PyTorch's documentation and has not run on a
 GPU. The GPU is `cuda:0`: the launcher shows this process no other.
 """
 
@@ -102,15 +102,16 @@ class TorchSession:
         self._parameters = list(self._model.parameters())
         self._update = Update(config, self._parameters, self._rate[0])
         self._order, self._rates = torch.zeros(0), torch.zeros(0)
-        records = device.type == "cpu" and config.precision == "fp32"
-        self._passes = self._record_passes if records else self._eager_passes
+        self.is_recorded = device.type == "cpu" and config.precision == "fp32"
         self._scaler = torch.GradScaler(device.type, enabled=config.precision == "fp16")
         self._test = [self._placed(*batch) for batch in evaluation_batches(data)]
         self._input_wait_s = 0.0
         self._loader: Iterator[Any] | None = None
         self._host = data if config.input == "host_loader" else None
-        if self._host is None:
-            self._images, self._labels = self._placed(data.train_images, data.train_labels)
+        begin = slice(config.batch_size if self._host else None)  # a loader fills these anew
+        self._images, self._labels = self._placed(
+            data.train_images[begin], data.train_labels[begin]
+        )
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -138,13 +139,18 @@ class TorchSession:
         torch, device = self._torch, self._device
         self._order = torch.zeros(shape, dtype=torch.int64, device=device)
         self._rates = torch.zeros(shape[0], dtype=self._rate.dtype, device=device)
-        on_gpu = device.type == "cuda"
-        self._replay = self._graph() if on_gpu and not self._host else self._step
+        is_graph = device.type == "cuda" and not self._host
+        recording = self._record if self.is_recorded else self._one_by_one
+        self._take = self._graph() if is_graph else recording
 
     def run(self, steps: int) -> Totals:
         self._model.train()
-        for _ in range(steps):
-            self._replay()
+        if self._loader:
+            for _ in range(steps):
+                self._load(self._loader)
+                self._take(1)
+        else:
+            self._take(steps)
         self._done += steps
         batch = self._batch
         return Totals(self._loss.item() * batch, int(self._correct.item()), self._done * batch)
@@ -167,7 +173,7 @@ class TorchSession:
         return value
 
     def compiles(self) -> int:
-        """Recordings of the step: as a CUDA graph on a GPU, of its passes on a CPU."""
+        """Recordings of the step, as a CUDA graph on a GPU."""
         return self._recorded
 
     def input_wait_s(self) -> float:
@@ -187,56 +193,59 @@ class TorchSession:
     def export(self, folder: Path) -> None:
         """The checkpoint's `model.` arrays are PyTorch's own `state_dict`."""
 
-    def _step(self) -> None:
-        """One optimizer step on the next row of the order."""
-        self._torch.index_select(self._rates, 0, self._row, out=self._rate)
-        images, labels = self._next_from_loader() if self._loader else self._next_on_device()
-        loss, logits = self._passes(images, labels)
-        self._scaler.step(self._update)  # pyright: ignore[reportArgumentType]
-        self._scaler.update()
-        self._loss += loss
-        self._correct += (logits.argmax(1) == labels).sum()
-        self._row += 1
+    def _one_by_one(self, steps: int) -> None:
+        for _ in range(steps):
+            self._step()
 
-    def _eager_passes(
-        self, images: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss and logits; the gradients are left in the parameters."""
-        logits = self._logits(images)
-        loss = self._torch.nn.functional.cross_entropy(logits, labels)
-        for parameter in self._parameters:
-            parameter.grad = None
-        self._scaler.scale(loss).backward()
-        return loss.detach(), logits.detach()
+    def _record(self, steps: int) -> None:
+        """Take the first step and record it; from then on it is replayed."""
+        from engine.frameworks.torch_recorded import NotRecordable, Recording
 
-    def _record_passes(
-        self, images: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """On a CPU the first step's way is recorded, and taken from then on."""
-        from engine.frameworks.torch_recorded import NotRecordable, Recorded
-
-        loss_of = self._torch.nn.functional.cross_entropy
         try:
-            self._passes = Recorded(self._model, loss_of, images, labels)
+            self._take = Recording(self._step, self._lasting())
             self._recorded += 1
         except NotRecordable as why:
             warnings.warn(f"Each step is taken as it is, and not replayed: {why}", stacklevel=1)
-            self._passes = self._eager_passes
-        return self._passes(images, labels)
+            self._take = self._one_by_one
+        self._take(steps - 1)
 
-    def _next_on_device(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _lasting(self) -> list[torch.Tensor]:
+        """All that a step reads or changes; gradients are made anew in each."""
+        of_data = [self._images, self._labels, self._order, self._rates]
+        counters = [self._row, self._rate, self._loss, self._correct]
+        of_model = [*self._parameters, *self._model.buffers(), *self._update.tensors()]
+        return [*of_data, *counters, *of_model]
+
+    def _step(self) -> None:
+        """One optimizer step on the next row of the order."""
+        torch = self._torch
+        torch.index_select(self._rates, 0, self._row, out=self._rate)
+        images, labels = (self._images, self._labels) if self._host else self._chosen()
+        logits = self._logits(images)
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        scaled = self._scaler.scale(loss)
+        gradients = torch.autograd.grad(scaled, self._parameters)
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self._scaler.step(self._update)  # pyright: ignore[reportArgumentType]
+        self._scaler.update()
+        self._loss += loss.detach()
+        self._correct += (logits.argmax(1) == labels).sum()
+        self._row += 1
+
+    def _chosen(self) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = self._order.index_select(0, self._row)[0]
         return self._images.index_select(0, chosen), self._labels.index_select(0, chosen)
 
-    def _next_from_loader(self) -> tuple[torch.Tensor, torch.Tensor]:
-        assert self._loader is not None
+    def _load(self, loader: Iterator[Any]) -> None:
+        """The next batch, to where a step expects it."""
         begun = time.perf_counter()
-        images, labels = next(self._loader)
+        images, labels = next(loader)
         self._input_wait_s += time.perf_counter() - begun
-        to = self._device
-        return images.to(to, non_blocking=True), labels.to(to, non_blocking=True)
+        self._images.copy_(images, non_blocking=True)
+        self._labels.copy_(labels, non_blocking=True)
 
-    def _graph(self) -> Callable[[], None]:
+    def _graph(self) -> Callable[[int], None]:
         """The step for a GPU: taken a few times as it is, then recorded, from then on replayed.
 
         PyTorch wants the steps before a recording on a stream of their own. Recording runs nothing.
@@ -260,7 +269,11 @@ class TorchSession:
                     self._step()
                 torch.cuda.current_stream(self._device).wait_stream(stream)
 
-        return replay
+        def take(steps: int) -> None:
+            for _ in range(steps):
+                replay()
+
+        return take
 
     def _placed(
         self, images: NDArray[np.uint8], labels: NDArray[np.int64]

@@ -6,6 +6,7 @@ kernel, and making one imports PyTorch's compiler, which takes seconds and is no
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +36,19 @@ class Update:
         self._parameters = list(parameters)
         self.param_groups = [{"params": self._parameters}]
         self._axes = [_memory_order(parameter) for parameter in self._parameters]
-        self._taken = torch.zeros((), device=rate.device)
+        self._rate, self._taken = rate, torch.zeros((), device=rate.device)
         self._slots = {
             name: [torch.zeros_like(parameter) for parameter in self._parameters]
             for name in _SLOTS[config.optimizer]
         }
-        self._kernel = self._bound(config, rate)
+        self._in_order = [
+            self._contiguous(tensors) for tensors in (self._parameters, *self._slots.values())
+        ]
+        self._kernel = self._bound(config)
+
+    def tensors(self) -> list[Tensor]:
+        """What a step reads and changes beside the gradients; all stay where they are."""
+        return [self._rate, self._taken, *itertools.chain(*self._in_order)]
 
     def step(self) -> None:
         """After a backward pass. `GradScaler` leaves its scale here, and whether to skip."""
@@ -70,12 +78,11 @@ class Update:
         pairs = zip(tensors, self._axes, strict=True)
         return [tensor.detach().permute(axes) for tensor, axes in pairs]
 
-    def _bound(self, config: RunConfig, rate: Tensor) -> Callable[..., None]:
+    def _bound(self, config: RunConfig) -> Callable[..., None]:
         """The kernel, lacking the gradients and what a `GradScaler` says."""
         import torch
 
-        weights = self._contiguous(self._parameters)
-        slots = [self._contiguous(tensors) for tensors in self._slots.values()]
+        rate, (weights, *slots) = self._rate, self._in_order
         steps = [self._taken] * len(weights)
         if config.optimizer == "sgd":
             fixed: dict[str, Any] = {

@@ -140,9 +140,19 @@ def test_a_restored_convnet_goes_on_to_the_last_bit(framework, facts):
     assert whole == restored
 
 
-@pytest.mark.parametrize("workload", workload_facts.WORKLOADS)
-def test_a_recorded_step_is_the_models_own_to_the_last_bit(workload, facts):
-    assert facts["torch"]["replayed"][workload] == [True] * 4
+@pytest.mark.parametrize("case", [*workload_facts.WORKLOADS, "sgd", "adamw", "host_loader"])
+def test_a_replayed_step_is_the_models_own_to_the_last_bit(case, facts):
+    assert facts["torch"]["replayed"][case] == [True] * 5
+
+
+def test_a_step_that_a_recording_would_not_repeat_is_taken_and_refused(facts):
+    assert facts["torch"]["unrecordable"] == {
+        "with_a_number": "aten._local_scalar_dense.default gives the model a number, which may "
+        "change. [1.0, 1.0]",
+        "with_a_stranger": "The model uses a tensor that is no parameter or buffer. [1.0, 1.0]",
+        "with_a_list_of_its_own": "aten._foreach_add_.Scalar changes a list of tensors that do not "
+        "last. [2.0, 2.0]",
+    }
 
 
 @pytest.mark.parametrize("workload", workload_facts.WORKLOADS)

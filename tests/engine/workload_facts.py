@@ -54,7 +54,12 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
     }
     found = {"trained": found, "models": models, "resumed": resumed(framework, job, replica)}
     if job.config.framework == "torch":
-        found["replayed"] = {name: replayed(case(job, name, "odd").config) for name in WORKLOADS}
+        cases = {name: case(job, name, "odd") for name in WORKLOADS}
+        for optimizer in ("sgd", "adamw"):
+            cases[optimizer] = session_facts.changed(cases["mlp"], optimizer=optimizer)
+        cases["host_loader"] = session_facts.changed(cases["mlp"], input="host_loader")
+        found["replayed"] = {name: replayed(framework, job, replica) for name, job in cases.items()}
+        found["unrecordable"] = unrecordable()
     return found
 
 
@@ -96,42 +101,52 @@ def resumed(framework: Framework, job: Job, replica: Replica) -> list[str]:
     return [checkpoints.digest(session.state()) for session in (whole, second)]
 
 
-def replayed(config: RunConfig) -> list[bool]:
-    """Step by step, whether a recording does what the model does, to the last bit: loss, logits,
-    gradients, and the buffers that a forward pass changes.
+def replayed(framework: Framework, job: Job, replica: Replica) -> list[bool]:
+    """Chunk by chunk, whether a recording does what single steps do, to the last bit: sums, and
+    all that a checkpoint holds.
     """
+    from engine.frameworks.torch import TorchSession
+
+    recorded, stepping = (session_facts.session_of(framework, job, replica) for _ in range(2))
+    assert isinstance(stepping, TorchSession)
+    stepping.is_recorded = False
+    alike = []
+    for session in (recorded, stepping):
+        session.begin_epoch(session_facts.order(job.config, 0), schedules.rates(job.config, 0))
+    for steps in (1, 1, 2, 5):
+        totals = [session.run(steps) for session in (recorded, stepping)]
+        states = [checkpoints.digest(session.state()) for session in (recorded, stepping)]
+        alike.append(totals[0] == totals[1] and states[0] == states[1])
+    return [*alike, (recorded.compiles(), stepping.compiles()) == (1, 0)]
+
+
+def unrecordable() -> dict[str, str]:
+    """What steps that a recording would not repeat are refused with, and that they were taken."""
     import torch
 
-    from engine.frameworks.torch_recorded import Recorded
+    from engine.frameworks.torch_recorded import NotRecordable, Recording
 
-    workload, loss_of = workloads.load(config.workload.name), torch.nn.functional.cross_entropy
-    model, other = (
-        workload.torch_model(config.workload, config.dataset, config.seed) for _ in range(2)
-    )
-    batches = [_batch(config, number) for number in range(4)]
-    replay, alike = Recorded(other, loss_of, *batches[0]), []
-    for images, labels in batches:
-        model.zero_grad()
-        logits = model(images)
-        loss = loss_of(logits, labels)
-        loss.backward()
-        mine = [loss, logits, *(p.grad for p in model.parameters()), *model.buffers()]
-        theirs = [
-            *replay(images, labels),
-            *(p.grad for p in other.parameters()),
-            *other.buffers(),
-        ]
-        alike.append(all(torch.equal(*pair) for pair in zip(mine, theirs, strict=True)))
-    return alike
+    total, elsewhere = torch.zeros(2), torch.ones(2)
 
+    def with_a_number() -> None:
+        total.add_(total.sum().item() + 1)
 
-def _batch(config: RunConfig, number: int) -> tuple[Any, Any]:
-    import torch
+    def with_a_stranger() -> None:
+        total.add_(elsewhere)
 
-    rng = np.random.default_rng(number)
-    images = rng.integers(0, 256, (config.batch_size, *config.dataset.shape), np.uint8)
-    labels = rng.integers(0, config.dataset.classes, config.batch_size)
-    return torch.from_numpy(images), torch.from_numpy(labels)
+    def with_a_list_of_its_own() -> None:
+        made = [total + 1, total + 2]
+        torch._foreach_add_(made, 1.0)
+        total.add_(made[0])
+
+    found = {}
+    for step in (with_a_number, with_a_stranger, with_a_list_of_its_own):
+        total.zero_()
+        try:
+            Recording(step, [total])
+        except NotRecordable as why:
+            found[step.__name__] = f"{why} {total.tolist()}"
+    return found
 
 
 def parameters(config: RunConfig) -> int:
