@@ -1,9 +1,9 @@
-"""PyTorch, on a CPU or one NVIDIA GPU.
+"""PyTorch, on a CPU or NVIDIA GPUs; on several devices, each has a process: `torch_replicas`.
 
 Data, order and learning rates live on the device, the update is one kernel, and nothing waits for
 the device before the end of `run`. A CPU replays the passes of the first step. A GPU replays the
 whole step as a CUDA graph; that path is written after PyTorch's documentation and has not run on a
-GPU. The GPU is `cuda:0`: the launcher shows this process no other.
+GPU. A single GPU is `cuda:0`: the launcher shows this process only those of its run.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from engine.frameworks import (
     evaluation_batches,
     host_loader,
     peak_rss_bytes,
+    processes,
     torch_state,
 )
 from engine.frameworks.torch_update import Update
@@ -47,19 +48,25 @@ def warm_up() -> None:
 
 
 def launch(main: Callable[[Job, Replica], None], job: Job) -> None:
-    main(job, Replica())
+    if job.config.device_count == 1:
+        return main(job, Replica())
+    return processes.launch(main, job)
 
 
 def session(job: Job, data: Data, replica: Replica) -> TorchSession:
     import torch
 
     config = job.config
-    device = _device(config.accelerator)
+    device = _device(config.accelerator, replica.rank)
     tf32 = config.precision == "tf32"
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = device.type == "cuda"
-    return TorchSession(config, data, device)
+    if replica.world == 1:
+        return TorchSession(config, data, device)
+    from engine.frameworks.torch_replicas import ReplicatedSession
+
+    return ReplicatedSession(config, data, device, replica, job.run_dir)
 
 
 def environment() -> dict[str, str]:
@@ -281,7 +288,7 @@ class TorchSession:
             return self._model(images).float()
 
 
-def _device(accelerator: str) -> torch.device:
+def _device(accelerator: str, rank: int) -> torch.device:
     import torch
 
     if accelerator == "cpu":
@@ -292,4 +299,4 @@ def _device(accelerator: str) -> torch.device:
             "PyTorch sees no CUDA GPU. Check the NVIDIA driver with nvidia-smi, and that this "
             "PyTorch was built for CUDA; or run on the CPU.",
         )
-    return torch.device("cuda:0")
+    return torch.device(f"cuda:{rank}")
