@@ -6,6 +6,7 @@ value and `launch.check` judges it, so that form, address and command line say t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, get_args
 
 import streamlit as st
@@ -27,6 +28,7 @@ from engine.config import (
     Section,
     Synthetic,
 )
+from engine.describe import VIRTUAL
 from engine.devices import Hardware
 from engine.problems import ConfigError, Problem
 from engine.settings import Settings
@@ -34,7 +36,9 @@ from storage.runs import Run
 
 KEY = "new."
 FIRST_FRAMEWORK, FIRST_WORKLOAD = "torch", "mlp"
-WHOLE, REAL = ("epochs", "batch_size", "seed", "priority"), ("learning_rate", "timeout_s")
+LOADER = ("loader_workers", "loader_prefetch", "loader_pinned")
+PLAIN, REAL = ("epochs", "batch_size", "seed"), ("learning_rate", "timeout_s")
+WHOLE = (*PLAIN, "priority", *LOADER[:2])
 DETAILS = ("name", "tags", "notes", "priority")
 CHOICES = {
     "workload": tuple(WORKLOADS),
@@ -46,6 +50,7 @@ CHOICES = {
     "input": get_args(InputPath),
     "precision": PRECISIONS["gpu"],
 }
+PINNED = {"": "As the framework does", "True": "Yes", "False": "No"}
 INPUT_NAMES = {"device_resident": "Data set on the device", "host_loader": "Loader on the host"}
 DATASET_NAMES = {"fashion_mnist": "Fashion-MNIST", "synthetic": "Synthetic"}
 OFFERED_HERE = ("framework", "accelerator", "devices", "precision")
@@ -87,8 +92,11 @@ def base(framework: str, workload: str, cloned: Run | None, hardware: Hardware) 
         flat = {name: text for name, text in flat.items() if not name.startswith("workload.")}
         flat |= {"workload": workload} | _dotted("workload", WORKLOADS[workload])
     values = {name: _from_texts(name, [text]) for name, text in flat.items()}
+    values["count"] = _count([flat["devices"]])
     details |= {"tags": list(details["tags"]), "priority": float(details["priority"])}
-    return {"timeout_s": None} | values | details
+    return (
+        dict.fromkeys(("timeout_s", "loader_prefetch")) | {"loader_pinned": ""} | values | details
+    )
 
 
 def _section_fields(section: type[Section]) -> dict[str, str]:
@@ -124,6 +132,8 @@ def _read_address(values: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]
         if name == "clone":
             continue
         try:
+            if name == "devices":
+                values["count"] = _count(texts)
             values[name] = _from_texts(name, texts) if name in values else None
             if values[name] is None and name != "timeout_s":
                 raise ValueError(name)
@@ -147,11 +157,14 @@ def accept() -> None:
 
 def raw_config() -> dict[str, Any]:
     """What the widgets hold, for `RunConfig.parse`."""
-    plain_fields = (*WHOLE[:3], *REAL, *CHOICES)
+    plain_fields = (*PLAIN, *REAL, *CHOICES)
+    loader = LOADER if _value("input") == "host_loader" else ()
+    given = {name: _value(name) for name in loader}
     return {name: _value(name) for name in plain_fields} | {
+        **{name: value for name, value in given.items() if value not in (None, "")},
         "workload": _raw_section("workload", WORKLOADS[_value("workload")]),
         "dataset": _raw_section("dataset", DATASETS[_value("dataset")]),
-        "devices": list(_value("devices")) or 1,
+        "devices": list(_value("devices")) or _value("count"),
     }
 
 
@@ -175,6 +188,10 @@ def write_address(cloned: Run | None, hardware: Hardware) -> None:
     for name, usual in usually.items():
         value = st.session_state.get(KEY + name)
         if name in ("framework", "workload") or value is None or value == usual:
+            continue
+        if name == "count":  # how many, where none is named
+            if not _value("devices"):
+                differing["devices"] = _text(value)
             continue
         shown = list(value) if isinstance(value, (list, tuple)) else _text(value)
         if len(shown) <= LONGEST_IN_ADDRESS:
@@ -221,9 +238,14 @@ def what() -> None:
         with data.container(horizontal=True, gap="small"):
             _section_numbers("dataset", Synthetic)
     else:
-        for name in Synthetic.model_fields:  # kept while the other data set is looked at
-            if (key := f"{KEY}dataset.{name}") in st.session_state:
-                st.session_state[key] = st.session_state[key]
+        _keep([f"dataset.{name}" for name in Synthetic.model_fields])
+
+
+def _keep(names: Iterable[str]) -> None:
+    """What fields hold that are not shown now, for when they are again."""
+    for name in names:
+        if (key := KEY + name) in st.session_state:
+            st.session_state[key] = st.session_state[key]
 
 
 def _section_numbers(section: str, kind: type[Section]) -> None:
@@ -285,7 +307,8 @@ def _accelerator(hardware: Hardware) -> None:
     here = {device.id: device for device in hardware.of(_value("accelerator"))}
     chosen = [name for name in _value("devices") or [] if name in here]
     st.session_state[KEY + "devices"] = chosen
-    st.multiselect(
+    named, counted = st.columns([3, 1])
+    named.multiselect(
         "Devices",
         list(here),
         key=KEY + "devices",
@@ -293,6 +316,24 @@ def _accelerator(hardware: Hardware) -> None:
         placeholder="Any free one",
         help="Leave empty for any free one. The run has its devices to itself.",
     )
+    _how_many(counted)
+
+
+def _how_many(where: Any) -> None:
+    """Of any free devices; of a CPU, into how many it is divided."""
+    on_cpu = _value("accelerator") == "cpu"
+    where.number_input(
+        "Virtual devices" if on_cpu else "How many",
+        step=1.0,
+        format="%g",
+        key=KEY + "count",
+        disabled=bool(_value("devices")),
+        help="1 is the CPU as it is. More divide it and train data-parallel." if on_cpu else
+        "Devices that train together, each on its share of a batch.",
+    )  # fmt: skip
+    count = _value("count")
+    if on_cpu and not _value("devices") and isinstance(count, int) and count > 1:
+        st.caption(f":material/info: {count} virtual devices on one CPU: {VIRTUAL}.")
 
 
 def how() -> None:
@@ -322,6 +363,25 @@ def how() -> None:
         help=_help("input"),
     )
     _whole(grid, "Seed", "seed", _help("seed"))
+    if _value("input") == "host_loader":
+        _loader(grid)
+    else:
+        _keep(LOADER)
+
+
+def _loader(grid: Any) -> None:
+    """How the host makes batches."""
+    _whole(grid, "Loader workers", "loader_workers", _help("loader_workers"))
+    prefetch = _help("loader_prefetch")
+    _whole(grid, "Prefetch, batches", "loader_prefetch", prefetch, value=None, placeholder="Auto")
+    if _value("accelerator") == "gpu" or _value("loader_pinned"):
+        grid.selectbox(
+            "Page-locked memory",
+            list(PINNED),
+            format_func=PINNED.__getitem__,
+            key=KEY + "loader_pinned",
+            help=_help("loader_pinned"),
+        )
 
 
 def called(known_tags: list[str]) -> None:
@@ -396,7 +456,7 @@ def _from_texts(name: str, texts: list[str]) -> Any:
     if name == "tags":
         return texts
     if name == "devices":
-        return [] if texts == ["1"] else [part for one in texts for part in one.split(",")]
+        return [] if text.isdecimal() else [part for one in texts for part in one.split(",")]
     if name in WHOLE or name.startswith(("dataset.", "workload.")):
         return float(_bounded(int(text), 2**53 - 1))
     if name in REAL:
@@ -404,6 +464,11 @@ def _from_texts(name: str, texts: list[str]) -> Any:
     if name in CHOICES and text not in CHOICES[name]:
         raise ValueError(text)
     return text
+
+
+def _count(texts: list[str]) -> float:
+    """How many devices an address or a config asks for where it names none."""
+    return float(_bounded(int(texts[-1]), 2**53 - 1)) if texts[-1].isdecimal() else 1.0
 
 
 def _bounded(number: float, largest: float) -> float:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from engine import conflicts
 from engine.problems import ConfigError, Problem, problems_of
 
 Framework = Literal["keras", "torch", "torch_xla"]
@@ -147,7 +148,9 @@ class RunConfig(Section):
     framework: Framework = Field(default="torch", description="Whose training loop runs it.")
     accelerator: Accelerator = Field(default="cpu", description="The kind of hardware it runs on.")
     devices: int | tuple[str, ...] = Field(
-        default=1, description="How many devices, or their ids. A run has them to itself."
+        default=1,
+        description="How many devices, or their ids. A run has them to itself. A CPU is one: "
+        "several are virtual devices on it.",
     )
     epochs: int = Field(default=10, ge=1, le=100_000, description="Passes over the training data.")
     batch_size: int = Field(
@@ -167,6 +170,25 @@ class RunConfig(Section):
         default="device_resident",
         description="How samples reach the device: the whole data set lies there, or a loader on "
         "the host makes each batch.",
+    )
+    loader_workers: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Processes (in TensorFlow: threads) beside the trainer that make batches for "
+        "a loader on the host; 0 makes them in the trainer.",
+    )
+    loader_prefetch: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Batches that each worker (in TensorFlow: the loader) keeps ready. Left empty, "
+        "the framework chooses.",
+    )
+    loader_pinned: bool | None = Field(
+        default=None,
+        description="Whether a loader's batches lie in page-locked memory, which a GPU copies "
+        "faster. Left empty: on a GPU.",
     )
     seed: int = Field(
         default=0, ge=0, le=2**53 - 1, description="Fixes initial weights and the order of samples."
@@ -217,6 +239,17 @@ class RunConfig(Section):
     @property
     def device_count(self) -> int:
         return self.devices if isinstance(self.devices, int) else len(self.devices)
+
+    @property
+    def leased(self) -> int:
+        """How many devices of the host it takes: a CPU's virtual devices are all on one."""
+        on_cpu = self.accelerator == "cpu" and isinstance(self.devices, int)
+        return 1 if on_cpu else self.device_count
+
+    @property
+    def virtual_devices(self) -> int:
+        """Into how many devices a CPU is divided; 0 where every device is one of hardware."""
+        return self.device_count if self.device_count > self.leased else 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -348,22 +381,8 @@ def _conflicts(config: RunConfig) -> list[Problem]:
                 f"{config.dataset.train_samples:,} training samples.",
             )
         )
-    if config.batch_size % config.device_count:
-        found.append(
-            Problem(
-                "batch_size",
-                f"Batch size {config.batch_size:,} cannot be shared evenly by "
-                f"{config.device_count} devices.",
-            )
-        )
-    if config.device_count > 1 and config.accelerator != "tpu":
-        found.append(
-            Problem(
-                "devices",
-                f"A run trains on one {ACCELERATOR_NAMES[config.accelerator]} device, "
-                f"got {config.device_count}.",
-            )
-        )
+    found += conflicts.of_devices(config)
+    found += conflicts.of_loader(config)
     return found
 
 

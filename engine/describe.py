@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import time
 
-from engine.config import ACCELERATOR_NAMES
+from engine.config import ACCELERATOR_NAMES, RunConfig
 from storage import metrics
 from storage.database import Database
 from storage.runs import Run
 
+# What is said wherever figures of virtual devices are shown.
+VIRTUAL = "it exercises the code of several devices and says nothing of hardware"
+
 
 def device_names(run: Run) -> str:
-    """`AMD EPYC`; XLA without a TPU is labelled as what it is."""
+    """`AMD EPYC`; XLA without a TPU, and devices that are none, are labelled as what they are."""
     names = ", ".join(device["name"] for device in run.devices) or (
         ACCELERATOR_NAMES.get(run.accelerator, run.accelerator)
     )
     on_cpu = run.framework == "torch_xla" and run.accelerator == "cpu"
-    return f"{names} (XLA on CPU)" if on_cpu else names
+    number = virtual_devices(run)
+    labels = [f"{number} virtual devices on one CPU"] if number else []
+    labels += ["XLA on CPU"] if on_cpu else []
+    return f"{names} ({', '.join(labels)})" if labels else names
+
+
+def virtual_devices(run: Run) -> int:
+    """Into how many the run divides its CPU; 0 for a run on devices of hardware."""
+    asked = run.config.get("devices", 1)
+    return asked if run.accelerator == "cpu" and isinstance(asked, int) and asked > 1 else 0
+
+
+def where(config: RunConfig) -> str:
+    """`GPU`, `2 GPUs`, `2 virtual devices on one CPU`."""
+    name, count = ACCELERATOR_NAMES[config.accelerator], config.device_count
+    if config.virtual_devices:
+        return f"{count} virtual devices on one CPU"
+    return name if count == 1 else f"{count} {name}s"
 
 
 def took(run: Run, now: float | None = None) -> float | None:

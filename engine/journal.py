@@ -45,6 +45,16 @@ class Writer:
         self._pending = b""
         self._seq = 0
 
+    @classmethod
+    def after_another(cls, path: Path) -> Writer:
+        """Go on where a writer that is gone ended; a line that it left unfinished is closed."""
+        writer, last = cls(path), read(path, max(0, _size(path) - READ_BYTES))
+        if last.records:
+            writer._seq = last.records[-1].seq
+        if last.offset < _size(path):
+            writer._pending = b"\n"
+        return writer
+
     def append(self, event: events.Event) -> None:
         """Queue the event and write all that is queued; a full disk leaves it queued."""
         self._seq += 1

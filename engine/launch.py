@@ -27,6 +27,7 @@ from engine.config import (
     RunConfig,
     RunDetails,
 )
+from engine.describe import where
 from engine.devices import Hardware
 from engine.format import amount
 from engine.problems import ConfigError, Problem
@@ -262,7 +263,7 @@ def details_of(run: Run) -> dict[str, Any]:
 def default_name(config: RunConfig) -> str:
     """`mlp, PyTorch on CPU`; a run of XLA on a CPU says so."""
     framework = FRAMEWORK_NAMES[config.framework]
-    return f"{config.workload.name}, {framework} on {ACCELERATOR_NAMES[config.accelerator]}"
+    return f"{config.workload.name}, {framework} on {where(config)}"
 
 
 def find(db: Any, run_id: str) -> Run:

@@ -78,6 +78,8 @@ def _sentence(details: ErrorDetails, field: str, model: type[BaseModel]) -> str:
             return f"{label} must be a whole number, got {value}."
         case "float_parsing" | "float_type" | "finite_number":
             return f"{label} must be a finite number, got {value}."
+        case "bool_parsing" | "bool_type":
+            return f"{label} must be true or false, got {value}."
         case "string_too_long":
             length = len(details["input"])
             return f"{label} may have {context['max_length']:,} characters at most, got {length:,}."

@@ -53,7 +53,7 @@ def why_impossible(config: RunConfig, hardware: Hardware) -> str | None:
         unknown = [name for name in config.devices if name not in {d.id for d in here}]
         if unknown:
             return f"{', '.join(unknown)} is no {kind} of this host. Choose from: {ids}."
-    elif config.devices > len(here):
+    elif config.leased > len(here):
         return f"{config.devices} {kind} devices were asked for, and this host has {len(here)}."
     if config.accelerator == "tpu" and config.device_count != len(here):
         return f"A TPU host trains on all its chips together: ask for {len(here)} devices."
@@ -61,10 +61,13 @@ def why_impossible(config: RunConfig, hardware: Hardware) -> str | None:
 
 
 def _choose(config: RunConfig, hardware: Hardware, free: set[str]) -> list[Device]:
-    """The devices asked for, or the first free ones; none at all if there are too few."""
+    """The devices asked for, or the first free ones; none at all if there are too few.
+
+    Virtual devices of a CPU lease that CPU.
+    """
     here = [device for device in hardware.of(config.accelerator) if device.id in free]
     if isinstance(config.devices, tuple):
         chosen = [device for device in here if device.id in config.devices]
     else:
-        chosen = here[: config.devices]
-    return chosen if len(chosen) == config.device_count else []
+        chosen = here[: config.leased]
+    return chosen if len(chosen) == config.leased else []

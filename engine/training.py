@@ -170,9 +170,9 @@ class Training:
         self._ledger.switch("idle")
         counted = flops.of(config, cache)
         rate = self._pace.steady.steps_per_s
-        achieved = counted and rate and counted.flops * rate / config.device_count
+        number = config.leased
+        achieved = counted and rate and counted.flops * rate / number
         peak = peaks.of(self._job.devices[0], config.precision, cache, achieved)
-        number = config.device_count
         yield events.Facts(
             {
                 "parameters": counted and counted.parameters,

@@ -1,9 +1,9 @@
-"""PyTorch, on a CPU or one NVIDIA GPU.
+"""PyTorch, on a CPU or NVIDIA GPUs; on several devices, each has a process: `torch_replicas`.
 
 Data, order and learning rates live on the device, the update is one kernel, and nothing waits for
 the device before the end of `run`. The first step is recorded and replayed: on a CPU below Python,
 on a GPU as a CUDA graph; that path is written after PyTorch's documentation and has not run on a
-GPU. The GPU is `cuda:0`: the launcher shows this process no other.
+GPU. A single GPU is `cuda:0`: the launcher shows this process only those of its run.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from engine.frameworks import (
     evaluation_batches,
     host_loader,
     peak_rss_bytes,
+    processes,
     torch_state,
 )
 from engine.frameworks.torch_update import Update
@@ -47,19 +48,25 @@ def warm_up() -> None:
 
 
 def launch(main: Callable[[Job, Replica], None], job: Job) -> None:
-    main(job, Replica())
+    if job.config.device_count == 1:
+        return main(job, Replica())
+    return processes.launch(main, job)
 
 
 def session(job: Job, data: Data, replica: Replica) -> TorchSession:
     import torch
 
     config = job.config
-    device = _device(config.accelerator)
+    device = _device(config.accelerator, replica.rank)
     tf32 = config.precision == "tf32"
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = device.type == "cuda"
-    return TorchSession(config, data, device)
+    if replica.world == 1:
+        return TorchSession(config, data, device)
+    from engine.frameworks.torch_replicas import ReplicatedSession
+
+    return ReplicatedSession(config, data, device, replica, job.run_dir)
 
 
 def environment() -> dict[str, str]:
@@ -108,10 +115,8 @@ class TorchSession:
         self._input_wait_s = 0.0
         self._loader: Iterator[Any] | None = None
         self._host = data if config.input == "host_loader" else None
-        begin = slice(config.batch_size if self._host else None)  # a loader fills these anew
-        self._images, self._labels = self._placed(
-            data.train_images[begin], data.train_labels[begin]
-        )
+        if self._host is None:
+            self._images, self._labels = self._placed(data.train_images, data.train_labels)
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -139,6 +144,10 @@ class TorchSession:
         torch, device = self._torch, self._device
         self._order = torch.zeros(shape, dtype=torch.int64, device=device)
         self._rates = torch.zeros(shape[0], dtype=self._rate.dtype, device=device)
+        if self._host:  # the loader fills these anew for each step
+            batch = slice(shape[1])
+            images, labels = self._host.train_images[batch], self._host.train_labels[batch]
+            self._images, self._labels = self._placed(images, labels)
         is_graph = device.type == "cuda" and not self._host
         recording = self._record if self.is_recorded else self._one_by_one
         self._take = self._graph() if is_graph else recording
@@ -227,11 +236,15 @@ class TorchSession:
         gradients = torch.autograd.grad(scaled, self._parameters)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient
+        self._exchange()
         self._scaler.step(self._update)  # pyright: ignore[reportArgumentType]
         self._scaler.update()
         self._loss += loss.detach()
         self._correct += (logits.argmax(1) == labels).sum()
         self._row += 1
+
+    def _exchange(self) -> None:
+        """What replicas do with their gradients before the update; one alone has no need."""
 
     def _chosen(self) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = self._order.index_select(0, self._row)[0]
@@ -294,7 +307,7 @@ class TorchSession:
             return self._model(images).float()
 
 
-def _device(accelerator: str) -> torch.device:
+def _device(accelerator: str, rank: int) -> torch.device:
     import torch
 
     if accelerator == "cpu":
@@ -305,4 +318,4 @@ def _device(accelerator: str) -> torch.device:
             "PyTorch sees no CUDA GPU. Check the NVIDIA driver with nvidia-smi, and that this "
             "PyTorch was built for CUDA; or run on the CPU.",
         )
-    return torch.device("cuda:0")
+    return torch.device(f"cuda:{rank}")

@@ -1,5 +1,7 @@
 """PyTorch/XLA, on a CPU, one TPU chip, or all chips of a TPU host (one process each).
 
+Several virtual devices of a CPU are one process: `xla_spmd`.
+
 Steps are recorded and run as one compiled program. Nothing that changes from step to step may be a
 Python number, or each step is a program of its own: so the step counter is a tensor. The
 optimizers are torch_xla's own, whose update is one operation: recorded in half the time.
@@ -67,6 +69,11 @@ def launch(main: Callable[[Job, Replica], None], job: Job) -> None:
             for name, value in ONE_CHIP.items():
                 os.environ.setdefault(name, value)
         return main(job, Replica())
+    if job.config.virtual_devices:
+        from engine.frameworks import xla_spmd
+
+        xla_spmd.divide_cpu(job.config.device_count)
+        return main(job, Replica())
     import torch_xla
 
     return torch_xla.launch(_replica, (main, job))
@@ -79,6 +86,10 @@ def _replica(rank: int, main: Callable[[Job, Replica], None], job: Job) -> None:
 
 
 def session(job: Job, data: Data, replica: Replica) -> XlaSession:
+    if job.config.virtual_devices:
+        from engine.frameworks import xla_spmd
+
+        return xla_spmd.session(job.config, data)
     _check_replicas(job.config, replica)
     import torch_xla.backends
 

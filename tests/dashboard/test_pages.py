@@ -292,6 +292,39 @@ def test_an_address_the_form_cannot_take_waits_until_it_is_accepted(here):
     assert at.number_input(key="new.epochs").value == 2
 
 
+def test_a_cpu_is_divided_by_the_form_and_by_its_address_and_is_labelled(here):
+    at = visit("new_run", devices="4", batch_size="128")
+    assert at.number_input(key="new.count").value == 4
+    assert "4 virtual devices on one CPU: it exercises the code" in told(at)
+    at.number_input(key="new.count").set_value(2).run()
+    assert at.query_params["devices"] in ("2", ["2"])
+    at.button(key="start").click().run()
+    with database.opened(here) as db:
+        (run,) = runs.queue(db)
+    assert (run.config["devices"], run.name) == (2, "mlp, PyTorch on 2 virtual devices on one CPU")
+
+
+def test_a_number_of_devices_that_cannot_share_the_batch_is_refused_in_a_sentence(here):
+    at = visit("new_run", devices="3")
+    assert "Batch size 128 cannot be shared evenly by 3 devices" in at.error[0].value
+
+
+def test_a_loaders_settings_are_in_the_form_and_in_the_address(here):
+    at = visit("new_run", input="host_loader", loader_workers="2", loader_prefetch="4")
+    assert not at.error
+    at.number_input(key="new.loader_workers").set_value(3).run()
+    assert at.query_params["loader_workers"] in ("3", ["3"])
+    at.selectbox(key="new.input").set_value("device_resident").run()
+    assert not at.error
+    at.selectbox(key="new.input").set_value("host_loader").run()
+    assert at.number_input(key="new.loader_prefetch").value == 4
+    at.button(key="start").click().run()
+    with database.opened(here) as db:
+        (run,) = runs.queue(db)
+    asked = {name: run.config[name] for name in ("input", "loader_workers", "loader_prefetch")}
+    assert asked == {"input": "host_loader", "loader_workers": 3, "loader_prefetch": 4}
+
+
 def test_a_clone_of_no_run_gets_a_plain_page(here):
     assert "no run to clone" in told(visit("new_run", clone="nope")).replace("\\", "")
 

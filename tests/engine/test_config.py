@@ -33,6 +33,24 @@ BAD = [
     ({"precision": "fp16"}, "A CPU has no fp16 here. Choose one of: fp32, bf16."),
     ({"framework": "torch_xla", "accelerator": "tpu", "devices": 4, "batch_size": 126},
      "Batch size 126 cannot be shared evenly by 4 devices."),
+    ({"devices": 2, "batch_size": 33}, "Batch size 33 cannot be shared evenly by 2 devices."),
+    ({"devices": 32}, "A CPU is divided into 16 virtual devices at most, got 32."),
+    ({"framework": "keras", "devices": 2},
+     "Keras/TensorFlow trains on one device here: the libraries that it needs for several GPUs do "
+     "not install beside PyTorch's, got 2. Take one, or PyTorch."),
+    ({"loader_workers": 2},
+     "Loader workers is of a loader on the host, got 2 with input device_resident. Choose input "
+     "host_loader, or leave it out."),
+    ({"input": "host_loader", "loader_workers": 65},
+     "Loader workers must be between 0 and 64, got 65."),
+    ({"input": "host_loader", "loader_prefetch": 2},
+     "Loader prefetch needs workers to make batches ahead, got 2 with 0 workers. Choose 1 worker "
+     "or more."),
+    ({"input": "host_loader", "loader_pinned": True},
+     "Loader pinned is for a GPU, which copies from page-locked memory faster, got True on a CPU. "
+     "Leave it out."),
+    ({"input": "host_loader", "loader_pinned": "maybe"},
+     "Loader pinned must be true or false, got 'maybe'."),
     ({"epohcs": 3}, "Unknown field 'epohcs'. Did you mean 'epochs'?"),
     ({"workload": {"name": "cnn"}},
      "Unknown workload 'cnn'. Choose one of: mlp, convnet, resnet, vit."),

@@ -76,11 +76,25 @@ def test_a_run_for_a_busy_gpu_does_not_hold_up_the_cpu(db):
     assert placed(db, taken=["gpu:0", "gpu:1"]) == [(cpu, ["cpu:0"])]
 
 
+def test_virtual_devices_lease_the_one_cpu_that_they_are_on(db):
+    wide = submit(db, devices=4)
+    assert placed(db) == [(wide, ["cpu:0"])]
+    assert placed(db, taken=["cpu:0"]) == []
+
+
+def test_two_gpus_are_leased_together_and_wait_for_each_other(db):
+    both = submit(db, accelerator="gpu", devices=2)
+    assert placed(db, taken=["gpu:0"]) == []
+    assert placed(db) == [(both, ["gpu:0", "gpu:1"])]
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
         ({"accelerator": "tpu", "framework": "torch_xla"},
          "This host has no TPU. No Google TPU on the PCI bus."),
+        ({"accelerator": "gpu", "devices": 4},
+         "4 GPU devices were asked for, and this host has 2."),
         ({"accelerator": "gpu", "devices": ["gpu:7"]},
          "gpu:7 is no GPU of this host. Choose from: gpu:0, gpu:1."),
     ],

@@ -1,0 +1,130 @@
+"""A run's replicas as processes of this host, one for each device, and a parent that watches them.
+
+Replica 0 writes the journal. When one dies, the parent ends the others and says in the journal
+which one it was. No framework is imported here: each process imports its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from engine import journal
+from engine.events import Event, Failed, Finished
+from engine.frameworks import Replica
+from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, Job
+
+EXIT_PEER_LOST = 75  # of a replica that cannot go on, since another is gone
+GRACE_S = 20.0  # for the others to end by themselves once one has
+
+Main = Callable[[Job, Replica], None]
+
+
+def launch(main: Main, job: Job) -> None:
+    """Call `main` in a process for each device; return once all did, or exit as the run failed."""
+    asked_to_stop, world = threading.Event(), job.config.device_count
+    rendezvous_of(job.run_dir).unlink(missing_ok=True)
+    spawn = multiprocessing.get_context("spawn")
+    replicas = [
+        spawn.Process(target=_replica, args=(main, job, Replica(rank, world)))
+        for rank in range(world)
+    ]
+
+    def hand_on(*_: object) -> None:
+        asked_to_stop.set()
+        for process in replicas:
+            if process.pid is not None:
+                process.terminate()
+
+    signal.signal(signal.SIGTERM, hand_on)
+    for process in replicas:
+        process.start()
+    fallen = _first_to_fall(replicas)
+    rendezvous_of(job.run_dir).unlink(missing_ok=True)
+    if fallen is not None:
+        _fail(job, replicas, fallen, asked_to_stop.is_set())
+
+
+def rendezvous_of(run_dir: Path) -> Path:
+    """The file by which a run's replicas find each other."""
+    return run_dir / "replicas"
+
+
+def _replica(main: Main, job: Job, replica: Replica) -> None:
+    """What each process does, with its share of the host's cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // replica.world)))
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    main(job, replica)
+
+
+def _leave_with_parent() -> None:
+    """A replica whose parent was killed trains for nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(EXIT_PEER_LOST)
+
+
+def _first_to_fall(replicas: Sequence[BaseProcess]) -> int | None:
+    """Wait until all are over; the rank of the first that ended badly, None if none did.
+
+    From then on the others have `GRACE_S` to end by themselves.
+    """
+    fallen, give_up = None, None
+    while running := [process for process in replicas if process.exitcode is None]:
+        left = None if give_up is None else max(0.0, give_up - time.monotonic())
+        if not connection.wait([process.sentinel for process in running], left):
+            for process in running:
+                process.kill()
+        for process in running:
+            process.join(0)
+        if fallen is None:
+            fallen = _culprit(replicas)
+            give_up = None if fallen is None else time.monotonic() + GRACE_S
+    return fallen
+
+
+def _culprit(replicas: Sequence[BaseProcess]) -> int | None:
+    """One that died by itself before one that only lost its peer."""
+    codes = {rank: code for rank, p in enumerate(replicas) if (code := p.exitcode)}
+    by_itself = [rank for rank, code in codes.items() if code != EXIT_PEER_LOST]
+    return next(iter([*by_itself, *codes]), None)
+
+
+def _fail(job: Job, replicas: Sequence[BaseProcess], fallen: int, asked_to_stop: bool) -> None:
+    """Replica 0 tells its own failures; for one that could not, the journal is ended here."""
+    first = replicas[0].exitcode
+    if first in (EXIT_FAILED, EXIT_JOURNAL_LOST):
+        sys.exit(first)
+    said = _words(fallen, replicas)
+    end: Event = Finished("STOPPED") if asked_to_stop else Failed("crashed", said)
+    if journal.outcome(job.journal) is None:
+        journal.Writer.after_another(job.journal).append(end)
+    if not asked_to_stop:
+        sys.exit(EXIT_FAILED)
+
+
+def _words(fallen: int, replicas: Sequence[BaseProcess]) -> str:
+    code = replicas[fallen].exitcode or 0
+    who = f"Process {fallen + 1} of the run's {len(replicas)}"
+    if code == EXIT_FAILED:
+        return f"{who} failed, and the others cannot train without it. The log has its error."
+    if code >= 0:
+        return f"{who} exited with status {code}, and the others cannot train without it."
+    name = signal.Signals(-code).name
+    hint = (
+        "If nobody did that by hand, the host ran out of memory: try fewer devices or a smaller "
+        "batch size."
+        if name == "SIGKILL"
+        else "The log's last lines may say why."
+    )
+    return f"{who} was killed by {name}, and the others cannot train without it. {hint}"

@@ -1,0 +1,118 @@
+"""One run on several devices of a host: on virtual ones of a CPU, as GPUs and chips are found."""
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from engine.events import Facts, Failed, Finished
+from engine.job import EXIT_FAILED
+from tests.engine import trainers
+
+FRAMEWORKS = ["torch", "torch_xla"]
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def pair(request, tmp_path_factory):
+    """The same run on one device and on two."""
+    made = tmp_path_factory.mktemp("runs")
+    found = []
+    for count in (1, 2):
+        folder = made / str(count)
+        folder.mkdir()
+        found.append(trainers.train(folder, framework=request.param, devices=count))
+    return found
+
+
+def test_two_virtual_devices_do_the_job_of_one(pair):
+    one, two = pair
+    assert (one.exit_code, two.exit_code) == (0, 0), two.log
+    for alone, together in zip(one.epochs, two.epochs, strict=True):
+        for name in ("train_loss", "validation_loss"):
+            assert together[name] == pytest.approx(alone[name], rel=1e-3)
+    assert two.events[-1] == Finished("SUCCEEDED")
+
+
+def test_one_journal_tells_of_all_replicas(pair):
+    _, two = pair
+    assert [record.seq for record in two.records] == list(range(1, len(two.records) + 1))
+    assert two.phases[4:] == ["train", "evaluate"] * 3
+    facts = [event.values for event in two.events if isinstance(event, Facts)]
+    known = {name: value for one in facts for name, value in one.items()}
+    assert known["peak_memory_bytes"] > 0
+    assert known["ledger"]["compute"] > 0
+
+
+def replicas_of(process):
+    """Its replicas' processes, and not what Python has beside them."""
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def training(tmp_path, **config):
+    """A run of two replicas that goes on until it is ended, and its processes."""
+    job = trainers.job(tmp_path, framework="torch", devices=2, epochs=100_000, **config)
+    process = trainers.start(job)
+    give_up = time.monotonic() + 120
+    while not (job.journal.exists() and b"epoch_s" in job.journal.read_bytes()):
+        assert process.poll() is None, job.log.read_text("utf-8")
+        assert time.monotonic() < give_up, job.log.read_text("utf-8")
+        time.sleep(0.05)
+    return job, process, replicas_of(process)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_replica_that_is_killed_fails_the_run_and_leaves_no_orphan(tmp_path, rank):
+    job, process, replicas = training(tmp_path)
+    assert len(replicas) == 2
+    os.kill(sorted(replicas, key=lambda replica: replica.pid)[rank].pid, signal.SIGKILL)
+    ended = trainers.outcome(job, process)
+    assert ended.exit_code == EXIT_FAILED
+    assert ended.events[-1] == Failed(
+        "crashed",
+        f"Process {rank + 1} of the run's 2 was killed by SIGKILL, and the others cannot train "
+        "without it. If nobody did that by hand, the host ran out of memory: try fewer devices or "
+        "a smaller batch size.",
+    )
+    seqs = [record.seq for record in ended.records]
+    assert seqs == list(range(1, len(seqs) + 1))
+    psutil.wait_procs(replicas, timeout=10)
+    assert not any(replica.is_running() for replica in replicas)
+
+
+def test_replicas_leave_when_their_parent_is_killed(tmp_path):
+    _, process, replicas = training(tmp_path)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(replicas, timeout=20)
+    assert not alive
+
+
+def test_sigterm_stops_all_replicas_in_good_order(tmp_path):
+    job, process, _ = training(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    stopped = trainers.outcome(job, process)
+    assert stopped.exit_code == 0, stopped.log
+    assert stopped.events[-1] == Finished("STOPPED")
+
+
+def test_replicas_that_diverge_say_so_once(tmp_path):
+    run = trainers.train(
+        tmp_path, framework="torch", devices=2, optimizer="adamw", learning_rate=1000
+    )
+    assert run.exit_code == EXIT_FAILED
+    assert [event.kind for event in run.events if isinstance(event, Failed)] == ["diverged"]
+
+
+def test_a_residual_net_learns_with_batch_norm_of_each_replicas_share(tmp_path):
+    small = {"name": "synthetic", "height": 8, "width": 8, "train_samples": 512,
+             "test_samples": 128}  # fmt: skip
+    run = trainers.train(
+        tmp_path, framework="torch", devices=2, workload={"name": "resnet", "width": 4},
+        dataset=small, batch_size=32, epochs=2,
+    )  # fmt: skip
+    assert run.exit_code == 0, run.log
+    assert run.epochs[-1]["train_loss"] < run.epochs[0]["train_loss"]
+    assert run.epochs[-1]["validation_accuracy"] > 0.5
