@@ -422,6 +422,10 @@ def _framework_changed(before: str | None, hardware: Hardware) -> None:
     now = _value("framework")
     if before and _value("batch_size") == DEFAULT_BATCH_SIZE[before]:
         st.session_state[KEY + "batch_size"] = float(DEFAULT_BATCH_SIZE[now])
+        if DEFAULT_BATCH_SIZE[now] != DEFAULT_BATCH_SIZE[before]:
+            st.toast(
+                f"Batch size is {DEFAULT_BATCH_SIZE[now]} now, {FRAMEWORK_NAMES[now]}'s usual."
+            )
     st.session_state[KEY + "accelerator"] = defaults(now, hardware)["accelerator"]
 
 

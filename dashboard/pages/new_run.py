@@ -7,6 +7,7 @@ from dashboard.header import header, not_found
 from dashboard.words import plain
 from engine import launch
 from engine.config import FRAMEWORK_NAMES
+from engine.format import counted
 from engine.problems import ConfigError
 from storage import runs
 
@@ -26,13 +27,7 @@ except ConfigError as error:
     not_found(f"Run {clone} cannot be cloned by this version. {error}")
     st.stop()
 with header("New run", kicker=f"Clone of {cloned.id}" if cloned else ""):
-    start = st.button(
-        "Start run",
-        type="primary",
-        icon=":material/play_arrow:",
-        key="start",
-        disabled=bool(refused),
-    )
+    place_of_start = st.container(width="content")
 problems = st.container()
 
 configuration, called = st.columns([3, 2], gap="medium")
@@ -65,6 +60,14 @@ with problems:
     else:
         forms.write_address(cloned, hardware)
 
+start = place_of_start.button(
+    "Start run",
+    type="primary",
+    icon=":material/play_arrow:",
+    key="start",
+    disabled=bool(found),
+    help="Mend what is marked below first." if found else None,
+)
 with summary:
     st.markdown("**What will happen**")
     if config is None:
@@ -76,17 +79,16 @@ with summary:
             "samples, and validates after each epoch."
         )
         if busy or waiting:
-            st.caption(
-                f"{len(busy)} of {len(hardware.devices)} devices in use, {waiting} runs waiting: "
-                "this one starts when its devices are free."
-            )
+            in_line = f"{len(busy)} of {len(hardware.devices)} devices in use, "
+            in_line += f"{counted(waiting, 'run')} waiting"
+            st.caption(f"{in_line}: this one starts when its devices are free.")
         st.code(forms.command_line(config, hardware), language="bash", wrap_lines=True)
 if config is not None:
     with called, st.container(border=True, gap="small"):
         st.markdown("**Would it run on a TPU?**")
         tpu_view.panel(config)
 
-if start and config and details and not refused:
+if start and config and details:
     by = launch.this_user()
     run_id = launch.submit(settings, config, details, by=by, cloned_from=clone)
     st.switch_page(pages.RUN, query_params={"id": run_id})
