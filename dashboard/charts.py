@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from tsdownsample import M4Downsampler
 
-XAxis = Literal["epoch", "step", "time"]
+XAxis = Literal["epoch", "step", "time", "clock"]
 
 # Okabe and Ito's four that stand out from white and from Streamlit's dark alike (contrast >= 3),
 # then six found by search: no two are closer, to any kind of colour blindness (Machado 2009),
@@ -35,7 +35,8 @@ TIME_UNITS = (("h", 3600.0, 3 * 3600.0), ("min", 60.0, 180.0))  # name, seconds,
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One line: `y` against `x`, sorted by `x`; in `y` NaN is a gap. `x` of time is in seconds.
+    """One line: `y` against `x`, sorted by `x`; in `y` NaN is a gap. `x` of time is in seconds, of
+    clock it is dates. A curve that is `faint` lies behind the others and is not in the legend.
 
     `run_id` and `name` are the line's identity: while they stay, it stays hidden if it was.
     """
@@ -46,6 +47,7 @@ class Curve:
     y: NDArray[Any]
     color_index: int = 0
     dash: str | None = None
+    faint: bool = False
 
 
 class Part(NamedTuple):
@@ -63,6 +65,7 @@ def curves(
     unit: str = "",
     x_axis: XAxis,
     log_y: bool = False,
+    log_x: bool = False,
     seam: float | None = None,
 ) -> go.Figure:
     """Draw curves that share both axes. With unit "%", values are fractions of one.
@@ -76,6 +79,8 @@ def curves(
         for curve, uid in zip(drawn, _identities(drawn), strict=True)
     ]
     layout = _layout(drawn, y_title, unit, x_axis, x_unit, log_y)
+    if log_x:
+        layout["xaxis"] |= {"type": "log", "dtick": None, "uirevision": f"{x_axis} {x_unit} log"}
     if seam is not None:
         layout["shapes"] = [_SEAM | {"x0": seam / scale, "x1": seam / scale}]
     return go.Figure(traces, layout)
@@ -174,7 +179,7 @@ def _trace(curve: Curve, uid: str, scale: float, hover: str) -> dict[str, Any]:
         "marker": {"size": 4.5},
         "hoverlabel": {"bordercolor": color(curve.color_index)},
         "hovertemplate": f"<b>%{{fullData.text}}</b><br>{hover}<extra></extra>",
-    }
+    } | (_FAINT if curve.faint else {})
 
 
 def _hover_name(name: str) -> str:
@@ -219,6 +224,7 @@ def _x_hover(x_axis: XAxis, unit: str) -> str:
         "epoch": "Epoch %{x:,.2~f}",
         "step": "Step %{x:,.0f}",
         "time": f"After %{{x:,.1~f}} {unit}",
+        "clock": "%{x|%e %b, %H:%M:%S}",
     }[x_axis]
 
 
@@ -237,19 +243,21 @@ def _layout(
     """`uirevision` names what a zoom belongs to: new points keep it, another axis drops it."""
     x_title = f"Time ({x_unit})" if x_axis == "time" else x_axis.capitalize()
     empty = not any(np.isfinite(curve.y).any() for curve in drawn)
+    is_date = x_axis == "clock"
     return {
         "template": None,
         "uirevision": "kept",
         "margin": {"l": 4, "r": 8, "t": 8, "b": 4},
         "hovermode": "closest",
         "hoverdistance": -1,
-        "showlegend": len(drawn) > 1,
+        "showlegend": sum(not curve.faint for curve in drawn) > 1,
         "legend": _LEGEND,
         "annotations": [_NO_POINTS] if empty else [],
         "xaxis": {
             "title": {"text": x_title},
             "uirevision": f"{x_axis} {x_unit}",
-            "tickformat": ",.6~g",
+            "type": "date" if is_date else "linear",
+            "tickformat": None if is_date else ",.6~g",
             "dtick": 1 if x_axis == "epoch" and _few_epochs(drawn) else None,
             "visible": not empty,
         },
@@ -281,6 +289,13 @@ _LEGEND = {
     "y": 1.0,
     "yanchor": "bottom",
     "maxheight": 0.3,
+}
+_FAINT = {
+    "opacity": 0.28,
+    "showlegend": False,
+    "hoverinfo": "skip",
+    "hovertemplate": None,
+    "mode": "lines",
 }
 _SEAM = {
     "type": "line",

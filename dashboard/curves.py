@@ -1,14 +1,26 @@
-"""Curves of runs, from the store, against epoch, step or time."""
+"""Curves of runs, from the store, against epoch, step, time or the clock."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from dashboard import charts
 from dashboard.charts import Curve
-from dashboard.links import XAxis
+from dashboard.components.plot import payload
+from dashboard.links import LogAxis, XAxis
+from dashboard.smoothing import smoothed
 from engine.metrics import describe
-from storage import metrics
+from storage import database, metrics, runs
 from storage.database import Database
 from storage.runs import Run
 
@@ -23,12 +35,66 @@ SHORT = {"train_loss": "training", "train_accuracy": "training"} | {
     "validation_loss": "validation",
     "validation_accuracy": "validation",
 }
+OTHERS = "Other curves"  # of keys without a prefix
 
 
-def of_run(db: Database, run: Run, keys: tuple[str, ...], x_axis: XAxis) -> go.Figure:
-    """One run's metrics in one chart."""
-    drawn = [_curve(db, run, key, x_axis, SHORT.get(key, key), i) for i, key in enumerate(keys)]
-    return _figure(drawn, keys[0], x_axis, seam=_seam(run, x_axis))
+@dataclass(frozen=True)
+class CurveView:
+    """How curves are drawn. `zone` names the reader's time zone; None is the server's."""
+
+    x: XAxis = "epoch"
+    smoothing: float = 0.0
+    log: tuple[LogAxis, ...] = ()
+    zone: str | None = None
+
+
+def panels(keys: Collection[str]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Charts beside the first ones, by the part of their keys before a slash: title -> keys."""
+    shown = {key for of_panel in PANELS.values() for key in of_panel}
+    groups: dict[str, dict[str, tuple[str, ...]]] = {}
+    for key in sorted(set(keys) - shown):
+        prefix, slash, rest = key.partition("/")
+        group = prefix if slash and prefix and rest else OTHERS
+        groups.setdefault(group, {})[describe(key).title] = (key,)
+    return groups
+
+
+@lru_cache(maxsize=256)
+def drawn(
+    store: Path, run_id: str, _version: object, keys: tuple[str, ...], view: CurveView,
+    height: int, alt: str,
+) -> bytes:  # fmt: skip
+    """A chart as the browser takes it, made once for all readers of one version of a run."""
+    with database.opened(store) as db:
+        run = runs.get(db, run_id)
+        return b"" if run is None else payload(of_run(db, run, keys, view), height, alt)
+
+
+def version(run: Run) -> tuple[object, ...]:
+    """Differs where the run's curves may."""
+    return (run.last_seq, run.step, run.status, run.started_at)
+
+
+def of_run(db: Database, run: Run, keys: tuple[str, ...], view: CurveView) -> go.Figure:
+    """One run's metrics in one chart; with smoothing, what was measured lies faint behind."""
+    curves = [
+        _curve(db, run, key, view.x, SHORT.get(key, key), i, view.zone)
+        for i, key in enumerate(keys)
+    ]
+    if view.smoothing:
+        faint = [replace(c, faint=True, run_id=f"{c.run_id}.measured") for c in curves]
+        curves = [*faint, *(_smooth(curve, view.smoothing) for curve in curves)]
+    return _figure(
+        curves, keys[0], view.x, log_y="y" in view.log, log_x="x" in view.log,
+        seam=_seam(run, view.x),
+    )  # fmt: skip
+
+
+def _smooth(curve: Curve, weight: float) -> Curve:
+    x = curve.x
+    if x.dtype.kind == "M":
+        x = (x - x[:1]) / np.timedelta64(1, "s")
+    return replace(curve, y=smoothed(x.astype(np.float64), curve.y, weight))
 
 
 def _seam(run: Run, x_axis: XAxis) -> float | None:
@@ -36,7 +102,8 @@ def _seam(run: Run, x_axis: XAxis) -> float | None:
     if run.resumed_epoch is None:
         return None
     steps = run.resumed_epoch * run.total_steps / run.config.get("epochs", 1)
-    return {"epoch": run.resumed_epoch, "step": steps, "time": run.earlier_s}[x_axis]
+    where = {"epoch": run.resumed_epoch, "step": steps, "time": run.earlier_s, "clock": None}
+    return where[x_axis]
 
 
 def of_runs(
@@ -52,13 +119,27 @@ def latest(db: Database, run: Run, key: str, count: int = 50) -> list[float]:
     return metrics.latest(db, run.id, key, count)
 
 
-def _curve(db: Database, run: Run, key: str, x_axis: XAxis, name: str, color_index: int) -> Curve:
+def _curve(
+    db: Database, run: Run, key: str, x_axis: XAxis, name: str, color_index: int,
+    zone: str | None = None,
+) -> Curve:  # fmt: skip
     found = metrics.outline(db, run.id, key)
     begun = (run.started_at or 0.0) - run.earlier_s  # without the time between a stop and a resume
-    x = {"epoch": found.epoch, "step": found.step, "time": found.at - begun}
-    return Curve(
-        name=name, run_id=f"{run.id}.{key}", x=x[x_axis], y=found.value, color_index=color_index
-    )
+    if x_axis == "clock":
+        taken_over_until = run.started_at if run.resumed_epoch is not None else None
+        own = found.at >= (taken_over_until or 0.0)  # another run's points have no time of day here
+        x, y = _dates(found.at[own], zone), found.value[own]
+    else:
+        axes = {"epoch": found.epoch, "step": found.step, "time": found.at - begun}
+        x, y = axes[x_axis], found.value
+    return Curve(name=name, run_id=f"{run.id}.{key}", x=x, y=y, color_index=color_index)
+
+
+def _dates(at: NDArray[np.float64], zone: str | None) -> NDArray[Any]:
+    """Unix seconds as the dates that a clock in the zone shows, of type datetime64."""
+    where = zone or datetime.now().astimezone().tzinfo
+    dates = pd.to_datetime(at, unit="s", utc=True).tz_convert(where)
+    return dates.tz_localize(None).to_numpy().astype("datetime64[ms]")
 
 
 def _figure(
@@ -67,7 +148,10 @@ def _figure(
     x_axis: XAxis,
     *,
     log_y: bool = False,
+    log_x: bool = False,
     seam: float | None = None,
 ) -> go.Figure:
     unit = describe(key).unit
-    return charts.curves(drawn, y_title="", unit=unit, x_axis=x_axis, log_y=log_y, seam=seam)
+    return charts.curves(
+        drawn, y_title="", unit=unit, x_axis=x_axis, log_y=log_y, log_x=log_x, seam=seam
+    )

@@ -8,9 +8,12 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-XAxis = Literal["epoch", "step", "time"]
+XAxis = Literal["epoch", "step", "time", "clock"]
+LogAxis = Literal["x", "y"]
 X_AXES: tuple[XAxis, ...] = cast(tuple[XAxis, ...], get_args(XAxis))
+LOG_AXES: tuple[LogAxis, ...] = get_args(LogAxis)
 MAX_COMPARED = 50
+MOST_SMOOTHED = 0.99
 
 
 def run_id() -> str:
@@ -29,6 +32,25 @@ def x_axis() -> XAxis:
     """What curves are drawn against; an unknown word is taken for the default."""
     given = st.query_params.get("x", "epoch")
     return cast(XAxis, given) if given in X_AXES else "epoch"
+
+
+def smoothing() -> float:
+    """How much curves are smoothed, from 0 to `MOST_SMOOTHED`; anything else is taken for 0."""
+    given = st.query_params.get("smooth", "0")
+    return float(given) if is_smoothing(given) else 0.0
+
+
+def is_smoothing(given: str) -> bool:
+    try:
+        return 0.0 <= float(given) <= MOST_SMOOTHED
+    except ValueError:
+        return False
+
+
+def log_axes() -> tuple[LogAxis, ...]:
+    """Which axes are logarithmic; an unknown word is left out."""
+    given = st.query_params.get_all("log")
+    return tuple(axis for axis in LOG_AXES if axis in given)
 
 
 def page_number() -> int:

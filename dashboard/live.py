@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import cast
 
 import streamlit as st
 
-from dashboard import (
-    curves,
-    links,
-    pages,
-    performance_view,
-    readings_view,
-    run_edit,
-    store,
-    tpu_view,
-    words,
-)
-from dashboard.components.plot import plot
-from dashboard.header import header
+from dashboard import curves, links, run_header, run_tabs, store, words
+from dashboard.components import plot
+from dashboard.curves import CurveView
 from dashboard.words import plain
 from engine import launch
-from engine.config import flatten
 from engine.describe import device_names, remaining_s, throughput, took
 from engine.failures import title
 from engine.format import duration, figure, metric
@@ -32,11 +20,10 @@ from storage.runs import Run
 
 POLL_S = 1.0
 CHART_HEIGHT = 260
-LOG_LINES = 400
-AGAIN = {
-    "Resume": "A new run that goes on from the last checkpoint of this one.",
-    "Retry": "A new run of the same configuration, from the beginning.",
-}
+LAST_LINES = 12
+X_TITLES = {"epoch": "Epoch", "step": "Step", "time": "Time", "clock": "Clock"}
+LOG_TITLES = {"x": "Log x", "y": "Log y"}
+SPARKS = ("validation_accuracy", "validation_loss", "samples_per_s", "epoch_s")
 PHASES = {
     "import": "Importing the framework",
     "data": "Loading the data set",
@@ -48,80 +35,53 @@ PHASES = {
 
 
 def follow(run_id: str) -> None:
-    """Draw the run now, and every second while it is not over."""
-    with store.opened() as db:
-        active = launch.find(db, run_id).active
-    st.fragment(_draw, run_every=POLL_S if active else None)(run_id, active)
+    """Draw the run now, and every second what may have changed while it is not over.
 
-
-def _draw(run_id: str, was_active: bool) -> None:
+    What changes seldom is drawn once: a poll costs as much as what it draws.
+    """
     with store.opened() as db:
         run = launch.find(db, run_id)
-        if was_active and not run.active:
+    run_header.draw(run)
+    every_s = POLL_S if run.active else None
+    st.fragment(_draw, run_every=every_s)(run_id, _seldom(run))
+    run_tabs.draw(run)
+
+
+def _seldom(run: Run) -> tuple[object, ...]:
+    """What the rest of the page is drawn from: when it changes, all is drawn anew."""
+    return (run.status, run.stop_requested_at, bool(run.environment), tuple(sorted(run.metrics)))
+
+
+def _draw(run_id: str, drawn_from: tuple[object, ...]) -> None:
+    with store.opened() as db:
+        run = launch.find(db, run_id)
+        if _seldom(run) != drawn_from:
             st.rerun()
         if run.active:
             store.warn_if_unsupervised()
-        _header(run, runs.all_tags(db))
         _state(run, _doing(db, run))
-        _figures(run, {key: curves.latest(db, run, key) for key in ("validation_accuracy",
-                       "validation_loss", "samples_per_s", "epoch_s")})  # fmt: skip
-        x_axis = _x_axis()
-        grid = st.grid(2, min_column_width=340)
-        for name, keys in curves.PANELS.items():
-            with grid.cell(), st.container(border=True, gap="small", key=f"panel-{keys[0]}"):
-                st.markdown(f"**{name}**")
-                drawn = curves.of_run(db, run, keys, x_axis)
-                plot(
-                    drawn,
-                    key=f"plot-{run.id}-{keys[0]}",
-                    height=CHART_HEIGHT,
-                    alt=f"{name} by {x_axis}",
-                )
-    _details(run)
+        _figures(run, {key: curves.latest(db, run, key) for key in SPARKS})
+    view = _view()
+    _charts(run, curves.PANELS, view)
+    for group, panels in curves.panels(run.metrics).items():
+        more = st.expander(
+            plain(group), key=f"curves-{group}", on_change="rerun", bind="query-params"
+        )
+        with more:
+            if more.open:
+                _charts(run, panels, view)
 
 
-def _header(run: Run, tags: list[str]) -> None:
-    with header(run.name, kicker=f"Run {run.id}"):
-        if run.active:
-            st.button(
-                "Stopping" if run.stop_requested_at else "Stop",
-                icon=":material/stop:",
-                key="stop",
-                disabled=run.stop_requested_at is not None,
-                on_click=_stop,
-                args=(run.id,),
-            )
-        else:
-            if run.status != "SUCCEEDED" and "checkpoint" in run.facts:
-                _new_run_button("Resume", "resume", launch.resume, run)
-            _new_run_button("Retry", "replay", launch.retry, run)
-        if st.button("Clone", icon=":material/content_copy:", key="clone"):
-            st.switch_page(pages.NEW, query_params={"clone": run.id})
-        if st.button(
-            "Study", icon=":material/science:", key="study", help="On which hardware, how large?"
-        ):
-            st.switch_page(pages.STUDIES, query_params={"clone": run.id})
-        if st.button("Compare", icon=":material/stacked_line_chart:", key="compare"):
-            st.switch_page(pages.COMPARE, query_params={"runs": [run.id]})
-        run_edit.controls(run, tags)
-
-
-def _stop(run_id: str) -> None:
-    try:
-        launch.stop(store.configured(), run_id, by=launch.this_user())
-    except launch.NotPossible as error:
-        st.toast(plain(str(error)))
-
-
-def _new_run_button(label: str, icon: str, make: Callable[..., str], run: Run) -> None:
-    if not st.button(label, icon=f":material/{icon}:", key=label.lower(), help=AGAIN[label]):
-        return
-    try:
-        new_id = make(store.configured(), run.id, by=launch.this_user())
-    except (launch.ConfigError, launch.NotPossible) as error:
-        st.error(plain(str(error)), icon=":material/error:")
-    else:
-        st.switch_page(pages.RUN, query_params={"id": new_id})
+def _charts(run: Run, panels: dict[str, tuple[str, ...]], view: CurveView) -> None:
+    grid = st.grid(2, min_column_width=340)
+    for name, keys in panels.items():
+        with grid.cell(), st.container(border=True, gap="small", key=f"panel-{keys[0]}"):
+            st.markdown(f"**{plain(name)}**")
+            drawn = curves.drawn(
+                store.configured().store, run.id, curves.version(run), keys, view, CHART_HEIGHT,
+                f"{name} by {view.x}",
+            )  # fmt: skip
+            plot.mount(drawn, key=f"plot-{run.id}-{keys[0]}", height=CHART_HEIGHT)
 
 
 def _state(run: Run, doing: str) -> None:
@@ -130,10 +90,7 @@ def _state(run: Run, doing: str) -> None:
         words.status_badge(run.status)
         st.text(doing)
     if run.failure:
-        st.error(
-            f"**{plain(title(run.failure_kind or ''))}.** {plain(run.failure)}",
-            icon=":material/error:",
-        )
+        _failure(run)
     if run.resumed_epoch is not None and run.cloned_from:
         link = f"[{run.cloned_from}](/run?id={run.cloned_from})"
         st.caption(f"Goes on from run {link} after its epoch {run.resumed_epoch:,}.")
@@ -145,6 +102,17 @@ def _state(run: Run, doing: str) -> None:
         )
     if run.active:
         st.progress(min(1.0, run.step / run.total_steps))
+
+
+def _failure(run: Run) -> None:
+    """The sentence first, then what the trainer last printed."""
+    st.error(
+        f"**{plain(title(run.failure_kind or ''))}.** {plain(run.failure or '')}",
+        icon=":material/error:",
+    )
+    tail = launch.log_tail(store.configured(), run).splitlines()[-LAST_LINES:]
+    if tail:
+        st.code("\n".join(tail), language=None, wrap_lines=True)
 
 
 def _doing(db: Database, run: Run) -> str:
@@ -189,61 +157,25 @@ def _figures(run: Run, sparklines: dict[str, list[float]]) -> None:
                     height="stretch")  # fmt: skip
 
 
-def _x_axis() -> links.XAxis:
-    chosen = st.segmented_control(
-        "Against",
-        links.X_AXES,
-        default=links.x_axis(),
-        key="x",
-        required=True,
-        label_visibility="collapsed",
-        format_func=str.capitalize,
-    )
-    links.put(x=None if chosen == "epoch" else chosen)
-    return cast(links.XAxis, chosen or "epoch")
-
-
-def _details(run: Run) -> None:
-    log, performance, readings, configuration, environment, tpu = st.tabs(
-        ["Log", "Performance", "Readings", "Configuration", "Environment", "TPU check"],
-        key="tab",
-        bind="query-params",
-    )
-    with log:
-        tail = launch.log_tail(store.configured(), run).splitlines()[-LOG_LINES:]
-        if tail:
-            st.code("\n".join(tail), language=None, height=320, wrap_lines=True)
-        else:
-            st.caption("The trainer has printed nothing.")
-    with performance:
-        if performance.open:
-            performance_view.draw(run)
-    with readings:
-        if readings.open:
-            readings_view.draw(run)
-    with configuration:
-        flat = flatten(run.config)
-        _facts({"notes": run.notes, "tags": ", ".join(run.tags), "submitted by": run.submitted_by}
-               | flat)  # fmt: skip
-    with environment:
-        named = {f"device {d['id']}": f"{d['name']}, found by {d['found_by']}" for d in run.devices}
-        _facts(named | _flat(run.environment))
-    with tpu:
-        if tpu.open:
-            tpu_view.of_run(run)
-
-
-def _facts(facts: dict[str, str]) -> None:
-    shown = {name: value for name, value in facts.items() if value != ""}
-    rows = {"": list(shown), "value": list(shown.values())}
-    st.dataframe(rows, hide_index=True, width="stretch", height="content")
-
-
-def _flat(nested: dict[str, object], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in nested.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = "—" if value is None else str(value)
-    return flat
+def _view() -> CurveView:
+    """How the curves are drawn, all of it in the address."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        x = st.segmented_control(
+            "Against", links.X_AXES, default=links.x_axis(), key="x", required=True,
+            label_visibility="collapsed", format_func=X_TITLES.__getitem__,
+        )  # fmt: skip
+        log = st.pills(
+            "Logarithmic axes", links.LOG_AXES, default=list(links.log_axes()), key="log",
+            selection_mode="multi", label_visibility="collapsed",
+            format_func=LOG_TITLES.__getitem__,
+        )  # fmt: skip
+        smoothing = st.slider(
+            "Smoothing", 0.0, links.MOST_SMOOTHED, links.smoothing(), 0.01, key="smooth",
+            label_visibility="collapsed", width=220, format="Smoothing %.2f",
+            help="Moving average, weighted by the distance on the x axis.",
+        )  # fmt: skip
+    links.put(
+        x=None if x == "epoch" else x, log=list(log),
+        smooth=f"{smoothing:g}" if smoothing else None,
+    )  # fmt: skip
+    return CurveView(cast(links.XAxis, x or "epoch"), smoothing, tuple(log), st.context.timezone)

@@ -10,13 +10,16 @@ from dashboard import pages, store
 from dashboard.words import plain
 from engine import launch
 from engine.problems import ConfigError
+from storage import runs
 from storage.runs import Run
 
 
-def controls(run: Run, tags: list[str]) -> None:
-    """Beside the page's title."""
-    with st.popover("Edit", icon=":material/edit:"):
-        _form(run, tags)
+def controls(run: Run) -> None:
+    """Beside the page's title. What a menu needs to know is looked up once it is open."""
+    edit = st.popover("Edit", icon=":material/edit:", key="edit", on_change="rerun")
+    if edit.open:
+        with edit, store.opened() as db:
+            _form(run, runs.all_tags(db))
     if run.active:
         return
     if run.archived:
@@ -24,13 +27,19 @@ def controls(run: Run, tags: list[str]) -> None:
             _do(launch.restore, run)
     elif st.button("Archive", icon=":material/archive:", key="archive"):
         _do(launch.archive, run)
-    with st.popover("Delete", icon=":material/delete:"):
-        st.caption(
-            f"{plain(launch.what_goes(store.configured(), run))} of this run go for good, "
-            "its checkpoint and its log with them."
-        )
-        if st.button("Delete for good", type="primary", key="delete"):
-            _delete(run)
+    gone = st.popover("Delete", icon=":material/delete:", key="delete-menu", on_change="rerun")
+    if gone.open:
+        with gone:
+            _delete_form(run)
+
+
+def _delete_form(run: Run) -> None:
+    st.caption(
+        f"{plain(launch.what_goes(store.configured(), run))} of this run go for good, "
+        "its checkpoint and its log with them."
+    )
+    if st.button("Delete for good", type="primary", key="delete"):
+        _delete(run)
 
 
 def _form(run: Run, tags: list[str]) -> None:

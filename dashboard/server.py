@@ -6,20 +6,24 @@ import asyncio
 import gc
 import importlib
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import psutil
 import streamlit as st
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse
 from starlette.routing import Route
 
 from dashboard import saved_views
 from dashboard.components import assets
-from engine import launch, settings
+from engine import launch, run_files, settings
+from engine.run_files import RunFile
 from storage import database, views
 from storage.views import View
 
@@ -36,11 +40,32 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
     configured = settings.load()
     database.prepare(configured.store)
     launch.ensure_supervisor(configured)
+    send_at_once()
     warming = asyncio.create_task(asyncio.to_thread(warm_up))
     try:
         yield
     finally:
         await warming
+
+
+def send_at_once() -> None:
+    """Let what follows a small message not wait for the browser to confirm that.
+
+    Streamlit opens its socket in a way in which asyncio leaves Nagle's algorithm on, and every poll
+    then takes 40 ms longer. Connections take the option from the socket that accepts them.
+    """
+    try:
+        listening = [
+            one.fd
+            for one in psutil.Process().net_connections("tcp")
+            if one.status == psutil.CONN_LISTEN
+        ]
+    except psutil.Error:
+        log.info("Listening sockets are not known here, so polls take a little longer")
+        return
+    for descriptor in listening:
+        with socket.socket(fileno=os.dup(descriptor)) as opened:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def warm_up() -> None:
@@ -102,6 +127,30 @@ async def to_view(request: Request) -> RedirectResponse | PlainTextResponse:
     return RedirectResponse(where)
 
 
+async def to_file(request: Request) -> FileResponse | PlainTextResponse:
+    """A file of a run's folder. It is sent in pieces: a checkpoint may be larger than memory."""
+    run_id, name = str(request.path_params["run_id"]), str(request.path_params["name"])
+    found = await asyncio.to_thread(_file, run_id, name)
+    if found is None:
+        return PlainTextResponse(
+            f"No file {name[:80]!r} of a run {run_id[:40]!r} here. The run's Files tab lists what "
+            "there is.",
+            status_code=404,
+        )
+    file_name = f"{run_id}-{found.path.name}"
+    return FileResponse(found.path, filename=file_name, media_type="application/octet-stream")
+
+
+def _file(run_id: str, name: str) -> RunFile | None:
+    configured = settings.load()
+    with database.opened(configured.store) as db:
+        try:
+            run = launch.find(db, run_id)
+        except launch.UnknownRun:
+            return None
+    return run_files.of_name(configured, run, name)
+
+
 def _view(view_id: str) -> View | None:
     with database.opened(settings.load().store) as db:
         return views.get(db, view_id)
@@ -109,6 +158,7 @@ def _view(view_id: str) -> View | None:
 
 ROUTES = (
     Route("/v/{view_id}", to_view),
+    Route("/files/{run_id}/{name:path}", to_file),
     Route("/runs", to_runs),
     Route("/run/{run_id}", to_run),
     Route("/_accelboard", whose),

@@ -72,11 +72,17 @@ def stop_if_unusable() -> None:
         )
 
 
-def warn_if_unsupervised() -> None:
-    """Start a supervisor if there is none, and say so if that did not work."""
+@st.cache_data(ttl=2, show_spinner=False)
+def _is_supervised(store: str) -> bool:
+    """Looked at once in 2 s for all readers; one that is missing is started."""
     if launch.supervisor_pid(configured()) is None:
         launch.ensure_supervisor(configured())
-    if launch.supervisor_pid(configured()) is None:
+    return launch.supervisor_pid(configured()) is not None
+
+
+def warn_if_unsupervised() -> None:
+    """Start a supervisor if there is none, and say so if that did not work."""
+    if not _is_supervised(str(configured().store)):
         st.warning(
             f"No supervisor runs, so runs wait. {plain(str(configured().store))}/supervisor.log "
             "says why it did not start.",

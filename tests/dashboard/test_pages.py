@@ -74,6 +74,12 @@ def visit(page="runs", **query):
     return at
 
 
+def opened(at, menu):
+    """The page with that menu open."""
+    at.session_state[menu] = True
+    return at.run()
+
+
 def told(at):
     """All that the page says in words."""
     elements = (at.markdown, at.caption, at.error, at.info, at.warning, at.text, at.code)
@@ -453,7 +459,7 @@ def test_archived_runs_are_shown_when_asked_for(here):
 
 def test_a_name_and_notes_are_edited_in_place(here):
     run_id = finished(here)
-    at = visit("run", id=run_id)
+    at = opened(visit("run", id=run_id), "edit")
     at.text_input(key=f"edit-name-{run_id}").set_value("*new*")
     at.text_area(key=f"edit-notes-{run_id}").set_value("<b>why</b>")
     at.button(key="edit-save").click().run()
@@ -465,12 +471,13 @@ def test_a_name_and_notes_are_edited_in_place(here):
 
 def test_notes_that_someone_else_changed_meanwhile_are_not_lost(here):
     run_id = finished(here)
-    at = visit("run", id=run_id)
+    at = opened(visit("run", id=run_id), "edit")
     with database.opened(here) as db:
         runs.edit(db, run_id, notes="theirs")
     at.text_area(key=f"edit-notes-{run_id}").set_value("mine")
     at.button(key="edit-save").click().run()
     assert "someone else" in at.error[0].value
+    assert at.text_area(key=f"edit-notes-{run_id}").value == "mine"
     with database.opened(here) as db:
         assert runs.get(db, run_id).notes == "theirs"
 
@@ -481,6 +488,8 @@ def test_a_deleted_run_is_gone_with_its_files(here):
     folder.mkdir(parents=True)
     (folder / "trainer.log").write_text("x")
     at = visit("run", id=run_id)
+    assert "6 points" not in told(at)  # nobody asked yet
+    opened(at, "delete-menu")
     assert "6 points and 1 files" in told(at)
     at.button(key="delete").click().run()
     assert not folder.exists()

@@ -1,0 +1,89 @@
+"""A run's log, to read and search, and the files of its folder, to download."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import streamlit as st
+
+from dashboard import store
+from dashboard.words import plain
+from engine import launch, run_files
+from engine.format import amount
+from engine.run_files import RunFile
+from storage.runs import Run
+
+LOG_LINES = 400
+LOG_HEIGHT = 320
+WHAT = {
+    "trainer.log": "What the trainer printed",
+    "events.jsonl": "Journal: each event of the run, a JSON object a line",
+    "checkpoint.safetensors": "Last checkpoint: weights and optimizer",
+    "model.keras": "Trained model, as Keras saves it",
+    "job.json": "What the trainer was given",
+}
+
+
+def log(run: Run) -> None:
+    """The end of the log, or the lines that hold what is searched for."""
+    path = launch.log_path(store.configured(), run)
+    if not path.exists() or not path.stat().st_size:
+        st.caption("The trainer has printed nothing.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        wanted = st.text_input(
+            "Search the log", key="log-search", placeholder="Part of a line", max_chars=200
+        )
+        st.markdown(_link(run, path.name, f"Download ({amount(path.stat().st_size, 'B')})"))
+    if wanted.strip():
+        _found(run_files.search(path, wanted.strip()))
+    else:
+        tail = launch.log_tail(store.configured(), run).splitlines()[-LOG_LINES:]
+        st.code("\n".join(tail), language=None, height=LOG_HEIGHT, wrap_lines=True)
+
+
+def _found(found: run_files.Found) -> None:
+    if not found.lines:
+        st.caption("No line of the log has that.")
+        return
+    st.code("\n".join(found.lines), language=None, height=LOG_HEIGHT, wrap_lines=True)
+    count = f"{len(found.lines):,} lines" if len(found.lines) > 1 else "1 line"
+    st.caption(count if found.is_all else f"The last {count}; there may be more in the file.")
+
+
+def draw(run: Run) -> None:
+    """Each file of the run's folder."""
+    listed = run_files.listed(store.configured(), run)
+    if not listed:
+        st.caption("No files yet." if run.active else "The run left no files.")
+        return
+    st.dataframe(
+        [_row(run, file) for file in listed],
+        hide_index=True,
+        height="content",
+        column_config={
+            "Download": st.column_config.LinkColumn(display_text="Download", width="small"),
+            "Written": st.column_config.DatetimeColumn(format="D MMM, HH:mm:ss"),
+        },
+        alt="Files of the run",
+    )
+
+
+def _row(run: Run, file: RunFile) -> dict[str, Any]:
+    return {
+        "File": file.name,
+        "What": WHAT.get(file.name, ""),
+        "Size": amount(float(file.size_bytes), "B"),
+        "Written": datetime.fromtimestamp(file.at).astimezone(),
+        "Download": address(run, file.name),
+    }
+
+
+def address(run: Run, name: str) -> str:
+    return f"/files/{run.id}/{quote(name)}"
+
+
+def _link(run: Run, name: str, label: str) -> str:
+    return f"[{plain(label)}]({address(run, name)})"

@@ -1,0 +1,93 @@
+"""The top of a run's page: its name and what can be done with it. Drawn once, not at each poll."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from dashboard import pages, run_edit, store
+from dashboard.header import header
+from dashboard.words import plain
+from engine import launch
+from storage.runs import Run
+
+AGAIN = {
+    "Resume": "A new run that goes on from the last checkpoint of this one.",
+    "Retry": "A new run of the same configuration, from the beginning.",
+}
+MOST_EPOCHS = 100_000
+
+
+def draw(run: Run) -> None:
+    with header(run.name, kicker=f"Run {run.id}"):
+        if run.active:
+            _stop_button(run)
+        else:
+            _again(run)
+        if st.button("Clone", icon=":material/content_copy:", key="clone"):
+            st.switch_page(pages.NEW, query_params={"clone": run.id})
+        if st.button(
+            "Study", icon=":material/science:", key="study", help="On which hardware, how large?"
+        ):
+            st.switch_page(pages.STUDIES, query_params={"clone": run.id})
+        if st.button("Compare", icon=":material/stacked_line_chart:", key="compare"):
+            st.switch_page(pages.COMPARE, query_params={"runs": [run.id]})
+        run_edit.controls(run)
+
+
+def _stop_button(run: Run) -> None:
+    st.button(
+        "Stopping" if run.stop_requested_at else "Stop",
+        icon=":material/stop:",
+        key="stop",
+        disabled=run.stop_requested_at is not None,
+        on_click=_stop,
+        args=(run.id,),
+    )
+
+
+def _stop(run_id: str) -> None:
+    try:
+        launch.stop(store.configured(), run_id, by=launch.this_user())
+    except launch.NotPossible as error:
+        st.toast(plain(str(error)))
+
+
+def _again(run: Run) -> None:
+    """Ways to go on after a run: from its checkpoint, or from the beginning."""
+    if "checkpoint" in run.facts and run.status == "SUCCEEDED":
+        _more_epochs(run)
+    elif "checkpoint" in run.facts and _clicked("Resume", "resume"):
+        _submit(launch.resume, run)
+    if _clicked("Retry", "replay"):
+        _submit(launch.retry, run)
+
+
+def _clicked(label: str, icon: str) -> bool:
+    return st.button(label, icon=f":material/{icon}:", key=label.lower(), help=AGAIN[label])
+
+
+def _more_epochs(run: Run) -> None:
+    """A run that is through goes on only if there is more to train."""
+    done = int(run.config.get("epochs", 0))
+    if done >= MOST_EPOCHS:
+        return
+    with st.popover("Train on", icon=":material/resume:", help=AGAIN["Resume"]):
+        epochs = st.number_input(
+            "Epochs in all", min_value=done + 1, max_value=MOST_EPOCHS,
+            value=min(2 * done, MOST_EPOCHS), key=f"resume-epochs-{run.id}",
+        )  # fmt: skip
+        st.caption(f"A new run that goes on after epoch {done:,}. This one stays as it is.")
+        if st.button("Start", type="primary", key="resume"):
+            _submit(launch.resume, run, changes={"epochs": int(epochs)})
+
+
+def _submit(make: Callable[..., str], run: Run, **more: Mapping[str, Any]) -> None:
+    try:
+        new_id = make(store.configured(), run.id, by=launch.this_user(), **more)
+    except (launch.ConfigError, launch.NotPossible) as error:
+        st.error(plain(str(error)), icon=":material/error:")
+    else:
+        st.switch_page(pages.RUN, query_params={"id": new_id})

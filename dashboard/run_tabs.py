@@ -1,0 +1,69 @@
+"""What is known of a run beside its curves, a tab each; only the one that is open is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboard import performance_view, readings_view, run_files, store, tpu_view
+from engine import launch
+from engine.config import flatten
+from storage.runs import Run
+
+POLL_S = 3.0
+Draw = Callable[[Run], None]
+
+
+def draw(run: Run) -> None:
+    """What grows while the run is not over is drawn again at intervals, as long as it is open."""
+    every_s = POLL_S if run.active else None
+    tabs = {
+        "Log": (run_files.log, every_s),
+        "Performance": (performance_view.draw, every_s),
+        "Readings": (readings_view.draw, every_s),
+        "Configuration": (_configuration, None),
+        "Environment": (_environment, None),
+        "Files": (run_files.draw, None),
+        "TPU check": (tpu_view.of_run, None),
+    }
+    for tab, (body, poll_s) in zip(
+        st.tabs(list(tabs), key="tab", on_change="rerun", bind="query-params"),
+        tabs.values(),
+        strict=True,
+    ):
+        if tab.open:
+            with tab:
+                st.fragment(_of_now, run_every=poll_s)(run.id, body) if poll_s else body(run)
+
+
+def _of_now(run_id: str, body: Draw) -> None:
+    with store.opened() as db:
+        run = launch.find(db, run_id)
+    body(run)
+
+
+def _configuration(run: Run) -> None:
+    about = {"notes": run.notes, "tags": ", ".join(run.tags), "submitted by": run.submitted_by}
+    _facts(about | flatten(run.config))
+
+
+def _environment(run: Run) -> None:
+    named = {f"device {d['id']}": f"{d['name']}, found by {d['found_by']}" for d in run.devices}
+    _facts(named | _flat(run.environment))
+
+
+def _facts(facts: dict[str, str]) -> None:
+    shown = {name: value for name, value in facts.items() if value != ""}
+    rows = {"": list(shown), "value": list(shown.values())}
+    st.dataframe(rows, hide_index=True, width="stretch", height="content")
+
+
+def _flat(nested: dict[str, object], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = "—" if value is None else str(value)
+    return flat
