@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from engine.format import UNKNOWN, amount, duration, figure, gib
 from engine.statistics import Estimate
+from engine.studies import windows
 from engine.studies.measured import Card
 
 
@@ -32,6 +33,15 @@ def _speedup(card: Card) -> str:
     if card.speedup is None:
         return card.no_speedup
     return estimate(card.speedup, lambda ratio: f"{ratio:.2f}x")
+
+
+def _percentiles(card: Card) -> str:
+    """A mean over a window hides what one step took, so what they are of is said."""
+    found = card.windows
+    if found is None:
+        return UNKNOWN
+    told = " / ".join(figure(value) for value in (found.p50_ms, found.p95_ms, found.p99_ms))
+    return f"{told} ({windows.in_words(found)})"
 
 
 def _target(card: Card) -> str:
@@ -63,6 +73,7 @@ _FACTS: dict[str, Callable[[Card], str]] = {
     "Speed-up": _speedup,
     "Throughput, samples/s": lambda card: estimate(card.samples_per_s),
     "Step time, ms": lambda card: estimate(card.step_time_ms),
+    "Step time p50 / p95 / p99, ms": _percentiles,
     "Run as a whole": lambda card: estimate(card.took_s, duration),
     "Time to target": _target,
     "Final accuracy": lambda card: _share(card.final_accuracy),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import pandas as pd
@@ -92,8 +93,9 @@ def _header(shown: Report) -> None:
                 st.button("Resume", icon=":material/resume:", key="resume-study", on_click=_do,
                           args=(actions.resume, study_id),
                           help="Runs what has not succeeded; repeats nothing.")  # fmt: skip
-            st.button("Extend", icon=":material/add:", key="extend-study", on_click=_extend,
-                      args=(study_id,), help="One more repeat of each arm.")  # fmt: skip
+            st.button("Extend", icon=":material/add:", key="extend-study", on_click=_do,
+                      args=(actions.extend, study_id), kwargs={"seeds": 1},
+                      help="One more repeat of each arm.")  # fmt: skip
         st.download_button(
             "Report (HTML)",
             lambda: study_file.page(shown),
@@ -105,18 +107,11 @@ def _header(shown: Report) -> None:
         )
 
 
-def _do(action: object, study_id: str) -> None:
+def _do(action: Callable[..., object], study_id: str, **more: int) -> None:
     try:
-        action(store.configured(), study_id, by=launch.this_user())  # pyright: ignore
-    except (NotPossible, ConfigError) as error:
-        st.toast(plain(str(error)))
-
-
-def _extend(study_id: str) -> None:
-    try:
-        actions.extend(store.configured(), study_id, seeds=1, by=launch.this_user())
-    except ConfigError as error:
-        st.toast(plain(str(error)))
+        action(store.configured(), study_id, by=launch.this_user(), **more)
+    except (NotPossible, ConfigError, launch.UnknownRun) as error:
+        st.toast(plain(str(error)), icon=":material/error:")
 
 
 def _state(shown: Report) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from engine import efficiency
 from engine.config import RunConfig
 from engine.format import duration, step_time
+from engine.statistics import middle
 from engine.studies.measured import step_time_ms
 from storage.runs import Run
 
@@ -121,7 +122,7 @@ def _recompiling(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
 
 def _too_small(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
     """Launch-bound: short steps that reach little of the roof that binds them."""
-    step, used = _middle(map(step_time_ms, measured)), _use_of_roof(measured)
+    step, used = middle(map(step_time_ms, measured)), _use_of_roof(measured)
     if step is None or used is None or step > SHORT_STEP_MS or used > LOW_USE:
         return
     config = measured[0].config
@@ -184,15 +185,10 @@ def _more_epochs(enough: int | None) -> str:
 
 def _use_of_roof(measured: Sequence[Run]) -> float | None:
     found = [efficiency.of(run.facts) for run in measured]
-    return _middle(
+    return middle(
         one.flops_per_s / one.roof_flops_per_s if one.flops_per_s and one.roof_flops_per_s else None
         for one in found
     )
-
-
-def _middle(values: Any) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
 
 
 def _larger_batch(config: dict[str, Any]) -> int | None:

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Literal
 
-import numpy as np
-
-from engine import efficiency, energy, statistics
+from engine import efficiency, statistics
 from engine.describe import throughput, took
 from engine.ledger import ACCOUNTS
 from engine.statistics import Estimate
-from storage import metrics
-from storage.database import Database
+from engine.studies import evidence, windows
+from engine.studies.evidence import ACCURACY, Evidence
+from engine.studies.windows import Percentiles
 from storage.runs import Run
 from storage.studies import Trial
 
-ACCURACY = "validation_accuracy"
+Standing = Literal["compared", "baseline", "not comparable", "not timed"]
+NO_SPEEDUP: dict[Standing, str] = {
+    "compared": "",
+    "baseline": "the baseline",
+    "not comparable": "no speed-up: the two are not comparable",
+    "not timed": "no steady steps were timed",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class Card:
     asked: int
     failures: tuple[str, ...]
     step_time_ms: Estimate | None
+    windows: Percentiles | None
     samples_per_s: Estimate | None
     took_s: Estimate | None
     time_to_target_s: Estimate | None
@@ -54,31 +61,50 @@ class Card:
     energy_provenance: str
     ledger: dict[str, float]
     speedup: Estimate | None = None
-    no_speedup: str = ""
+    standing: Standing = "not timed"
+
+    @property
+    def rates(self) -> list[float]:
+        """Samples/s of its repeats, of those that are known."""
+        return [r.samples_per_s for r in self.repeats if r.samples_per_s]
+
+    @property
+    def no_speedup(self) -> str:
+        """Why there is none."""
+        return NO_SPEEDUP[self.standing]
 
 
 def card(
-    db: Database, arm: str, latest: Sequence[Trial], found: Mapping[str, Run], target: float | None
+    arm: str,
+    latest: Sequence[Trial],
+    found: Mapping[str, Run],
+    known: Mapping[str, Evidence],
+    target: float | None,
 ) -> Card:
     """Of the arm's runs that succeeded; its warm-up is left out."""
     mine = [t for t in latest if t.member.arm == arm and not t.member.is_warm_up]
     done = [t for t in mine if t.status == "SUCCEEDED"]
     measured = [found[t.member.run_id] for t in done]
-    repeats = tuple(_repeat(db, found[t.member.run_id], t.member.seed, target) for t in done)
-    joules, per_sample, provenance = _energy(db, measured)
+    repeats = tuple(
+        _repeat(found[t.member.run_id], known[t.member.run_id], t.member.seed, target) for t in done
+    )
+    joules, per_sample, provenance = _energy([known[run.id] for run in measured])
     return Card(
         arm=arm,
         repeats=repeats,
         asked=len(mine),
         failures=tuple(t.failure or "" for t in mine if t.status == "FAILED"),
         step_time_ms=_median(repeats, lambda r: r.step_time_ms),
+        windows=windows.pooled([run.facts.get("step_windows") for run in measured]),
         samples_per_s=_median(repeats, lambda r: r.samples_per_s),
         took_s=_median(repeats, lambda r: r.took_s),
         time_to_target_s=_all_reached(repeats),
         target=_target_in_words(repeats, target, measured),
-        final_accuracy=_middle([r.final_accuracy for r in repeats]),
-        peak_memory_bytes=_middle([run.facts.get("peak_memory_bytes") for run in measured]),
-        mfu=_middle([efficiency.of(run.facts).mfu for run in measured]),
+        final_accuracy=statistics.middle([r.final_accuracy for r in repeats]),
+        peak_memory_bytes=statistics.middle(
+            [run.facts.get("peak_memory_bytes") for run in measured]
+        ),
+        mfu=statistics.middle([efficiency.of(run.facts).mfu for run in measured]),
         energy_j=joules,
         joules_per_sample=per_sample,
         energy_provenance=provenance,
@@ -92,23 +118,14 @@ def step_time_ms(run: Run) -> float | None:
     return 1000 * seconds / steps if steps and seconds else None
 
 
-def time_to(db: Database, run: Run, target: float | None) -> float | None:
-    """Seconds from the run's start to the first validation that reached the target."""
-    if target is None or run.started_at is None:
-        return None
-    curve = metrics.curve(db, run.id, ACCURACY)
-    reached = np.flatnonzero(curve.value >= target)
-    return float(curve.at[reached[0]] - run.started_at) if len(reached) else None
-
-
-def _repeat(db: Database, run: Run, seed: int, target: float | None) -> Repeat:
+def _repeat(run: Run, known: Evidence, seed: int, target: float | None) -> Repeat:
     accuracy = run.metrics.get(ACCURACY)
     return Repeat(
         run_id=run.id,
         seed=seed,
         step_time_ms=step_time_ms(run),
         samples_per_s=throughput(run),
-        time_to_target_s=time_to(db, run, target),
+        time_to_target_s=evidence.time_to(known, run, target),
         took_s=took(run),
         final_accuracy=accuracy.last if accuracy else None,
     )
@@ -116,11 +133,6 @@ def _repeat(db: Database, run: Run, seed: int, target: float | None) -> Repeat:
 
 def _median(repeats: Sequence[Repeat], of: Callable[[Repeat], float | None]) -> Estimate | None:
     return statistics.median([value for repeat in repeats if (value := of(repeat)) is not None])
-
-
-def _middle(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
 
 
 def _all_reached(repeats: Sequence[Repeat]) -> Estimate | None:
@@ -145,14 +157,14 @@ def _target_in_words(
     return f"reached in {reached} of {len(repeats)} runs, not in {epochs:,} epochs of the others"
 
 
-def _energy(db: Database, measured: Sequence[Run]) -> tuple[float | None, float | None, str]:
+def _energy(measured: Sequence[Evidence]) -> tuple[float | None, float | None, str]:
     """Median joules and joules a sample of the hardware that was trained on, or why unknown.
 
     Runs measured in different ways have no common figure.
     """
     told: list[tuple[float, int, str]] = []
-    for run in measured:
-        during, consumed = energy.of_run(db, run)
+    for one in measured:
+        during, consumed = one.training, one.consumed
         if not consumed or during is None:
             return None, None, "unavailable: no readings of energy"
         joules, provenance = consumed[0].energy

@@ -225,6 +225,17 @@ def test_a_target_that_was_not_reached_has_no_number(settings, db):
     assert keras.target == "not reached in 2 epochs"
 
 
+def test_a_page_that_polls_reads_what_is_over_only_once(settings, db):
+    study_id = actions.submit(settings, question(), by="test")
+    end_all(db, study_id)
+    report.of(db, actions.find(db, study_id))
+    asked = []
+    db.set_trace_callback(asked.append)
+    report.of(db, actions.find(db, study_id))
+    db.set_trace_callback(None)
+    assert len([line for line in asked if line.lstrip().startswith("SELECT")]) == 3
+
+
 def finding(rule, facts, **fields):
     """What a rule says of one run with these facts."""
     config = RunConfig.parse(SMALL | fields).model_dump(mode="json")
