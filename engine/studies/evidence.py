@@ -9,6 +9,7 @@ from statistics import median
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine import energy
 from engine.energy import Consumption, Training
@@ -77,6 +78,22 @@ def held_back(found: Evidence) -> Iterator[Held]:
         if sum(held.values()) > THROTTLED_SHARE:
             why = ", ".join(throttled(int(max(held, key=lambda bits: held[bits]))))
             yield Held(device, sum(held.values()), why)
+
+
+class Learning(NamedTuple):
+    """One run's validation accuracy by the seconds since it began, start-up among them."""
+
+    run_id: str
+    at_s: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+
+def learning(found: Evidence, run: Run) -> Learning | None:
+    """None for a run that goes on from another, or has no validation yet."""
+    curve = found.accuracy
+    if run.started_at is None or run.resumed_epoch is not None or not len(curve.at):
+        return None
+    return Learning(run.id, curve.at - run.started_at, curve.value)
 
 
 def _read(db: Database, run: Run) -> Evidence:

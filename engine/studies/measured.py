@@ -13,10 +13,12 @@ from engine.ledger import ACCOUNTS
 from engine.statistics import Estimate
 from engine.studies import evidence, windows
 from engine.studies.evidence import ACCURACY, Evidence
+from engine.studies.question import Arm
 from engine.studies.windows import Percentiles
 from storage.runs import Run
 from storage.studies import Trial
 
+MADE_BY_EPOCHS = ("input_wait", "compute", "evaluation")
 Standing = Literal["compared", "baseline", "not comparable", "not timed"]
 NO_SPEEDUP: dict[Standing, str] = {
     "compared": "",
@@ -41,9 +43,15 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Card:
-    """One arm. Counts are of its measured runs; `target` says it in words where not all did."""
+    """One arm. `start_up_s` is all of a run that its epochs did not take.
+
+    Counts are of its measured runs; `target` says it in words where not all did.
+    """
 
     arm: str
+    accelerator: str
+    devices: int
+    epochs: int
     repeats: tuple[Repeat, ...]
     asked: int
     failures: tuple[str, ...]
@@ -60,6 +68,8 @@ class Card:
     joules_per_sample: float | None
     energy_provenance: str
     ledger: dict[str, float]
+    start_up_s: float | None
+    epoch_s: float | None
     speedup: Estimate | None = None
     standing: Standing = "not timed"
 
@@ -75,14 +85,14 @@ class Card:
 
 
 def card(
-    arm: str,
+    of: Arm,
     latest: Sequence[Trial],
     found: Mapping[str, Run],
     known: Mapping[str, Evidence],
     target: float | None,
 ) -> Card:
     """Of the arm's runs that succeeded; its warm-up is left out."""
-    mine = [t for t in latest if t.member.arm == arm and not t.member.is_warm_up]
+    mine = [t for t in latest if t.member.arm == of.label and not t.member.is_warm_up]
     done = [t for t in mine if t.status == "SUCCEEDED"]
     measured = [found[t.member.run_id] for t in done]
     repeats = tuple(
@@ -90,7 +100,10 @@ def card(
     )
     joules, per_sample, provenance = _energy([known[run.id] for run in measured])
     return Card(
-        arm=arm,
+        arm=of.label,
+        accelerator=of.config.accelerator,
+        devices=of.config.device_count,
+        epochs=of.config.epochs,
         repeats=repeats,
         asked=len(mine),
         failures=tuple(t.failure or "" for t in mine if t.status == "FAILED"),
@@ -109,6 +122,8 @@ def card(
         joules_per_sample=per_sample,
         energy_provenance=provenance,
         ledger=_ledger(measured),
+        start_up_s=statistics.middle(start_up for start_up, _ in map(_split, measured)),
+        epoch_s=statistics.middle(each for _, each in map(_split, measured)),
     )
 
 
@@ -176,6 +191,15 @@ def _energy(measured: Sequence[Evidence]) -> tuple[float | None, float | None, s
         return None, None, f"unavailable: {ways}"
     joules = median(joules for joules, *_ in told)
     return joules, median(joules / samples for joules, samples, _ in told), told[0][2]
+
+
+def _split(run: Run) -> tuple[float | None, float | None]:
+    """Seconds of what is done once, and of each epoch."""
+    ledger, whole = run.facts.get("ledger"), took(run)
+    if not ledger or whole is None:
+        return None, None
+    by_epochs = sum(ledger.get(account, 0.0) for account in MADE_BY_EPOCHS)
+    return max(0.0, whole - by_epochs), by_epochs / run.config["epochs"]
 
 
 def _ledger(measured: Sequence[Run]) -> dict[str, float]:

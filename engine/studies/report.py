@@ -9,11 +9,13 @@ from typing import Any
 from engine import statistics
 from engine.describe import took
 from engine.format import figure
-from engine.studies import comparable, evidence, findings, measured, plan
+from engine.studies import comparable, evidence, findings, measured, plan, roofline
 from engine.studies.comparable import Check, Verdict
+from engine.studies.evidence import Evidence, Learning
 from engine.studies.findings import Finding
 from engine.studies.measured import Card
 from engine.studies.question import Question
+from engine.studies.roofline import Roofline
 from engine.studies.windows import Percentiles
 from storage import runs, studies
 from storage.database import Database
@@ -45,6 +47,8 @@ class Report:
     cards: tuple[Card, ...]
     findings: tuple[Finding, ...]
     answer: str
+    learning: dict[str, list[Learning]]
+    roofline: Roofline
 
     @property
     def prediction_error(self) -> float | None:
@@ -64,6 +68,10 @@ class Report:
             "baseline": self.question.baseline_label(),
             "report_card": [_card_json(card, self.pairs[card.arm]) for card in self.cards],
             "findings": [asdict(finding) for finding in self.findings],
+            "roofline": {
+                "points": [point._asdict() for point in self.roofline.points],
+                "bounds": [bound._asdict() for bound in self.roofline.bounds],
+            },
             "progress": asdict(self.progress),
             "predicted_s": self.study.predicted_s,
             "prediction_error": self.prediction_error,
@@ -77,9 +85,10 @@ def of(db: Database, study: Study) -> Report:
     latest = studies.latest(trials)
     found = runs.of_study(db, study.id)
     known = {run.id: evidence.of(db, run) for run in found.values() if run.status == "SUCCEEDED"}
-    labels = [arm.label for arm in question.arms()]
-    cards = [measured.card(arm, latest, found, known, question.target_accuracy) for arm in labels]
+    target = question.target_accuracy
+    cards = [measured.card(arm, latest, found, known, target) for arm in question.arms()]
     by_arm = {card.arm: card for card in cards}
+    runs_of = {card.arm: [found[r.run_id] for r in card.repeats] for card in cards}
     baseline = by_arm[question.baseline_label()]
     pairs = {card.arm: comparable.pair(question, baseline, card, found, known) for card in cards}
     cards = [_with_speedup(card, baseline, pairs[card.arm]) for card in cards]
@@ -92,8 +101,10 @@ def of(db: Database, study: Study) -> Report:
         verdict=_overall(study, baseline.arm, pairs, status),
         pairs=pairs,
         cards=tuple(cards),
-        findings=tuple(_findings(cards, found)),
+        findings=tuple(_findings(runs_of, known)),
         answer=_answer(question, cards),
+        learning={arm: _learning(of_arm, known) for arm, of_arm in runs_of.items()},
+        roofline=roofline.of(db, question.arms(), runs_of),
     )
 
 
@@ -178,12 +189,17 @@ def _progress(
     )
 
 
-def _findings(cards: Sequence[Card], found: Mapping[str, Run]) -> list[Finding]:
+def _findings(runs_of: Mapping[str, Sequence[Run]], known: Mapping[str, Evidence]) -> list[Finding]:
     return [
         finding
-        for card in cards
-        for finding in findings.of_arm(card.arm, [found[r.run_id] for r in card.repeats])
+        for arm, of_arm in runs_of.items()
+        for finding in findings.of_arm(arm, of_arm, known, runs_of)
     ]
+
+
+def _learning(of_arm: Sequence[Run], known: Mapping[str, Evidence]) -> list[Learning]:
+    curves = (evidence.learning(known[run.id], run) for run in of_arm)
+    return [curve for curve in curves if curve is not None]
 
 
 def _answer(question: Question, cards: Sequence[Card]) -> str:
