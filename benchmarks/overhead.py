@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,10 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks.figures import RESAMPLES, Figure
-from engine import datasets, frameworks, launch, randomness, schedules
+from benchmarks.figures import Figure
+from engine import datasets, frameworks, launch, randomness, schedules, statistics
 from engine.config import RunConfig
 from engine.frameworks import Replica, Session
 from engine.job import Device, Job
@@ -44,16 +41,15 @@ def figure(data_dir: Path) -> Figure:
     command = [sys.executable, "-m", "benchmarks.overhead", str(data_dir)]
     done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, check=True)
     lost = json.loads(done.stdout.splitlines()[-1])
-    rng = np.random.default_rng(0)
-    medians = np.median(rng.choice(np.asarray(lost), (RESAMPLES, len(lost))), axis=1)
-    low, high = np.percentile(medians, [2.5, 97.5])
+    found = statistics.median(lost)
+    assert found is not None, "there is a pair at least"
     return Figure(
         "PyTorch: time lost to events, ledger and readings",
-        statistics.median(lost),
+        found.value,
         "%",
         "<= 1",
-        float(low),
-        float(high),
+        found.low,
+        found.high,
         f"{len(lost)} pairs of epochs",
     )
 

@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
+from engine.config import ACCELERATOR_NAMES
+from engine.studies.cost import Prices, is_price
+
 XAxis = Literal["epoch", "step", "time", "clock"]
 LogAxis = Literal["x", "y"]
 X_AXES: tuple[XAxis, ...] = cast(tuple[XAxis, ...], get_args(XAxis))
@@ -57,6 +60,21 @@ def page_number() -> int:
     """Which page of a list, from 1; any other word is taken for the first."""
     given = st.query_params.get("page", "1")
     return int(given) if given.isascii() and given.isdigit() and 0 < int(given) < 10**6 else 1
+
+
+def price(name: str) -> float | None:
+    """A price of the address; any word that is none is taken for none."""
+    try:
+        value = float(st.query_params.get(name, ""))
+    except ValueError:
+        return None
+    return value if is_price(value) else None
+
+
+def prices() -> Prices:
+    """All prices of the address."""
+    per_hour = {kind: value for kind in ACCELERATOR_NAMES if (value := price(kind)) is not None}
+    return Prices(per_hour, price("kwh"), price("co2"))
 
 
 def unknown_path(known: Collection[str], address: str | None) -> str | None:

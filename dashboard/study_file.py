@@ -8,9 +8,12 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from dashboard import study_charts, study_table
+from dashboard import study_charts, study_sections, study_table
 from dashboard.components.assets import plotly_js
 from dashboard.performance_view import ACCOUNTS
+from dashboard.study_sections import Drawn
+from engine.studies import cost
+from engine.studies.cost import Prices
 from engine.studies.question import KIND_NAMES
 from engine.studies.report import Report
 
@@ -25,8 +28,8 @@ ARM_PX = 60
 CHART_PX = 140
 
 
-def page(report: Report) -> bytes:
-    """All of it, in UTF-8."""
+def page(report: Report, prices: Prices) -> bytes:
+    """All of it, in UTF-8, with costs by these prices."""
     title = html.escape(report.study.name)
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>",
@@ -35,11 +38,17 @@ def page(report: Report) -> bytes:
         _told(report),
         _verdict(report),
         _section("Answer", _paragraph(report.answer)) if report.answer else "",
-        _section("Report card", _table(report)),
+        _section("Report card", _table(report, prices)),
+        _section("From when on", _list(cost.break_evens(report.cards, prices)))
+        + _paragraph(cost.ASSUMING),
         _section("Every repeat", _chart(study_charts.repeats(report.cards), len(report.cards))),
         _section(
             "Where the time went",
             _chart(study_charts.ledgers(report.cards, ACCOUNTS), len(report.cards)),
+        ),
+        *(
+            _section(title, _drawn(drawn))
+            for title, drawn in study_sections.charts(report, prices).items()
         ),
         _section("Findings", _findings(report)),
     ]
@@ -75,10 +84,13 @@ def _paragraph(text: str) -> str:
     return f"<p>{html.escape(text)}</p>"
 
 
-def _table(report: Report) -> str:
+def _table(report: Report, prices: Prices) -> str:
     head = "".join(f"<th>{html.escape(card.arm)}</th>" for card in report.cards)
-    body = "".join(_row(name, cells) for name, cells in study_table.rows(report.cards).items())
-    return f"<table><tr><th></th>{head}</tr>{body}</table>"
+    body = "".join(
+        _row(name, cells) for name, cells in study_table.rows(report.cards, prices).items()
+    )
+    told = _paragraph(f"Costs by: {cost.in_words(prices)}.")
+    return f"<table><tr><th></th>{head}</tr>{body}</table>{told}"
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
@@ -93,10 +105,24 @@ def _findings(report: Report) -> str:
     return f"<ul>{told}</ul>"
 
 
+def _list(sentences: Sequence[str]) -> str:
+    if not sentences:
+        return _paragraph("Nothing to compare.")
+    return f"<ul>{''.join(f'<li>{html.escape(one)}</li>' for one in sentences)}</ul>"
+
+
+def _drawn(drawn: Drawn) -> str:
+    return _of_height(drawn.figure, drawn.height) + "".join(map(_paragraph, drawn.told))
+
+
 def _chart(figure: go.Figure, arms: int) -> str:
+    return _of_height(figure, CHART_PX + ARM_PX * arms)
+
+
+def _of_height(figure: go.Figure, height: int) -> str:
     return figure.to_html(
         full_html=False,
         include_plotlyjs=False,
-        default_height=f"{CHART_PX + ARM_PX * arms}px",
+        default_height=f"{height}px",
         config={"displaylogo": False, "responsive": True},
     )

@@ -6,12 +6,18 @@ from collections.abc import Callable, Sequence
 
 from engine.format import UNKNOWN, amount, duration, figure, gib
 from engine.statistics import Estimate
+from engine.studies import cost, windows
+from engine.studies.cost import Cost, Prices
 from engine.studies.measured import Card
 
 
-def rows(cards: Sequence[Card]) -> dict[str, list[str]]:
+def rows(cards: Sequence[Card], prices: Prices | None = None) -> dict[str, list[str]]:
     """Facts down, arms across. A median stands with its 95 % interval."""
-    return {name: [of(card) for card in cards] for name, of in _FACTS.items()}
+    facts = {name: [of(card) for card in cards] for name, of in _FACTS.items()}
+    if prices is None or not prices.given:
+        return facts
+    costs = [cost.of(card, prices) for card in cards]
+    return facts | {name: [of(one) for one in costs] for name, of in _COSTS.items()}
 
 
 def estimate(value: Estimate | None, shown: Callable[[float], str] = figure) -> str:
@@ -32,6 +38,15 @@ def _speedup(card: Card) -> str:
     if card.speedup is None:
         return card.no_speedup
     return estimate(card.speedup, lambda ratio: f"{ratio:.2f}x")
+
+
+def _percentiles(card: Card) -> str:
+    """A mean over a window hides what one step took, so what they are of is said."""
+    found = card.windows
+    if found is None:
+        return UNKNOWN
+    told = " / ".join(figure(value) for value in (found.p50_ms, found.p95_ms, found.p99_ms))
+    return f"{told} ({windows.in_words(found)})"
 
 
 def _target(card: Card) -> str:
@@ -58,11 +73,21 @@ def _per_sample(card: Card) -> str:
     return amount(card.joules_per_sample, "J")
 
 
+def _cost(of: Cost) -> str:
+    return of.why_not or estimate(of.usd, cost.usd)
+
+
+_COSTS: dict[str, Callable[[Cost], str]] = {
+    "Cost of a run": _cost,
+    "Cost of all its runs": lambda of: UNKNOWN if of.all_usd is None else cost.usd(of.all_usd),
+    "CO2 of a run": lambda of: amount(of.co2_g, "g"),
+}
 _FACTS: dict[str, Callable[[Card], str]] = {
     "Repeats that succeeded": _repeats,
     "Speed-up": _speedup,
     "Throughput, samples/s": lambda card: estimate(card.samples_per_s),
     "Step time, ms": lambda card: estimate(card.step_time_ms),
+    "Step time p50 / p95 / p99, ms": _percentiles,
     "Run as a whole": lambda card: estimate(card.took_s, duration),
     "Time to target": _target,
     "Final accuracy": lambda card: _share(card.final_accuracy),

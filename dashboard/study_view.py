@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import pages, store, study_charts, study_file, study_table, words
+from dashboard import (
+    links,
+    pages,
+    store,
+    study_charts,
+    study_cost,
+    study_file,
+    study_sections,
+    study_table,
+    words,
+)
 from dashboard.components.plot import plot
 from dashboard.header import header
 from dashboard.performance_view import ACCOUNTS
@@ -16,7 +27,9 @@ from engine import launch
 from engine.format import duration
 from engine.launch import NotPossible
 from engine.problems import ConfigError
-from engine.studies import actions, report
+from engine.studies import actions, cost, report
+from engine.studies.comparable import Check
+from engine.studies.cost import Prices
 from engine.studies.findings import Finding
 from engine.studies.question import KIND_NAMES, Question
 from engine.studies.report import Report
@@ -75,8 +88,9 @@ def _draw(study_id: str, was_active: bool) -> None:
     _verdict(shown)
     if shown.answer:
         st.success(plain(shown.answer), icon=":material/lightbulb:")
-    _report_card(shown)
+    prices = _report_card(shown)
     _charts(shown)
+    _trade_offs(shown, prices)
     _findings(shown)
     _runs(shown)
 
@@ -92,11 +106,12 @@ def _header(shown: Report) -> None:
                 st.button("Resume", icon=":material/resume:", key="resume-study", on_click=_do,
                           args=(actions.resume, study_id),
                           help="Runs what has not succeeded; repeats nothing.")  # fmt: skip
-            st.button("Extend", icon=":material/add:", key="extend-study", on_click=_extend,
-                      args=(study_id,), help="One more repeat of each arm.")  # fmt: skip
+            st.button("Extend", icon=":material/add:", key="extend-study", on_click=_do,
+                      args=(actions.extend, study_id), kwargs={"seeds": 1},
+                      help="One more repeat of each arm.")  # fmt: skip
         st.download_button(
             "Report (HTML)",
-            lambda: study_file.page(shown),
+            lambda: study_file.page(shown, links.prices()),
             file_name=f"study-{study_id}.html",
             mime="text/html",
             icon=":material/download:",
@@ -105,18 +120,11 @@ def _header(shown: Report) -> None:
         )
 
 
-def _do(action: object, study_id: str) -> None:
+def _do(action: Callable[..., object], study_id: str, **more: int) -> None:
     try:
-        action(store.configured(), study_id, by=launch.this_user())  # pyright: ignore
-    except (NotPossible, ConfigError) as error:
-        st.toast(plain(str(error)))
-
-
-def _extend(study_id: str) -> None:
-    try:
-        actions.extend(store.configured(), study_id, seeds=1, by=launch.this_user())
-    except ConfigError as error:
-        st.toast(plain(str(error)))
+        action(store.configured(), study_id, by=launch.this_user(), **more)
+    except (NotPossible, ConfigError, launch.UnknownRun) as error:
+        st.toast(plain(str(error)), icon=":material/error:")
 
 
 def _state(shown: Report) -> None:
@@ -148,20 +156,35 @@ def _verdict(shown: Report) -> None:
             color=LEVEL_COLORS[level],  # pyright: ignore[reportArgumentType]
         )
         st.markdown(f"**{LEVEL_WORDS[level]}**")
+        good = [check for check in shown.verdict.checks if check.level == "green"]
         for check in shown.verdict.checks:
-            color = LEVEL_COLORS[check.level]
-            st.caption(f":{color}[:material/{LEVEL_ICONS[check.level]}:] {plain(check.sentence)}")
+            if check not in good:
+                _check(check)
+        if good:
+            with st.expander(f"{len(good)} checks found nothing against it"):
+                for check in good:
+                    _check(check)
 
 
-def _report_card(shown: Report) -> None:
+def _check(check: Check) -> None:
+    color = LEVEL_COLORS[check.level]
+    st.caption(f":{color}[:material/{LEVEL_ICONS[check.level]}:] {plain(check.sentence)}")
+
+
+def _report_card(shown: Report) -> Prices:
+    """Its last rows are by the prices that are given below it."""
     st.markdown("**Report card**")
-    rows = study_table.rows(shown.cards)
+    table = st.container()
+    prices = study_cost.prices(shown.cards)
+    rows = study_table.rows(shown.cards, prices)
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=[c.arm for c in shown.cards])
-    st.dataframe(frame, alt="Figures of each arm", height="content")
-    st.caption(
-        "Medians over repeats with bootstrapped 95 % intervals; warm-up runs are left out. "
-        f"Speed-up is of samples/s, against {plain(shown.question.baseline_label())}."
-    )
+    with table:
+        st.dataframe(frame, alt="Figures of each arm", height="content")
+        st.caption(
+            "Medians over repeats with bootstrapped 95 % intervals; warm-up runs are left out. "
+            f"Speed-up is of samples/s, against {plain(shown.question.baseline_label())}."
+        )
+    return prices
 
 
 def _charts(shown: Report) -> None:
@@ -182,6 +205,24 @@ def _charts(shown: Report) -> None:
             st.markdown("**Where the time went**")
             plot(study_charts.ledgers(shown.cards, ACCOUNTS), key=f"plot-{shown.study.id}-ledger",
                  height=height, alt="Seconds of each arm by what they were spent on")  # fmt: skip
+
+
+def _trade_offs(shown: Report, prices: Prices) -> None:
+    """From when on an arm is ahead, which arms nothing beats, and the roofs above them."""
+    sentences = cost.break_evens(shown.cards, prices)
+    if sentences:
+        with st.container(border=True, gap="small", key="break-even"):
+            st.markdown("**From when on**")
+            for sentence in sentences:
+                st.text(sentence)
+            st.caption(f"{cost.ASSUMING} Costs by: {plain(cost.in_words(prices))}.")
+    for title, drawn in study_sections.charts(shown, prices).items():
+        with st.container(border=True, gap="small"):
+            st.markdown(f"**{title}**")
+            plot(drawn.figure, key=f"plot-{shown.study.id}-{drawn.key}", height=drawn.height,
+                 alt=title)  # fmt: skip
+            for sentence in drawn.told:
+                st.caption(plain(sentence))
 
 
 def _findings(shown: Report) -> None:

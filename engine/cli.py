@@ -7,10 +7,7 @@ possible now, 130 watching was interrupted.
 
 from __future__ import annotations
 
-import functools
-import json
 import signal
-import sqlite3
 import sys
 import threading
 from collections.abc import Callable
@@ -20,67 +17,29 @@ from typing import Any
 import click
 
 from engine import cli_output as output
-from engine import cli_studies, devices, launch, parity, queries, settings, supervisor, transfer
+from engine import cli_studies, devices, launch, parity, queries, supervisor, transfer
+from engine.cli_options import (
+    EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_NOT_POSSIBLE,
+    EXIT_OF_STATUS,
+    config_from,
+    config_option,
+    given_pairs,
+    json_option,
+    set_option,
+    store_option,
+)
 from engine.config import FRAMEWORK_NAMES, WORKLOADS, RunConfig, unflatten
-from engine.launch import NotPossible, UnknownRun
-from engine.problems import ConfigError, Problem
+from engine.launch import NotPossible
 from engine.settings import Settings
-from engine.studies import actions
 from engine.tpu import chips, program, results
-from engine.tpu.environment import CheckImpossible
 from storage import database, run_list, runs
-from storage.fields import BadQuery
 from storage.run_list import Wanted
 
-EXIT_BAD_INPUT, EXIT_UNKNOWN_RUN, EXIT_NOT_POSSIBLE, EXIT_INTERRUPTED = 2, 4, 5, 130
 # Minutes on two cores, for all workloads.
 PARITY_SAMPLES = 10_000
 PARITY_DEFAULTS = {"framework": "torch", "accelerator": "cpu", "batch_size": "128"}
-EXIT_OF_STATUS = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 3}
-
-
-def store_option(command: Callable[..., None]) -> Callable[..., None]:
-    """Give the command `--store`, and its function the settings instead; errors in a sentence."""
-
-    @click.option(
-        "--store", type=click.Path(path_type=Path, file_okay=False), help="The store's folder."
-    )
-    @functools.wraps(command)
-    def wrapped(store: Path | None, **arguments: Any) -> None:
-        try:
-            command(settings=settings.load(store), **arguments)
-        except ConfigError as error:
-            for problem in error.problems:
-                click.echo(f"Error: {problem.sentence}", err=True)
-            sys.exit(EXIT_BAD_INPUT)
-        except BadQuery as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(EXIT_BAD_INPUT)
-        except UnknownRun as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(EXIT_UNKNOWN_RUN)
-        except (NotPossible, CheckImpossible) as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(EXIT_NOT_POSSIBLE)
-        except BrokenPipeError:  # the reader has seen enough
-            sys.stdout = None
-        except (OSError, sqlite3.Error) as error:
-            click.echo(f"Error: The store cannot be used: {error}.", err=True)
-            sys.exit(EXIT_NOT_POSSIBLE)
-
-    return wrapped
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-set_option = click.option(
-    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A field of the config; repeatable."
-)
-config_option = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A config as JSON, or a run as `show --json` prints it; --set goes on top.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -117,7 +76,7 @@ def submit(
     Fields for --set, with their defaults:
     {fields}
     """
-    raw = _config_from(framework, pairs, config_file)
+    raw = config_from(framework, pairs, config_file)
     config, named = launch.check(raw, details, settings, devices.find())
     run_id = launch.submit(settings, config, named, by=launch.this_user())
     if watch:
@@ -226,7 +185,7 @@ def resume(
     database.prepare(settings.store)
     with database.opened(settings.store) as db:
         config = launch.find(db, run_id).config
-    changes = unflatten(_pairs(pairs), config)
+    changes = unflatten(given_pairs(pairs), config)
     new_id = launch.resume(settings, run_id, by=launch.this_user(), changes=changes)
     if watch:
         _watch(settings, new_id, as_json)
@@ -365,7 +324,7 @@ def compare_frameworks(
     All start from the same weights and see the samples in the same order, at a constant rate.
     Exit status 1 if one differs from PyTorch by more than is wanted.
     """
-    raw = unflatten(PARITY_DEFAULTS | _pairs(pairs))
+    raw = unflatten(PARITY_DEFAULTS | given_pairs(pairs))
     configs = [
         RunConfig.parse(raw | {"workload": {"name": name}}) for name in names or tuple(WORKLOADS)
     ]
@@ -401,7 +360,7 @@ def tpu_check(
     another framework is checked as it would be under PyTorch/XLA on a TPU. The first check installs
     the compiler.
     """
-    config = program.config_of(_config_from(None, pairs, config_file))
+    config = program.config_of(config_from(None, pairs, config_file))
     found = results.check_and_keep(
         settings, config, topology, lambda line: click.echo(line, err=True)
     )
@@ -432,112 +391,6 @@ def supervise(settings: Settings, end: bool) -> None:
         sys.exit(EXIT_NOT_POSSIBLE)
 
 
-@main.group()
-def study() -> None:
-    """Studies: one configuration over devices, sizes and seeds, answered by a report."""
-
-
-def study_options(command: Callable[..., None]) -> Callable[..., None]:
-    """What all kinds of study take."""
-    options = (
-        click.option("--devices", help="cpu, gpu, tpu or ids such as gpu:1; with commas."),
-        click.option("--frameworks", help=f"With commas, of: {', '.join(FRAMEWORK_NAMES)}."),
-        click.option("--seeds", type=int, help="Repeats of each arm; 5 unless told."),
-        click.option("--target-accuracy", type=float, help="To reach, 0 to 1."),
-        click.option("--accuracy-tolerance", type=float, help="Allowed between arms, 0 to 1."),
-        click.option("--baseline", help="The arm that others are compared with, by its name."),
-        click.option("--order-seed", type=int, help="Fixes the random order of the runs."),
-        click.option("--name", default="", help="What to call the study."),
-        click.option("--watch", is_flag=True, help="Follow the study until it is over."),
-    )
-    for option in (set_option, config_option, *options, json_option, store_option):
-        command = option(command)
-    return command
-
-
-def _ask(
-    kind: str,
-    settings: Settings,
-    pairs: tuple[str, ...],
-    config_file: Path | None,
-    name: str,
-    watch: bool,
-    as_json: bool,
-    **given: Any,
-) -> None:
-    """A config's framework and accelerator are the first that the study names."""
-    base = _config_from(None, pairs, config_file)
-    raw = cli_studies.question_of(kind, base, given)
-    cli_studies.ask(settings, raw, name, watch, as_json)
-
-
-@study.command("run-on")
-@study_options
-def study_run_on(**given: Any) -> None:
-    """Which hardware, which framework? Each framework on each device, repeated."""
-    _ask("run-on", **given)
-
-
-@study.command("saturation")
-@click.option("--batch-sizes", help="With commas; powers of two unless told.")
-@click.option("--precisions", help="With commas, such as fp32,bf16.")
-@study_options
-def study_saturation(**given: Any) -> None:
-    """How large a batch? Throughput up to the knee and to the edge of memory."""
-    _ask("saturation", **given)
-
-
-@study.command("input")
-@study_options
-def study_input(**given: Any) -> None:
-    """What does the input pipeline cost? The data set on the device, against a loader."""
-    _ask("input", **given)
-
-
-@study.command("list")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000))
-@json_option
-@store_option
-def study_list(settings: Settings, limit: int, as_json: bool) -> None:
-    """The newest studies."""
-    cli_studies.listed(settings, limit, as_json)
-
-
-@study.command("show")
-@click.argument("study_id")
-@json_option
-@store_option
-def study_show(settings: Settings, study_id: str, as_json: bool) -> None:
-    """A study's report."""
-    cli_studies.show(cli_studies.of(settings, study_id), as_json)
-
-
-@study.command("stop")
-@click.argument("study_id")
-@json_option
-@store_option
-def study_stop(settings: Settings, study_id: str, as_json: bool) -> None:
-    """Stop all runs of a study."""
-    database.prepare(settings.store)
-    actions.stop(settings, study_id, by=launch.this_user())
-    cli_studies.told(settings, study_id, as_json)
-
-
-@study.command("resume")
-@click.argument("study_id")
-@click.option("--seeds", default=0, type=click.IntRange(0, 500), help="Add so many repeats.")
-@click.option("--watch", is_flag=True, help="Follow the study until it is over.")
-@json_option
-@store_option
-def study_resume(settings: Settings, study_id: str, seeds: int, watch: bool, as_json: bool) -> None:
-    """Run what has not succeeded, and with --seeds more repeats; nothing is repeated."""
-    cli_studies.resume(settings, study_id, seeds)
-    if watch:
-        cli_studies.follow(settings, study_id, as_json)
-    else:
-        cli_studies.told(settings, study_id, as_json)
-
-
 def _each(
     settings: Settings,
     run_ids: tuple[str, ...],
@@ -552,36 +405,6 @@ def _each(
         output.changed(run_id, done, as_json)
 
 
-def _config_from(
-    framework: str | None, pairs: tuple[str, ...], config_file: Path | None
-) -> dict[str, Any]:
-    """The file's fields, then `--framework`, then each `--set`. Raise `ConfigError`."""
-    raw = _read_config(config_file) if config_file else {}
-    flat: dict[str, str] = {"framework": framework} if framework else {}
-    on_top = unflatten(flat | _pairs(pairs), raw)
-    return raw | on_top
-
-
-def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
-    flat = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise click.UsageError(f"--set takes KEY=VALUE, got {pair!r}.")
-        flat[key.strip()] = value.strip()
-    return flat
-
-
-def _read_config(file: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ConfigError([Problem("config", f"{file} is not valid JSON: {error}.")]) from None
-    if not isinstance(raw, dict):
-        raise ConfigError([Problem("config", f"{file} must hold one JSON object of fields.")])
-    return raw["config"] if isinstance(raw.get("config"), dict) else raw
-
-
 def _watch(settings: Settings, run_id: str, as_json: bool) -> None:
     database.prepare(settings.store)
     with database.opened(settings.store) as db:
@@ -594,6 +417,7 @@ def _watch(settings: Settings, run_id: str, as_json: bool) -> None:
     sys.exit(EXIT_OF_STATUS[run.status])
 
 
+main.add_command(cli_studies.study)
 submit.help = (submit.help or "").replace(
     "{fields}", "\n".join(f"  {key}={value}" for key, value in RunConfig().flat().items())
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -50,14 +50,14 @@ def run_json(run: Run) -> dict[str, Any]:
 
 def submitted(run_id: str, as_json: bool) -> None:
     if as_json:
-        _json({"id": run_id, "status": "PENDING"})
+        json_line({"id": run_id, "status": "PENDING"})
     else:
         click.echo(f"Submitted run {run_id}. Follow it: python -m engine watch {run_id}")
 
 
 def stopping(run: Run, as_json: bool) -> None:
     if as_json:
-        _json({"id": run.id, "status": run.status})
+        json_line({"id": run.id, "status": run.status})
     elif run.active:
         click.echo(f"Asked run {run.id} to stop.")
     else:
@@ -66,7 +66,7 @@ def stopping(run: Run, as_json: bool) -> None:
 
 def changed(run_id: str, done: str, as_json: bool) -> None:
     if as_json:
-        _json({"id": run_id, "done": done})
+        json_line({"id": run_id, "done": done})
     else:
         click.echo(f"Run {run_id} is {done}.")
 
@@ -86,46 +86,32 @@ def supervisor_ended(pid: int | None) -> None:
 def run_list(listed: list[Run], as_json: bool) -> None:
     if as_json:
         for run in listed:
-            _json(run_json(run))
+            json_line(run_json(run))
         return
     if not listed:
         click.echo("No runs yet. Submit one: python -m engine submit")
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in (
-        "id",
-        "status",
-        "name",
-        "framework",
-        "device",
-        "accuracy",
-        "throughput",
-        "took",
-    ):
-        right = heading in ("accuracy", "throughput", "took")
-        cut = heading in ("name", "device")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=not cut)
+    figures = ("accuracy", "throughput", "took")
+    rows = table(
+        ("id", "status", "name", "framework", "device", *figures), figures, ("name", "device")
+    )
     for run in listed:
-        table.add_row(*_row(run))
-    console().print(table)
+        rows.add_row(*_row(run))
+    console().print(rows)
 
 
 def run(shown: Run, as_json: bool) -> None:
     """One run; its metrics as best and last."""
     if as_json:
-        _json(run_json(shown))
+        json_line(run_json(shown))
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for label, value in _facts(shown):
-        table.add_row(Text(label, style="bold"), plain(value))
+    rows = pairs([(label, plain(value)) for label, value in _facts(shown)])
     out = console()
-    out.print(table)
+    out.print(rows)
     if not shown.metrics:
         return
     _time_and_use(out, shown)
-    figures = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("metric", "best", "last"):
-        figures.add_column(heading, justify="left" if heading == "metric" else "right")
+    figures = table(("metric", "best", "last"), ("best", "last"))
     for key, summary in shown.metrics.items():
         best = metrics.best(key, summary.min, summary.max)
         figures.add_row(metrics.describe(key).title, metric(key, best), metric(key, summary.last))
@@ -147,27 +133,23 @@ def _time_and_use(out: Console, shown: Run) -> None:
         "binds": found.binds,
         "peak memory": gib(shown.facts.get("peak_memory_bytes")),
     }
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for label, value in use.items():
-        table.add_row(Text(label, style="bold"), value or UNKNOWN)
+    rows = pairs([(label, value or UNKNOWN) for label, value in use.items()])
     out.print()
-    out.print(table)
+    out.print(rows)
 
 
 def hardware(found: Hardware, leases: dict[str, str], as_json: bool) -> None:
     if as_json:
         for device in found.devices:
-            _json(asdict(device) | {"leased_by": leases.get(device.id)})
+            json_line(asdict(device) | {"leased_by": leases.get(device.id)})
         for accelerator, why in found.missing.items():
-            _json({"accelerator": accelerator, "missing": why})
+            json_line({"accelerator": accelerator, "missing": why})
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("device", "name", "memory", "found by", "in use by"):
-        table.add_column(heading)
+    rows = table(("device", "name", "memory", "found by", "in use by"))
     for device in found.devices:
         user = leases.get(device.id, "nobody")
-        table.add_row(device.id, device.name, gib(device.memory_bytes), device.found_by, user)
-    console().print(table)
+        rows.add_row(device.id, device.name, gib(device.memory_bytes), device.found_by, user)
+    console().print(rows)
     for accelerator, why in found.missing.items():
         click.echo(f"No {ACCELERATOR_NAMES[accelerator]}: {why}")
 
@@ -178,7 +160,7 @@ def parity(figures: Iterable[Figure], as_json: bool) -> list[Figure]:
     for one in figures:
         found.append(one)
         if as_json:
-            _json(_parity_json(one))
+            json_line(_parity_json(one))
     if not as_json:
         console().print(_parity_table(found))
     return found
@@ -195,12 +177,10 @@ def _parity_json(one: Figure) -> dict[str, Any]:
 
 
 def _parity_table(figures: list[Figure]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("workload", "framework", "epoch", "training loss", "differs by", "wanted"):
-        left = heading in ("workload", "framework")
-        table.add_column(heading, justify="left" if left else "right")
+    right = ("epoch", "training loss", "differs by", "wanted")
+    rows = table(("workload", "framework", *right), right)
     for one in figures:
-        table.add_row(
+        rows.add_row(
             one.workload,
             FRAMEWORK_NAMES[one.framework],
             str(one.epoch),
@@ -208,17 +188,15 @@ def _parity_table(figures: list[Figure]) -> Table:
             Text(f"{one.difference:.1e}", style="" if one.is_met else "red"),
             f"{one.wanted:.0e} or less",
         )
-    return table
+    return rows
 
 
 def tpu_check(found: TpuCheck, as_json: bool) -> None:
     if as_json:
-        _json(found.as_json())
+        json_line(found.as_json())
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for label, value in results.facts(found):
-        table.add_row(Text(label, style="bold"), plain(value))
-    console().print(table)
+    rows = pairs([(label, plain(value)) for label, value in results.facts(found)])
+    console().print(rows)
 
 
 def follow(db: Database, run_id: str, as_json: bool, tend: Callable[[], None]) -> Run:
@@ -236,7 +214,7 @@ def _follow_json(db: Database, run_id: str, tend: Callable[[], None]) -> Run:
             return now
         state = (now.status, now.phase, now.step)
         if state != before:
-            _json({"id": run_id, "status": now.status, "phase": now.phase, "step": now.step,
+            json_line({"id": run_id, "status": now.status, "phase": now.phase, "step": now.step,
                    "total_steps": now.total_steps, "epoch": now.epoch})  # fmt: skip
         before = state
         tend()
@@ -323,5 +301,22 @@ def console(stderr: bool = False) -> Console:
     return out if out.is_terminal else Console(stderr=stderr, highlight=False, width=140)
 
 
-def _json(value: dict[str, Any]) -> None:
+def table(headings: Sequence[str], right: Collection[str] = (), cut: Collection[str] = ()) -> Table:
+    """Without lines; `right` are aligned so, and only `cut` may take several lines if any do."""
+    made = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        justify = "right" if heading in right else "left"
+        made.add_column(heading, justify=justify, no_wrap=bool(cut) and heading not in cut)
+    return made
+
+
+def pairs(told: Iterable[tuple[str, str | Text]]) -> Table:
+    """A label and a value a line."""
+    made = Table(box=None, show_header=False, pad_edge=False)
+    for label, value in told:
+        made.add_row(Text(label, style="bold"), value)
+    return made
+
+
+def json_line(value: dict[str, Any]) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))

@@ -7,7 +7,8 @@ and with few repeats they are too narrow: the reports say how many repeats there
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ RESAMPLES = 10_000
 CONFIDENCE = 0.95
 FEWEST = 3  # with fewer repeats an interval would say more than is known
 KNEE_SHARE = 0.9
+KEPT = 2048  # results: a page asks for the same ones at every poll
 
 
 class Estimate(NamedTuple):
@@ -28,10 +30,19 @@ class Estimate(NamedTuple):
     repeats: int
 
 
+def middle(values: Iterable[float | None]) -> float | None:
+    """The median of what is known, without an interval; None if nothing is."""
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None
+
+
 def median(values: Sequence[float]) -> Estimate | None:
     """The median with its bootstrap interval; None without values."""
-    if not len(values):
-        return None
+    return _median(tuple(values)) if len(values) else None
+
+
+@lru_cache(KEPT)
+def _median(values: tuple[float, ...]) -> Estimate:
     sample = np.asarray(values, dtype=np.float64)
     middle = float(np.median(sample))
     if len(sample) < FEWEST:
@@ -43,6 +54,11 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Estimate | None:
     """Of the medians of two independent samples of positive values, each resampled by itself."""
     if not len(above) or not len(below):
         return None
+    return _ratio(tuple(above), tuple(below))
+
+
+@lru_cache(KEPT)
+def _ratio(above: tuple[float, ...], below: tuple[float, ...]) -> Estimate:
     a, b = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     value, count = float(np.median(a) / np.median(b)), min(len(a), len(b))
     if count < FEWEST:

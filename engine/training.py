@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ from engine.ledger import Account, Ledger
 
 SUMMARY_INTERVAL_S = 1.0
 CHECKPOINT_SHARE = 0.05
+MOST_WINDOWS = 256  # that a run keeps the times of; even
 
 
 def train(
@@ -107,6 +108,7 @@ class Training:
             self._saver.export()
         yield from self._costs()
         yield self._summary()
+        yield events.Facts({"step_windows": self._pace.windows.told()})
         yield events.Finished("SUCCEEDED")
 
     def steps_of(self, epoch: int) -> Generator[events.Event, None, Trained | None]:
@@ -296,7 +298,7 @@ class Pace:
         self, warm_up_steps: int = WARM_UP_STEPS, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._warm_up_steps, self._clock, self._taken = warm_up_steps, clock, 0
-        self.steady = Span()
+        self.steady, self.windows = Span(), Windows()
 
     @property
     def is_warming_up(self) -> bool:
@@ -307,8 +309,9 @@ class Pace:
         begun, is_steady = self._clock(), not self.is_warming_up
         totals = run(steps)
         if is_steady:
-            seconds = self.steady.seconds + self._clock() - begun
-            self.steady = Span(self.steady.steps + steps, seconds)
+            seconds = self._clock() - begun
+            self.steady = Span(self.steady.steps + steps, self.steady.seconds + seconds)
+            self.windows.add(Span(steps, seconds))
         self._taken += steps
         return totals
 
@@ -322,6 +325,34 @@ class Pace:
         rate = self.steady.steps_per_s
         interval_s = min(1.0, 0.25 + self.steady.seconds / 500)
         return max(1, math.floor(interval_s * rate)) if rate else 1
+
+
+class Windows:
+    """The steady chunks one by one, as far as there is room: then neighbours become one.
+
+    The device is waited for at a chunk's end only, so no single step has a time of its own.
+    """
+
+    def __init__(self, most: int = MOST_WINDOWS) -> None:
+        self._most, self._spans, self._of_each, self._open = most, [], 1, []
+
+    def add(self, span: Span) -> None:
+        self._open.append(span)
+        if len(self._open) < self._of_each:
+            return
+        self._spans.append(_joined(self._open))
+        self._open = []
+        if len(self._spans) == self._most:
+            self._spans = [_joined(self._spans[at : at + 2]) for at in range(0, self._most, 2)]
+            self._of_each *= 2
+
+    def told(self) -> list[tuple[int, float]]:
+        """(steps, seconds) of each that is full."""
+        return [(span.steps, round(span.seconds, 6)) for span in self._spans]
+
+
+def _joined(spans: Sequence[Span]) -> Span:
+    return Span(sum(span.steps for span in spans), sum(span.seconds for span in spans))
 
 
 def _check_finite(loss: float, epoch: int, step: int, config: RunConfig) -> None:

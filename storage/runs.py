@@ -143,6 +143,12 @@ def list_newest(db: Database, limit: int, statuses: Sequence[str] = ()) -> list[
     return [from_row(row) for row in db.execute(query, [*statuses, limit])]
 
 
+def of_study(db: Database, study_id: str) -> dict[str, Run]:
+    """All runs of a study, by their id."""
+    query = f"{SELECT} WHERE id IN (SELECT run_id FROM study_runs WHERE study_id = ?)"  # noqa: S608  own words
+    return {run.id: run for run in map(from_row, db.execute(query, [study_id]))}
+
+
 def queue(db: Database) -> list[Run]:
     """PENDING runs, the next one first: by priority, then by time of submission."""
     query = f"{SELECT} WHERE status = 'PENDING' ORDER BY priority DESC, submitted_at, id"

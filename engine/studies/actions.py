@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from engine import devices, launch
+from engine import launch
 from engine.config import RunConfig
 from engine.devices import Hardware
 from engine.launch import NotPossible
@@ -120,10 +120,6 @@ def extend(settings: Settings, study_id: str, *, seeds: int, by: str) -> int:
         added = _submit_missing(db, study, Question.parse(longer), by)
     launch.ensure_supervisor(settings)
     return added
-
-
-def check_here(settings: Settings, raw: Any) -> Question:
-    return check(raw, settings, devices.find())
 
 
 def _submit_missing(db: Database, study: Study, question: Question, by: str) -> int:

@@ -7,21 +7,20 @@ for doubt. Green: nothing was found against it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import median
 from typing import Any, Literal, NamedTuple
 
-from engine.readings import throttled
+from engine.studies import evidence
+from engine.studies.evidence import Evidence
 from engine.studies.measured import Card
 from engine.studies.question import Question
-from storage import readings
-from storage.database import Database
 from storage.runs import Run
 
 Level = Literal["green", "amber", "red"]
 ENOUGH_REPEATS = 3
 ENOUGH_STEADY_S = 1.0
 OTHER_LOAD = 0.2  # of all cores' time, in the median over a run
-THROTTLED_SHARE = 0.05  # of the readings
+
+Known = Mapping[str, Evidence]  # by the id of a run
 
 
 class Check(NamedTuple):
@@ -44,7 +43,7 @@ def of(checks: Iterable[Check]) -> Verdict:
 
 
 def pair(
-    db: Database, question: Question, baseline: Card, other: Card, found: Mapping[str, Run]
+    question: Question, baseline: Card, other: Card, found: Mapping[str, Run], known: Known
 ) -> Verdict:
     """Of one arm against the baseline; of the baseline with itself, what its own runs tell."""
     cards = [baseline] if other.arm == baseline.arm else [baseline, other]
@@ -53,9 +52,9 @@ def pair(
     checks = [_repeats(card) for card in cards]
     if every:
         checks += [_code(every), _asked_alike(question, every), _device(every)]
-        checks += [_versions(every), _learned(question, cards), _quiet(db, every)]
+        checks += [_versions(every), _learned(question, cards), _quiet(every, known)]
         checks += filter(
-            None, [_timed_long_enough(every), _not_hardware(every), _throttled(db, every)]
+            None, [_timed_long_enough(every), _not_hardware(every), _throttled(every, known)]
         )
     return of(checks)
 
@@ -172,9 +171,9 @@ def _learned(question: Question, cards: Sequence[Card]) -> Check:
     )
 
 
-def _quiet(db: Database, every: Sequence[Run]) -> Check:
+def _quiet(every: Sequence[Run], known: Known) -> Check:
     """How much of the host others used while the runs trained."""
-    loads = [load for run in every if (load := _other_load(db, run)) is not None]
+    loads = [load for run in every if (load := known[run.id].other_load) is not None]
     if len(loads) < len(every):
         return Check(
             "amber", "Whether the host was quiet is not known: some runs have no readings."
@@ -188,26 +187,13 @@ def _quiet(db: Database, every: Sequence[Run]) -> Check:
     return Check("green", f"The host was quiet: others used {100 * worst:.0f} % of its cores.")
 
 
-def _other_load(db: Database, run: Run) -> float | None:
-    """Median over the run of the host's load less the trainer's own; None without readings."""
-    series = readings.series(db, run.id, ["cpu"])
-    host, trainer = series.get(("host", "cpu")), series.get(("trainer", "cpu"))
-    if host is None or trainer is None:
-        return None
-    return max(0.0, median(host.value.tolist()) - median(trainer.value.tolist()))
-
-
-def _throttled(db: Database, every: Sequence[Run]) -> Check | None:
+def _throttled(every: Sequence[Run], known: Known) -> Check | None:
     """None where no device tells."""
-    shares = [readings.shares(db, run.id, "throttle_reasons") for run in every]
-    if not any(shares):
+    if not any(known[run.id].throttle for run in every):
         return None
-    for run, of_run in zip(every, shares, strict=True):
-        for device, by_bits in of_run.items():
-            held = {bits: s for bits, s in by_bits.items() if throttled(int(bits))}
-            if sum(held.values()) > THROTTLED_SHARE:
-                why = ", ".join(throttled(int(max(held, key=lambda bits: held[bits]))))
-                return Check("amber", f"{device} was throttled in run {run.id}: {why}.")
+    for run in every:
+        for held in evidence.held_back(known[run.id]):
+            return Check("amber", f"{held.device} was throttled in run {run.id}: {held.why}.")
     return Check("green", "No device was throttled.")
 
 

@@ -5,15 +5,18 @@ The rules and thresholds are listed in docs/decisions. A rule that lacks a figur
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from engine import efficiency
 from engine.config import RunConfig
+from engine.describe import throughput
 from engine.format import duration, step_time
-from engine.studies.measured import step_time_ms
+from engine.statistics import middle
+from engine.studies.evidence import Evidence, held_back
+from engine.studies.measured import MADE_BY_EPOCHS, step_time_ms
 from storage.runs import Run
 
 INPUT_SHARE = 0.15  # of the steady time
@@ -26,6 +29,7 @@ NEAR_ROOF = 0.5
 LARGER_BATCH = 4
 FEWEST_STEPS = 8  # an epoch, to be timed
 MOST_EPOCHS = 1000
+SMALL_GAIN = 2.0  # over the CPU, below which an accelerator is not worth its price
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,20 @@ class Finding:
     promised: float | None = None
 
 
-def of_arm(arm: str, measured: Sequence[Run]) -> list[Finding]:
-    """Of an arm's runs that succeeded; empty where nothing stands out."""
-    known = [run for run in measured if run.facts.get("ledger")]
-    return [found for rule in RULES for found in rule(arm, known)] if known else []
+def of_arm(
+    arm: str,
+    measured: Sequence[Run],
+    known: Mapping[str, Evidence] | None = None,
+    others: Mapping[str, Sequence[Run]] | None = None,
+) -> list[Finding]:
+    """Of an arm's runs that succeeded; empty where nothing stands out.
+
+    `known` is what their readings say, `others` the runs of all arms by arm.
+    """
+    told = [run for run in measured if run.facts.get("ledger")]
+    found = [found for rule in RULES for found in rule(arm, told)] if told else []
+    found += _throttled(arm, measured, known or {})
+    return [*found, *_too_small(arm, told, others or {})]
 
 
 def _input_bound(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
@@ -119,9 +133,9 @@ def _recompiling(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
         )
 
 
-def _too_small(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
-    """Launch-bound: short steps that reach little of the roof that binds them."""
-    step, used = _middle(map(step_time_ms, measured)), _use_of_roof(measured)
+def _launch_bound(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
+    """Short steps that reach little of the roof that binds them."""
+    step, used = middle(map(step_time_ms, measured)), _use_of_roof(measured)
     if step is None or used is None or step > SHORT_STEP_MS or used > LOW_USE:
         return
     config = measured[0].config
@@ -130,7 +144,7 @@ def _too_small(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
     yield Finding(
         arm,
         "launch-bound",
-        f"Too small for this device (launch-bound): a step takes {step_time(step / 1000)} and "
+        f"Launch-bound: a step takes {step_time(step / 1000)} and "
         f"reaches {100 * used:.1f} % of what the device allows it at batch "
         f"{config['batch_size']:,}.{way_out}",
         {"batch_size": larger} if larger else {},
@@ -153,7 +167,52 @@ def _memory_bound(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
     )
 
 
-RULES = (_input_bound, _compile_bound, _start_up_bound, _recompiling, _too_small, _memory_bound)
+def _throttled(
+    arm: str, measured: Sequence[Run], known: Mapping[str, Evidence]
+) -> Iterator[Finding]:
+    """The worst of its runs: a device whose clocks were held back."""
+    held = [one for run in measured if run.id in known for one in held_back(known[run.id])]
+    if not held:
+        return
+    worst = max(held, key=lambda one: one.share)
+    yield Finding(
+        arm,
+        "throttled",
+        f"Throttled: {worst.device} was held back in {100 * worst.share:.0f} % of its readings, "
+        f"mostly for: {worst.why}. Its figures are of a slowed device. Cool it, raise its power "
+        "limit, or repeat the study with a longer cool-down between runs.",
+        {},
+    )
+
+
+def _too_small(
+    arm: str, measured: Sequence[Run], others: Mapping[str, Sequence[Run]]
+) -> Iterator[Finding]:
+    """An accelerator that is hardly faster than the CPU of the same study, and is hardly used."""
+    if not measured or measured[0].accelerator == "cpu":
+        return
+    mine, used = middle(map(throughput, measured)), _use_of_roof(measured)
+    on_cpu = {
+        name: rate
+        for name, runs in others.items()
+        if runs and runs[0].accelerator == "cpu" and (rate := middle(map(throughput, runs)))
+    }
+    if mine is None or used is None or not on_cpu or used > LOW_USE:
+        return
+    name, rate = max(on_cpu.items(), key=lambda item: item[1])
+    if mine > SMALL_GAIN * rate:
+        return
+    yield Finding(
+        arm,
+        "too-small",
+        f"Too small for this device: it trains {mine / rate:.2f}x as fast as {name} and reaches "
+        f"{100 * used:.1f} % of what it could. A larger model is what it is for; for this one the "
+        "CPU does.",
+        {},
+    )
+
+
+RULES = (_input_bound, _compile_bound, _start_up_bound, _recompiling, _launch_bound, _memory_bound)
 
 
 def _account(measured: Sequence[Run], name: str) -> float:
@@ -166,7 +225,7 @@ def _total(measured: Sequence[Run]) -> float:
 
 def _amortising(fixed_s: float, measured: Sequence[Run]) -> int | None:
     """Epochs after which what is spent once is a tenth of the whole; None if that is too many."""
-    by_steps = sum(_account(measured, n) for n in ("compute", "input_wait", "evaluation"))
+    by_steps = sum(_account(measured, n) for n in MADE_BY_EPOCHS)
     others = _total(measured) - fixed_s - by_steps
     epochs = measured[0].config["epochs"]
     if by_steps <= 0:
@@ -184,15 +243,10 @@ def _more_epochs(enough: int | None) -> str:
 
 def _use_of_roof(measured: Sequence[Run]) -> float | None:
     found = [efficiency.of(run.facts) for run in measured]
-    return _middle(
+    return middle(
         one.flops_per_s / one.roof_flops_per_s if one.flops_per_s and one.roof_flops_per_s else None
         for one in found
     )
-
-
-def _middle(values: Any) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
 
 
 def _larger_batch(config: dict[str, Any]) -> int | None:

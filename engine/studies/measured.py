@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Literal
 
-import numpy as np
-
-from engine import efficiency, energy, statistics
+from engine import efficiency, statistics
 from engine.describe import throughput, took
 from engine.ledger import ACCOUNTS
 from engine.statistics import Estimate
-from storage import metrics
-from storage.database import Database
+from engine.studies import evidence, windows
+from engine.studies.evidence import ACCURACY, Evidence
+from engine.studies.question import Arm
+from engine.studies.windows import Percentiles
 from storage.runs import Run
 from storage.studies import Trial
 
-ACCURACY = "validation_accuracy"
+MADE_BY_EPOCHS = ("input_wait", "compute", "evaluation")
+Standing = Literal["compared", "baseline", "not comparable", "not timed"]
+NO_SPEEDUP: dict[Standing, str] = {
+    "compared": "",
+    "baseline": "the baseline",
+    "not comparable": "no speed-up: the two are not comparable",
+    "not timed": "no steady steps were timed",
+}
 
 
 @dataclass(frozen=True)
@@ -35,13 +43,20 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Card:
-    """One arm. Counts are of its measured runs; `target` says it in words where not all did."""
+    """One arm. `start_up_s` is all of a run that its epochs did not take.
+
+    Counts are of its measured runs; `target` says it in words where not all did.
+    """
 
     arm: str
+    accelerator: str
+    devices: int
+    epochs: int
     repeats: tuple[Repeat, ...]
     asked: int
     failures: tuple[str, ...]
     step_time_ms: Estimate | None
+    windows: Percentiles | None
     samples_per_s: Estimate | None
     took_s: Estimate | None
     time_to_target_s: Estimate | None
@@ -53,36 +68,62 @@ class Card:
     joules_per_sample: float | None
     energy_provenance: str
     ledger: dict[str, float]
+    start_up_s: float | None
+    epoch_s: float | None
     speedup: Estimate | None = None
-    no_speedup: str = ""
+    standing: Standing = "not timed"
+
+    @property
+    def rates(self) -> list[float]:
+        """Samples/s of its repeats, of those that are known."""
+        return [r.samples_per_s for r in self.repeats if r.samples_per_s]
+
+    @property
+    def no_speedup(self) -> str:
+        """Why there is none."""
+        return NO_SPEEDUP[self.standing]
 
 
 def card(
-    db: Database, arm: str, latest: Sequence[Trial], found: Mapping[str, Run], target: float | None
+    of: Arm,
+    latest: Sequence[Trial],
+    found: Mapping[str, Run],
+    known: Mapping[str, Evidence],
+    target: float | None,
 ) -> Card:
     """Of the arm's runs that succeeded; its warm-up is left out."""
-    mine = [t for t in latest if t.member.arm == arm and not t.member.is_warm_up]
+    mine = [t for t in latest if t.member.arm == of.label and not t.member.is_warm_up]
     done = [t for t in mine if t.status == "SUCCEEDED"]
     measured = [found[t.member.run_id] for t in done]
-    repeats = tuple(_repeat(db, found[t.member.run_id], t.member.seed, target) for t in done)
-    joules, per_sample, provenance = _energy(db, measured)
+    repeats = tuple(
+        _repeat(found[t.member.run_id], known[t.member.run_id], t.member.seed, target) for t in done
+    )
+    joules, per_sample, provenance = _energy([known[run.id] for run in measured])
     return Card(
-        arm=arm,
+        arm=of.label,
+        accelerator=of.config.accelerator,
+        devices=of.config.device_count,
+        epochs=of.config.epochs,
         repeats=repeats,
         asked=len(mine),
         failures=tuple(t.failure or "" for t in mine if t.status == "FAILED"),
         step_time_ms=_median(repeats, lambda r: r.step_time_ms),
+        windows=windows.pooled([run.facts.get("step_windows") for run in measured]),
         samples_per_s=_median(repeats, lambda r: r.samples_per_s),
         took_s=_median(repeats, lambda r: r.took_s),
         time_to_target_s=_all_reached(repeats),
         target=_target_in_words(repeats, target, measured),
-        final_accuracy=_middle([r.final_accuracy for r in repeats]),
-        peak_memory_bytes=_middle([run.facts.get("peak_memory_bytes") for run in measured]),
-        mfu=_middle([efficiency.of(run.facts).mfu for run in measured]),
+        final_accuracy=statistics.middle([r.final_accuracy for r in repeats]),
+        peak_memory_bytes=statistics.middle(
+            [run.facts.get("peak_memory_bytes") for run in measured]
+        ),
+        mfu=statistics.middle([efficiency.of(run.facts).mfu for run in measured]),
         energy_j=joules,
         joules_per_sample=per_sample,
         energy_provenance=provenance,
         ledger=_ledger(measured),
+        start_up_s=statistics.middle(start_up for start_up, _ in map(_split, measured)),
+        epoch_s=statistics.middle(each for _, each in map(_split, measured)),
     )
 
 
@@ -92,23 +133,14 @@ def step_time_ms(run: Run) -> float | None:
     return 1000 * seconds / steps if steps and seconds else None
 
 
-def time_to(db: Database, run: Run, target: float | None) -> float | None:
-    """Seconds from the run's start to the first validation that reached the target."""
-    if target is None or run.started_at is None:
-        return None
-    curve = metrics.curve(db, run.id, ACCURACY)
-    reached = np.flatnonzero(curve.value >= target)
-    return float(curve.at[reached[0]] - run.started_at) if len(reached) else None
-
-
-def _repeat(db: Database, run: Run, seed: int, target: float | None) -> Repeat:
+def _repeat(run: Run, known: Evidence, seed: int, target: float | None) -> Repeat:
     accuracy = run.metrics.get(ACCURACY)
     return Repeat(
         run_id=run.id,
         seed=seed,
         step_time_ms=step_time_ms(run),
         samples_per_s=throughput(run),
-        time_to_target_s=time_to(db, run, target),
+        time_to_target_s=evidence.time_to(known, run, target),
         took_s=took(run),
         final_accuracy=accuracy.last if accuracy else None,
     )
@@ -116,11 +148,6 @@ def _repeat(db: Database, run: Run, seed: int, target: float | None) -> Repeat:
 
 def _median(repeats: Sequence[Repeat], of: Callable[[Repeat], float | None]) -> Estimate | None:
     return statistics.median([value for repeat in repeats if (value := of(repeat)) is not None])
-
-
-def _middle(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
 
 
 def _all_reached(repeats: Sequence[Repeat]) -> Estimate | None:
@@ -145,14 +172,14 @@ def _target_in_words(
     return f"reached in {reached} of {len(repeats)} runs, not in {epochs:,} epochs of the others"
 
 
-def _energy(db: Database, measured: Sequence[Run]) -> tuple[float | None, float | None, str]:
+def _energy(measured: Sequence[Evidence]) -> tuple[float | None, float | None, str]:
     """Median joules and joules a sample of the hardware that was trained on, or why unknown.
 
     Runs measured in different ways have no common figure.
     """
     told: list[tuple[float, int, str]] = []
-    for run in measured:
-        during, consumed = energy.of_run(db, run)
+    for one in measured:
+        during, consumed = one.training, one.consumed
         if not consumed or during is None:
             return None, None, "unavailable: no readings of energy"
         joules, provenance = consumed[0].energy
@@ -164,6 +191,15 @@ def _energy(db: Database, measured: Sequence[Run]) -> tuple[float | None, float 
         return None, None, f"unavailable: {ways}"
     joules = median(joules for joules, *_ in told)
     return joules, median(joules / samples for joules, samples, _ in told), told[0][2]
+
+
+def _split(run: Run) -> tuple[float | None, float | None]:
+    """Seconds of what is done once, and of each epoch."""
+    ledger, whole = run.facts.get("ledger"), took(run)
+    if not ledger or whole is None:
+        return None, None
+    by_epochs = sum(ledger.get(account, 0.0) for account in MADE_BY_EPOCHS)
+    return max(0.0, whole - by_epochs), by_epochs / run.config["epochs"]
 
 
 def _ledger(measured: Sequence[Run]) -> dict[str, float]:

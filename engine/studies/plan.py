@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from engine.config import RunConfig
 from engine.describe import took
+from engine.studies.measured import MADE_BY_EPOCHS
 from engine.studies.question import Arm, Question
 from storage import runs
 from storage.database import Database
@@ -17,7 +18,6 @@ from storage.studies import Trial
 
 HISTORY = 1000  # runs that are looked at
 NOT_PACE = ("seed", "epochs", "timeout_s", "learning_rate")  # change no step's time
-MADE_BY_STEPS = ("input_wait", "compute", "evaluation")
 
 
 class Cell(NamedTuple):
@@ -121,6 +121,6 @@ def _seconds(config: RunConfig, alike: Sequence[Run]) -> float | None:
 
 
 def _scaled(run: Run, epochs: int) -> float:
-    of_steps = sum(run.facts["ledger"].get(account, 0.0) for account in MADE_BY_STEPS)
+    of_steps = sum(run.facts["ledger"].get(account, 0.0) for account in MADE_BY_EPOCHS)
     whole = took(run) or 0.0
     return max(0.0, whole - of_steps) + of_steps * epochs / run.config["epochs"]

@@ -9,18 +9,20 @@ from typing import Any
 from engine import statistics
 from engine.describe import took
 from engine.format import figure
-from engine.studies import comparable, findings, measured, plan
+from engine.studies import comparable, evidence, findings, measured, plan, roofline
 from engine.studies.comparable import Check, Verdict
+from engine.studies.evidence import Evidence, Learning
 from engine.studies.findings import Finding
 from engine.studies.measured import Card
 from engine.studies.question import Question
+from engine.studies.roofline import Roofline
+from engine.studies.windows import Percentiles
 from storage import runs, studies
 from storage.database import Database
 from storage.runs import Run
 from storage.studies import Study, Trial
 
 HELD_WITHIN = 0.1  # of the promised ratio of samples/s
-RED = "no speed-up: the two are not comparable"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Report:
     cards: tuple[Card, ...]
     findings: tuple[Finding, ...]
     answer: str
+    learning: dict[str, list[Learning]]
+    roofline: Roofline
 
     @property
     def prediction_error(self) -> float | None:
@@ -64,6 +68,10 @@ class Report:
             "baseline": self.question.baseline_label(),
             "report_card": [_card_json(card, self.pairs[card.arm]) for card in self.cards],
             "findings": [asdict(finding) for finding in self.findings],
+            "roofline": {
+                "points": [point._asdict() for point in self.roofline.points],
+                "bounds": [bound._asdict() for bound in self.roofline.bounds],
+            },
             "progress": asdict(self.progress),
             "predicted_s": self.study.predicted_s,
             "prediction_error": self.prediction_error,
@@ -75,12 +83,14 @@ def of(db: Database, study: Study) -> Report:
     question = Question.parse(study.question)
     trials = studies.trials(db, study.id)
     latest = studies.latest(trials)
-    found = {t.member.run_id: run for t in trials if (run := runs.get(db, t.member.run_id))}
-    labels = [arm.label for arm in question.arms()]
-    cards = [measured.card(db, arm, latest, found, question.target_accuracy) for arm in labels]
+    found = runs.of_study(db, study.id)
+    known = {run.id: evidence.of(db, run) for run in found.values() if run.status == "SUCCEEDED"}
+    target = question.target_accuracy
+    cards = [measured.card(arm, latest, found, known, target) for arm in question.arms()]
     by_arm = {card.arm: card for card in cards}
+    runs_of = {card.arm: [found[r.run_id] for r in card.repeats] for card in cards}
     baseline = by_arm[question.baseline_label()]
-    pairs = {card.arm: comparable.pair(db, question, baseline, card, found) for card in cards}
+    pairs = {card.arm: comparable.pair(question, baseline, card, found, known) for card in cards}
     cards = [_with_speedup(card, baseline, pairs[card.arm]) for card in cards]
     status = status_of(study, latest)
     return Report(
@@ -91,8 +101,10 @@ def of(db: Database, study: Study) -> Report:
         verdict=_overall(study, baseline.arm, pairs, status),
         pairs=pairs,
         cards=tuple(cards),
-        findings=tuple(_findings(cards, found)),
+        findings=tuple(_findings(runs_of, known)),
         answer=_answer(question, cards),
+        learning={arm: _learning(of_arm, known) for arm, of_arm in runs_of.items()},
+        roofline=roofline.of(db, question.arms(), runs_of),
     )
 
 
@@ -111,14 +123,11 @@ def status_of(study: Study, latest: Sequence[Trial]) -> str:
 def _with_speedup(card: Card, baseline: Card, verdict: Verdict) -> Card:
     """The ratio of samples/s; none for a red pair, nor of the baseline to itself."""
     if card.arm == baseline.arm:
-        return replace(card, no_speedup="the baseline")
+        return replace(card, standing="baseline")
     if verdict.level == "red":
-        return replace(card, no_speedup=RED)
-    rates = [[r.samples_per_s for r in one.repeats if r.samples_per_s] for one in (card, baseline)]
-    speedup = statistics.ratio(*rates)
-    return replace(
-        card, speedup=speedup, no_speedup="" if speedup else "no steady steps were timed"
-    )
+        return replace(card, standing="not comparable")
+    speedup = statistics.ratio(card.rates, baseline.rates)
+    return replace(card, speedup=speedup, standing="compared" if speedup else "not timed")
 
 
 def test_of(shown: Report, finding: Finding) -> dict[str, Any]:
@@ -180,12 +189,17 @@ def _progress(
     )
 
 
-def _findings(cards: Sequence[Card], found: Mapping[str, Run]) -> list[Finding]:
+def _findings(runs_of: Mapping[str, Sequence[Run]], known: Mapping[str, Evidence]) -> list[Finding]:
     return [
         finding
-        for card in cards
-        for finding in findings.of_arm(card.arm, [found[r.run_id] for r in card.repeats])
+        for arm, of_arm in runs_of.items()
+        for finding in findings.of_arm(arm, of_arm, known, runs_of)
     ]
+
+
+def _learning(of_arm: Sequence[Run], known: Mapping[str, Evidence]) -> list[Learning]:
+    curves = (evidence.learning(known[run.id], run) for run in of_arm)
+    return [curve for curve in curves if curve is not None]
 
 
 def _answer(question: Question, cards: Sequence[Card]) -> str:
@@ -203,7 +217,7 @@ def _answer(question: Question, cards: Sequence[Card]) -> str:
 
 def _fastest(cards: Sequence[Card]) -> str:
     """Among arms that compare: the baseline and those with a speed-up."""
-    ranked = [c for c in cards if c.samples_per_s and (c.speedup or c.no_speedup == "the baseline")]
+    ranked = [c for c in cards if c.samples_per_s and c.standing in ("baseline", "compared")]
     if len(ranked) < 2:
         return ""
     best = max(ranked, key=lambda card: card.samples_per_s.value if card.samples_per_s else 0)
@@ -278,11 +292,8 @@ def _what_waiting_costs(cards: Sequence[Card]) -> str:
     if not waited or not computed:
         return ""
     said = f"By its ledger, {loader.arm} would train {(waited + computed) / computed:.2f}x as fast "
-    rates = [
-        [r.samples_per_s for r in one.repeats if r.samples_per_s] for one in (resident, loader)
-    ]
-    gave = statistics.ratio(*rates)
-    if gave is None or RED in (loader.no_speedup, resident.no_speedup):
+    gave = statistics.ratio(resident.rates, loader.rates)
+    if gave is None or "not comparable" in (loader.standing, resident.standing):
         return f"{said}without its input wait."
     return f"{said}without its input wait; {resident.arm} is {gave.value:.2f}x{interval(gave)}."
 
@@ -305,8 +316,8 @@ def _card_json(card: Card, verdict: Verdict) -> dict[str, Any]:
     raw = asdict(card)
     for name, value in raw.items():
         field = getattr(card, name)
-        if isinstance(field, statistics.Estimate):
+        if isinstance(field, statistics.Estimate | Percentiles):
             raw[name] = field._asdict()
         elif name == "repeats":
             raw[name] = list(value)
-    return raw | {"comparable": verdict.level}
+    return raw | {"no_speedup": card.no_speedup, "comparable": verdict.level}

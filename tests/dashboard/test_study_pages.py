@@ -4,6 +4,7 @@ import pytest
 
 from dashboard import study_file
 from engine.studies import actions, report
+from engine.studies.cost import Prices
 from engine.studies.question import Question
 from storage import database, metrics, runs, studies
 from storage.metrics import Point
@@ -93,6 +94,20 @@ def test_the_report_begins_with_the_verdict_and_gives_the_speedup(here, settings
     assert "with reserve" in said(told(at))  # no readings tell whether the host was quiet
 
 
+def test_prices_of_the_address_make_costs_and_a_break_even(here, settings):
+    study_id = ask(settings)
+    finish_runs(here, study_id, {"PyTorch on CPU": 1000.0, "Keras/TensorFlow on CPU": 500.0})
+    at = visit("study", id=study_id, cpu="3600", kwh="nonsense")
+    assert at.dataframe[0].value.loc["Cost of a run"].tolist() == ["$8.00 ($8.00 to $8.00)"] * 2
+    assert "cost the same" in said(told(at))
+    at.number_input(key="price-cpu").set_value(7200.0).run()
+    assert at.dataframe[0].value.loc["Cost of a run"].tolist()[0].startswith("$16.00")
+    assert at.query_params["cpu"] == "7200"
+    without = visit("study", id=study_id)
+    assert "Cost of a run" not in without.dataframe[0].value.index
+    assert "no prices were given" in said(told(without))
+
+
 def test_an_arm_that_failed_has_no_speedup_and_says_why(here, settings):
     study_id = ask(settings)
     rates = {"PyTorch on CPU": 1000.0, "Keras/TensorFlow on CPU": 500.0}
@@ -127,7 +142,7 @@ def test_the_file_needs_no_network_and_takes_names_literally(here, settings):
     study_id = ask(settings, name="<script>alert(1)</script>")
     finish_runs(here, study_id, {"PyTorch on CPU": 1000.0, "Keras/TensorFlow on CPU": 500.0})
     with database.opened(here) as db:
-        page = study_file.page(report.of(db, studies.get(db, study_id))).decode()
+        page = study_file.page(report.of(db, studies.get(db, study_id)), Prices({})).decode()
     assert "<script>alert(1)" not in page
     assert "<script src" not in page
     assert "<link" not in page

@@ -10,8 +10,9 @@ from engine.config import RunConfig
 from engine.problems import ConfigError
 from engine.studies import actions, findings, giving_up, plan, report
 from engine.studies.question import Question
-from storage import database, metrics, runs, studies
+from storage import database, metrics, readings, runs, studies
 from storage.metrics import Point
+from storage.readings import Reading
 from tests.processes import SMALL, eventually, kill, lab
 
 DEVICE = {"id": "cpu:0", "name": "A CPU", "accelerator": "cpu", "found_by": "a test"}
@@ -225,10 +226,27 @@ def test_a_target_that_was_not_reached_has_no_number(settings, db):
     assert keras.target == "not reached in 2 epochs"
 
 
+def test_a_page_that_polls_reads_what_is_over_only_once(settings, db):
+    study_id = actions.submit(settings, question(), by="test")
+    end_all(db, study_id)
+    report.of(db, actions.find(db, study_id))
+    asked = []
+    db.set_trace_callback(asked.append)
+    report.of(db, actions.find(db, study_id))
+    db.set_trace_callback(None)
+    assert sum("SELECT runs.*" in line for line in asked) == 1
+    assert not [line for line in asked if "FROM readings" in line or "FROM points" in line]
+
+
+def told(**fields):
+    """A run of which only this is known."""
+    return type("Told", (), {"id": "a run", "metrics": {}, "accelerator": "cpu"} | fields)
+
+
 def finding(rule, facts, **fields):
     """What a rule says of one run with these facts."""
     config = RunConfig.parse(SMALL | fields).model_dump(mode="json")
-    run = type("Told", (), {"facts": facts, "config": config, "metrics": {}})
+    run = told(facts=facts, config=config)
     return next((f for f in findings.of_arm("an arm", [run]) if f.rule == rule), None)
 
 
@@ -255,6 +273,41 @@ def test_short_steps_far_below_the_roof_are_launch_bound():
     assert finding("launch-bound", facts).changes == {"batch_size": 256}
     assert finding("launch-bound", facts | {"peak_flops_per_s": None}) is None
     assert finding("launch-bound", facts | {"flops_per_step": 5e8, "bytes_per_step": 1e6}) is None
+
+
+HARDLY_USED = {"ledger": {"compute": 1.0}, "steady_steps": 1000, "steady_s": 1.0,
+               "flops_per_step": 1e6, "bytes_per_step": 1e4, "peak_flops_per_s": 1e12,
+               "peak_bytes_per_s": 1e10}  # fmt: skip
+
+
+@pytest.mark.parametrize(("on_gpu", "is_small"), [(1900.0, True), (2100.0, False)])
+def test_an_accelerator_hardly_faster_than_the_cpu_is_told_that_the_job_is_too_small(
+    on_gpu, is_small
+):
+    config = RunConfig.parse(SMALL).model_dump(mode="json")
+    gpu, cpu = (
+        told(config=config, accelerator=kind, facts=HARDLY_USED | {"steady_samples_per_s": rate})
+        for kind, rate in (("gpu", on_gpu), ("cpu", 1000.0))
+    )
+    found = findings.of_arm("GPU", [gpu], {}, {"GPU": [gpu], "CPU": [cpu]})
+    sentences = [one.sentence for one in found if one.rule == "too-small"]
+    assert bool(sentences) == is_small
+    assert all("1.90x as fast as CPU" in sentence for sentence in sentences)
+    assert "too-small" not in [f.rule for f in findings.of_arm("GPU", [gpu], {}, {"GPU": [gpu]})]
+
+
+def test_a_throttled_device_is_named_with_its_share_and_its_reason(settings, db):
+    study_id = actions.submit(settings, question(frameworks=["torch"]), by="test")
+    for trial in studies.trials(db, study_id):
+        bits = [0x040 if trial.member.seed == 1 else 0x001] * 3 + [0x000] * 7
+        found = [Reading("gpu:0", "throttle_reasons", 101.0 + at, float(b))
+                 for at, b in enumerate(bits)]  # fmt: skip
+        readings.add(db, trial.member.run_id, found)
+        end(db, trial.member.run_id)
+    shown = report.of(db, actions.find(db, study_id))
+    (throttled,) = [one for one in shown.findings if one.rule == "throttled"]
+    assert "gpu:0 was held back in 30 % of its readings" in throttled.sentence
+    assert "temperature, slowed by the hardware" in throttled.sentence
 
 
 def test_a_study_survives_the_kill_of_its_supervisor(tmp_path):

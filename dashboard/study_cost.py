@@ -1,0 +1,58 @@
+"""What arms cost on the Study page: prices that the reader gives, kept in the address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard import links
+from dashboard.study_tradeoffs import Spot
+from engine.config import ACCELERATOR_NAMES
+from engine.studies import cost
+from engine.studies.cost import Prices
+from engine.studies.measured import Card
+
+OF_ENERGY = {"kwh": ("$ a kWh", "Electricity, where the energy of a run was measured."),
+             "co2": ("g CO2 a kWh", "Of the grid that the machine hangs on.")}  # fmt: skip
+
+
+def prices(cards: Sequence[Card]) -> Prices:
+    """Draw the fields; an empty one has no price. The address has what was given."""
+    kinds = list(dict.fromkeys(card.accelerator for card in cards))
+    grid = st.grid(len(kinds) + 2, min_column_width=150)
+    per_hour = {}
+    for kind in kinds:
+        label = f"$ an hour, {ACCELERATOR_NAMES[kind]}"
+        told = "The whole host." if kind == "cpu" else "One device."
+        price = _price(grid, kind, label, told)
+        if price is not None:
+            per_hour[kind] = price
+    per_kwh, co2 = (_price(grid, name, *told) for name, told in OF_ENERGY.items())
+    return Prices(per_hour, per_kwh, co2)
+
+
+def spots(cards: Sequence[Card], given: Prices) -> tuple[list[Spot], list[Spot]]:
+    """(time, cost) and (time, energy) of arms that compare and have both."""
+    by_cost, by_energy = [], []
+    for index, card in enumerate(cards):
+        if card.took_s is None or card.standing not in ("baseline", "compared"):
+            continue
+        usd = cost.of(card, given).usd
+        if usd is not None:
+            by_cost.append(Spot(card.arm, card.took_s.value, usd.value, index))
+        if card.energy_j is not None:
+            provenance = card.energy_provenance
+            by_energy.append(Spot(card.arm, card.took_s.value, card.energy_j, index, provenance))
+    return by_cost, by_energy
+
+
+def _price(grid: Any, name: str, label: str, told: str) -> float | None:
+    given = links.price(name)
+    value = grid.number_input(
+        label, value=given, min_value=0.0, max_value=cost.HIGHEST_PRICE, step=0.01, format="%g",
+        key=f"price-{name}", help=told, placeholder="none",
+    )  # fmt: skip
+    links.put(**{name: None if value is None else f"{value:g}"})
+    return value

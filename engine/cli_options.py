@@ -1,0 +1,97 @@
+"""What the commands share: options, how a config is given, exit statuses, errors in a sentence."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine import settings
+from engine.config import unflatten
+from engine.launch import NotPossible, UnknownRun
+from engine.problems import ConfigError, Problem
+from engine.tpu.environment import CheckImpossible
+from storage.fields import BadQuery
+
+EXIT_BAD_INPUT, EXIT_UNKNOWN_RUN, EXIT_NOT_POSSIBLE, EXIT_INTERRUPTED = 2, 4, 5, 130
+EXIT_OF_STATUS = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 3}
+
+
+def store_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Give the command `--store`, and its function the settings instead; errors in a sentence."""
+
+    @click.option(
+        "--store", type=click.Path(path_type=Path, file_okay=False), help="The store's folder."
+    )
+    @functools.wraps(command)
+    def wrapped(store: Path | None, **arguments: Any) -> None:
+        try:
+            command(settings=settings.load(store), **arguments)
+        except ConfigError as error:
+            for problem in error.problems:
+                click.echo(f"Error: {problem.sentence}", err=True)
+            sys.exit(EXIT_BAD_INPUT)
+        except BadQuery as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(EXIT_BAD_INPUT)
+        except UnknownRun as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(EXIT_UNKNOWN_RUN)
+        except (NotPossible, CheckImpossible) as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(EXIT_NOT_POSSIBLE)
+        except BrokenPipeError:  # the reader has seen enough
+            sys.stdout = None
+        except (OSError, sqlite3.Error) as error:
+            click.echo(f"Error: The store cannot be used: {error}.", err=True)
+            sys.exit(EXIT_NOT_POSSIBLE)
+
+    return wrapped
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+set_option = click.option(
+    "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A field of the config; repeatable."
+)
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A config as JSON, or a run as `show --json` prints it; --set goes on top.",
+)
+
+
+def config_from(
+    framework: str | None, pairs: tuple[str, ...], config_file: Path | None
+) -> dict[str, Any]:
+    """The file's fields, then `--framework`, then each `--set`. Raise `ConfigError`."""
+    raw = _read_config(config_file) if config_file else {}
+    flat: dict[str, str] = {"framework": framework} if framework else {}
+    on_top = unflatten(flat | given_pairs(pairs), raw)
+    return raw | on_top
+
+
+def given_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+    flat = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set takes KEY=VALUE, got {pair!r}.")
+        flat[key.strip()] = value.strip()
+    return flat
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ConfigError([Problem("config", f"{file} is not valid JSON: {error}.")]) from None
+    if not isinstance(raw, dict):
+        raise ConfigError([Problem("config", f"{file} must hold one JSON object of fields.")])
+    return raw["config"] if isinstance(raw.get("config"), dict) else raw

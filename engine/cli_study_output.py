@@ -1,0 +1,124 @@
+"""What `study …` prints: the plan, the list, a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from engine.cli_output import console, json_line, plain, table
+from engine.format import UNKNOWN, duration, figure, gib
+from engine.statistics import Estimate
+from engine.studies import report
+from engine.studies.measured import Card
+from engine.studies.plan import Planned, Prediction
+from engine.studies.question import KIND_NAMES, Question
+from engine.studies.report import Report
+from storage import runs
+from storage.studies import Study, Trial
+
+LEVEL_STYLES = {"green": "green", "amber": "yellow", "red": "red"}
+
+
+def plan_in_words(question: Question, planned: list[Planned], predicted: Prediction) -> str:
+    arms = len(question.arms())
+    return (
+        f"{KIND_NAMES[question.kind]} {arms:,} arms x {question.seeds:,} seeds, and a warm-up of "
+        f"each: {len(planned):,} runs in random order. {_predicted(predicted)}"
+    )
+
+
+def listed(rows: Sequence[tuple[Study, Sequence[Trial]]], as_json: bool) -> None:
+    """Studies, each with the last try of each of its cells."""
+    if as_json:
+        for study, latest in rows:
+            json_line(_row_json(study, latest))
+        return
+    if not rows:
+        click.echo(
+            "No studies yet. Ask one: python -m engine study run-on --frameworks torch,keras"
+        )
+        return
+    shown = table(("id", "status", "kind", "runs", "name"))
+    for study, latest in rows:
+        over = sum(trial.status in runs.FINAL for trial in latest)
+        kind, count = KIND_NAMES[study.kind], f"{over}/{len(latest)}"
+        shown.add_row(study.id, report.status_of(study, latest), kind, count, plain(study.name))
+    console().print(shown)
+
+
+def _row_json(study: Study, latest: Sequence[Trial]) -> dict[str, Any]:
+    status = report.status_of(study, latest)
+    return {
+        "id": study.id,
+        "name": study.name,
+        "kind": study.kind,
+        "runs": len(latest),
+        "status": status,
+    }
+
+
+def show(shown: Report, as_json: bool) -> None:
+    """Verdict first, then the report card and the findings; or all of it as one JSON object."""
+    if as_json:
+        json_line(shown.as_json())
+        return
+    out = console()
+    level = shown.verdict.level
+    out.print(plain(f"{shown.study.name} ({shown.study.id}), {shown.status}"))
+    out.print(Text(f"Comparability: {level}", style=LEVEL_STYLES[level]))
+    for check in shown.verdict.checks:
+        out.print(Text(f"  {check.level}: ", style=LEVEL_STYLES[check.level]),
+                      plain(check.sentence), sep="")  # fmt: skip
+    out.print(_cards(shown.cards))
+    for line in filter(None, [shown.answer, *(f"{f.arm}. {f.sentence}" for f in shown.findings)]):
+        out.print(plain(line))
+    click.echo(_duration(shown))
+
+
+def with_interval(estimate: Estimate | None, show_figure: Callable[[float], str] = figure) -> str:
+    """`251 [248, 260]`; without an interval the median alone."""
+    if estimate is None:
+        return UNKNOWN
+    if estimate.low is None or estimate.high is None:
+        return show_figure(estimate.value)
+    low, high = show_figure(estimate.low), show_figure(estimate.high)
+    return f"{show_figure(estimate.value)} [{low}, {high}]"
+
+
+def _cards(cards: tuple[Card, ...]) -> Table:
+    rows = table(("arm", "repeats", "step, ms", "samples/s", "took, s", "speed-up", "accuracy",
+                    "memory", "to target"))  # fmt: skip
+    for card in cards:
+        accuracy = card.final_accuracy
+        memory = card.peak_memory_bytes
+        rows.add_row(
+            plain(card.arm),
+            f"{len(card.repeats)}/{card.asked}",
+            with_interval(card.step_time_ms),
+            with_interval(card.samples_per_s),
+            with_interval(card.took_s),
+            with_interval(card.speedup) if card.speedup else card.no_speedup,
+            UNKNOWN if accuracy is None else f"{100 * accuracy:.1f} %",
+            gib(None if memory is None else round(memory)),
+            with_interval(card.time_to_target_s) if card.time_to_target_s else card.target,
+        )
+    return rows
+
+
+def _duration(shown: Report) -> str:
+    predicted, actual = shown.study.predicted_s, shown.progress.actual_s
+    if actual is None:
+        return f"Predicted: {duration(predicted)}."
+    error = shown.prediction_error
+    off = "" if error is None else f", {100 * error:+.0f} % off the prediction"
+    return f"Took {duration(actual)} of runs; predicted were {duration(predicted)}{off}."
+
+
+def _predicted(predicted: Prediction) -> str:
+    if predicted.seconds is not None:
+        return f"By this store's history about {duration(predicted.seconds)}."
+    return f"How long is not known: no history of {', '.join(predicted.unknown)}."

@@ -1,0 +1,188 @@
+"""What arms cost, by prices that the reader gives; which arms nothing beats; and from when on.
+
+A run costs its devices' price an hour for as long as it took, and the energy it was measured to
+take at the price of electricity, if one is given. What was not measured has no cost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from engine.config import ACCELERATOR_NAMES
+from engine.format import figure
+from engine.statistics import Estimate
+from engine.studies.measured import Card
+
+JOULES_PER_KWH = 3.6e6
+HIGHEST_PRICE = 1e6
+ASSUMING = "By the medians: start-up once, then each epoch as long as those that were measured."
+MOST_EPOCHS = 100_000  # beyond, a break-even is of no use to anybody
+
+
+class Prices(NamedTuple):
+    """What the reader gave; what is None has no price. `per_hour` is of one device, by its kind."""
+
+    per_hour: Mapping[str, float]  # $ an hour; a CPU is its whole host
+    per_kwh: float | None = None  # $
+    g_per_kwh: float | None = None  # of CO2
+
+    @property
+    def given(self) -> bool:
+        return bool(self.per_hour) or self.per_kwh is not None or self.g_per_kwh is not None
+
+
+class Cost(NamedTuple):
+    """In $ and g. `usd` is of one run, the median with its interval; `all_usd` of all its runs."""
+
+    usd: Estimate | None
+    all_usd: float | None
+    co2_g: float | None
+    why_not: str
+
+
+class BreakEven(NamedTuple):
+    """From so many epochs on `better` is ahead of `other`; None if always, or never."""
+
+    better: str
+    other: str
+    epochs: int | None
+
+
+def is_price(value: float) -> bool:
+    return math.isfinite(value) and 0 <= value <= HIGHEST_PRICE
+
+
+def of(card: Card, prices: Prices) -> Cost:
+    """Of one arm. With a price for energy and no measured energy there is no cost."""
+    co2 = _of_energy(card, prices.g_per_kwh)
+    rate, why_not = _hourly(card, prices)
+    if rate is None or card.took_s is None:
+        return Cost(None, None, co2, why_not or "no run succeeded")
+    electricity = _of_energy(card, prices.per_kwh) or 0.0
+    per_s = rate / 3600
+    usd = _scaled(card.took_s, per_s, electricity)
+    whole = sum(repeat.took_s or 0.0 for repeat in card.repeats) * per_s
+    return Cost(usd, whole + electricity * len(card.repeats), co2, "")
+
+
+def in_words(prices: Prices) -> str:
+    """The prices that figures are made with."""
+    told = [
+        f"${price:g} an hour for a {ACCELERATOR_NAMES[kind]}"
+        for kind, price in prices.per_hour.items()
+    ]
+    if prices.per_kwh is not None:
+        told.append(f"${prices.per_kwh:g} a kWh")
+    if prices.g_per_kwh is not None:
+        told.append(f"{prices.g_per_kwh:g} g CO2 a kWh")
+    return ", ".join(told) or "no prices were given"
+
+
+def front(points: Mapping[str, Sequence[float]]) -> list[str]:
+    """Names of the points that no other is at least as low as in all and lower in one (Pareto)."""
+    return [
+        name
+        for name, mine in points.items()
+        if not any(_beats(other, mine) for label, other in points.items() if label != name)
+    ]
+
+
+def break_evens(cards: Sequence[Card], prices: Prices) -> list[str]:
+    """Of each arm that compares, against the baseline: a sentence by time, and one by cost."""
+    baseline = next((card for card in cards if card.standing == "baseline"), None)
+    others = [card for card in cards if card.standing == "compared"]
+    if baseline is None:
+        return []
+    told = []
+    for card in others:
+        told.append(_sentence(card, baseline, None))
+        if prices.per_hour or prices.per_kwh is not None:
+            told.append(_sentence(card, baseline, prices))
+    return [sentence for sentence in told if sentence]
+
+
+def break_even(a: tuple[float, float], b: tuple[float, float]) -> tuple[int, int | None]:
+    """Of two lines (start, each epoch): which is lower in the long run, 0 or 1, and from when on.
+
+    None: from the first epoch on. Where epochs are alike, the lower start wins from the first.
+    """
+    (start_a, each_a), (start_b, each_b) = a, b
+    better = 0 if (each_a, start_a) <= (each_b, start_b) else 1
+    ahead, slope = (start_b - start_a, each_b - each_a)
+    if better:
+        ahead, slope = -ahead, -slope
+    if ahead >= 0 or slope == 0:
+        return better, None
+    return better, math.floor(-ahead / slope) + 1
+
+
+def _sentence(card: Card, baseline: Card, prices: Prices | None) -> str:
+    what = "faster" if prices is None else "cheaper"
+    lines = [_line(one, prices) for one in (card, baseline)]
+    for one, line in zip((card, baseline), lines, strict=True):
+        if line is None:
+            why = _hourly(one, prices)[1] if prices else "it has no time ledger"
+            return f"From when on {card.arm} is {what} than {baseline.arm} is not known: {why}."
+    mine, its = lines
+    assert mine is not None
+    assert its is not None
+    if mine == its:
+        return f"{card.arm} and {baseline.arm} cost the same." if prices else ""
+    which, epochs = break_even(mine, its)
+    better, other = (card.arm, baseline.arm) if which == 0 else (baseline.arm, card.arm)
+    if epochs is None:
+        return f"{better} is {what} than {other} at any number of epochs."
+    if epochs > MOST_EPOCHS:
+        return f"{other} is {what} than {better} up to {MOST_EPOCHS:,} epochs and more."
+    return f"{better} is {what} than {other} from {epochs:,} epochs on; with fewer, {other} is."
+
+
+def _line(card: Card, prices: Prices | None) -> tuple[float, float] | None:
+    """(start-up, each epoch): in seconds, or with prices in $."""
+    if card.start_up_s is None or card.epoch_s is None:
+        return None
+    if prices is None:
+        return card.start_up_s, card.epoch_s
+    rate, _ = _hourly(card, prices)
+    if rate is None:
+        return None
+    electricity = (_of_energy(card, prices.per_kwh) or 0.0) / card.epochs
+    return card.start_up_s * rate / 3600, card.epoch_s * rate / 3600 + electricity
+
+
+def _hourly(card: Card, prices: Prices) -> tuple[float | None, str]:
+    """$ an hour of all its devices; None, and why, where the cost of a run cannot be told."""
+    price = prices.per_hour.get(card.accelerator)
+    if prices.per_kwh is not None and card.energy_j is None:
+        return None, f"energy has a price, and {card.arm} has no measured energy"
+    if price is None and prices.per_kwh is None:
+        return None, f"no price is given for a {ACCELERATOR_NAMES[card.accelerator]}"
+    return (price or 0.0) * card.devices, ""
+
+
+def _of_energy(card: Card, per_kwh: float | None) -> float | None:
+    if per_kwh is None or card.energy_j is None:
+        return None
+    return card.energy_j / JOULES_PER_KWH * per_kwh
+
+
+def _scaled(estimate: Estimate, by: float, plus: float) -> Estimate:
+    value, low, high, repeats = estimate
+    return Estimate(
+        value * by + plus,
+        None if low is None else low * by + plus,
+        None if high is None else high * by + plus,
+        repeats,
+    )
+
+
+def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    pairs = list(zip(one, other, strict=True))
+    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+
+
+def usd(value: float) -> str:
+    """`$1.25`, `$0.00031`: as many digits as tell small runs apart."""
+    return f"${value:,.2f}" if value >= 1 else f"${figure(value)}"
