@@ -83,7 +83,7 @@ class Lab:
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """A Python process of the project, ended with the lab."""
-        with (self.store / f"process-{len(self._started)}.log").open("wb") as log:
+        with self._output(len(self._started)).open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=PROJECT,
@@ -95,6 +95,13 @@ class Lab:
             )
         self._started.append(process)
         return process
+
+    def output_of(self, process: subprocess.Popen[bytes]) -> str:
+        """What a process that was started has printed up to now."""
+        return self._output(self._started.index(process)).read_text()
+
+    def _output(self, number: int) -> Path:
+        return self.store / f"process-{number}.log"
 
     def cli(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

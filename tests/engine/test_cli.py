@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -134,8 +133,8 @@ def test_stop_frees_the_device_and_watch_tells_that_it_was_stopped(here):
 def test_ctrl_c_while_watching_leaves_the_run_running(here):
     run_id = here.submit(ENDLESS)
     pid = here.training(run_id).pid
-    watcher = here.start("-m", "engine", "watch", run_id)
-    time.sleep(3)
+    watcher = here.start("-m", "engine", "watch", run_id, "--json")
+    eventually(lambda: here.output_of(watcher) != "", 60)
     watcher.send_signal(signal.SIGINT)
     assert watcher.wait(20) == 130
     run = here.run(run_id)
