@@ -20,15 +20,16 @@ MAX_MESSAGE_BYTES = 64 << 20
 
 @dataclass
 class Reader:
-    """One open page. `taken_s` is each rerun's time, from its request to the script's end."""
+    """One open page. `taken_s` is each rerun's time, from its request to the script's end; before
+    the one numbered `settled`, others were still opening theirs."""
 
     page: str
     query: str
     every_s: float
     taken_s: list[float] = field(default_factory=list)
-    drawn: int = 0
-    received: int = 0
-    _fragments: dict[str, float] = field(default_factory=dict)
+    settled: int = 0
+    _page: str = ""
+    _fragments: list[str] = field(default_factory=list)
 
     async def read(self, url: str, until: float, offset_s: float) -> None:
         """Open the page after `offset_s`, and poll until then (of `time.monotonic`)."""
@@ -41,7 +42,7 @@ class Reader:
         ) as socket:
             await self._run(socket, self._request())
             while time.monotonic() < until:
-                due, begun = time.monotonic() + self.every_s, time.perf_counter()
+                due = time.monotonic() + self.every_s
                 for fragment in list(self._fragments):
                     begun = time.perf_counter()
                     await self._run(socket, self._request(fragment))
@@ -57,14 +58,11 @@ class Reader:
         state.context_info.timezone = "UTC"
         return message
 
-    _page: str = ""
-
     async def _run(self, socket: ClientConnection, request: BackMsg) -> None:
         """Send it, and take what comes until the script is through."""
         await socket.send(request.SerializeToString())
         while True:
             answer = await socket.recv(decode=False)
-            self.received += len(answer)
             message = ForwardMsg.FromString(
                 answer if isinstance(answer, bytes) else answer.encode()
             )
@@ -72,8 +70,10 @@ class Reader:
             if kind == "new_session":
                 self._page = message.new_session.page_script_hash
             elif kind == "auto_rerun":
-                self._fragments[message.auto_rerun.fragment_id] = message.auto_rerun.interval
-            elif kind == "delta":
-                self.drawn += 1
+                self._add(message.auto_rerun.fragment_id)
             elif kind == "script_finished":
                 return
+
+    def _add(self, fragment: str) -> None:
+        if fragment not in self._fragments:
+            self._fragments.append(fragment)

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
 from benchmarks.figures import Figure
+from benchmarks.served import CHROMIUM, served
 from engine import launch
 from engine.config import FRAMEWORK_NAMES
-from engine.settings import PROJECT, Settings
+from engine.settings import Settings
 
 WANTED_S = {"torch": 3, "keras": 6, "torch_xla": 6}
 REPEATS = 3
 QUIET_CPU_PERCENT = 3.0
-CHROMIUM = shutil.which("chromium") if importlib.util.find_spec("playwright") else None
 # The first card of the run page, once it holds a figure.
 HAS_POINT = """() => {
     const value = document.querySelector('[data-testid=stMetricValue]');
@@ -51,7 +43,12 @@ def _taken(framework: str) -> Iterator[float]:
     """Seconds, of each repeat."""
     from playwright.sync_api import sync_playwright
 
-    with _dashboard(framework) as (given, address), sync_playwright() as play:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(Path(folder) / "store", warm=framework) as at,
+        sync_playwright() as play,
+    ):
+        given, address = at.settings, at.address
         browser = play.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
@@ -70,40 +67,6 @@ def _taken(framework: str) -> Iterator[float]:
                 yield time.perf_counter() - begun
             page.get_by_text("SUCCEEDED").first.wait_for(timeout=120_000)
         browser.close()
-
-
-@contextmanager
-def _dashboard(framework: str) -> Iterator[tuple[Settings, str]]:
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        given = Settings(store=Path(folder) / "store", port=port, warm=framework)
-        env = os.environ | {
-            "ACCELBOARD_STORE": str(given.store),
-            "ACCELBOARD_PORT": str(port),
-            "ACCELBOARD_WARM": framework,
-        }
-        server = subprocess.Popen(
-            [sys.executable, "-m", "dashboard"], cwd=PROJECT, env=env, stdout=subprocess.DEVNULL
-        )
-        try:
-            address = f"http://127.0.0.1:{port}"
-            _until_healthy(address)
-            yield given, address
-        finally:
-            server.terminate()
-            server.wait()
-            launch.end_supervisor(given)
-
-
-def _until_healthy(address: str) -> None:
-    while True:
-        try:
-            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
 
 
 def _until_warm(given: Settings) -> None:

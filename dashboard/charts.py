@@ -291,7 +291,7 @@ _LEGEND = {
     "maxheight": 0.3,
 }
 _FAINT = {
-    "opacity": 0.28,
+    "opacity": 0.35,
     "showlegend": False,
     "hoverinfo": "skip",
     "hovertemplate": None,

@@ -1,5 +1,6 @@
 """The pages, by name: `st.switch_page(pages.RUN, query_params={"id": run_id})`."""
 
+import copy
 from pathlib import Path
 
 import streamlit as st
@@ -19,3 +20,9 @@ HARDWARE = _page("hardware.py", "Hardware", "memory", url_path="hardware")
 STUDIES = _page("studies.py", "Studies", "science", url_path="studies")
 STUDY = _page("study.py", "Study", "science", url_path="study", visibility="hidden")
 ALL = (RUNS, NEW, COMPARE, STUDIES, HARDWARE, RUN, STUDY)
+
+
+def of_a_reader() -> list[st.Page]:
+    """The pages for one script run: a page notes in itself whether it may be run, so that readers
+    who come at the same moment must not share it."""
+    return [copy.copy(page) for page in ALL]

@@ -14,7 +14,7 @@ BRAND = Path(__file__).parents[1] / "brand"
 
 st.set_page_config(page_title="Accelboard", page_icon=str(BRAND / "mark.svg"), layout="wide")
 st.logo(BRAND / "wordmark.svg", size="medium")
-page = st.navigation(list(pages.ALL), position="top")
+page = st.navigation(pages.of_a_reader(), position="top")
 store.stop_if_unusable()
 store.warn_if_unsupervised()
 unknown = links.unknown_path({known.url_path for known in pages.ALL}, st.context.url)
