@@ -14,7 +14,9 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from tsdownsample import M4Downsampler
 
-XAxis = Literal["epoch", "step", "time"]
+from dashboard import ranges
+
+XAxis = Literal["epoch", "step", "time", "clock"]
 
 # Okabe and Ito's four that stand out from white and from Streamlit's dark alike (contrast >= 3),
 # then six found by search: no two are closer, to any kind of colour blindness (Machado 2009),
@@ -26,6 +28,8 @@ PALETTE = (
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 MAX_POINTS = 2_000
+CHART_POINTS = 24_000  # of all curves: a browser draws that many without a pause
+FEWEST_POINTS = 300
 MARKED_POINTS = 50  # with so few, each is marked; a single point would not be seen otherwise
 FEW_EPOCHS = 12
 LEGEND_LETTERS = 28
@@ -35,9 +39,12 @@ TIME_UNITS = (("h", 3600.0, 3 * 3600.0), ("min", 60.0, 180.0))  # name, seconds,
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One line: `y` against `x`, sorted by `x`; in `y` NaN is a gap. `x` of time is in seconds.
+    """One line: `y` against `x`, sorted by `x`; in `y` NaN is a gap. `x` of time is in seconds,
+    of "clock" in Unix seconds.
 
     `run_id` and `name` are the line's identity: while they stay, it stays hidden if it was.
+    `runs` are those that it tells of: with one of them pointed at anywhere, it stands out.
+    `low` and `high`, as long as `y`, make a band around it.
     """
 
     name: str
@@ -46,6 +53,9 @@ class Curve:
     y: NDArray[Any]
     color_index: int = 0
     dash: str | None = None
+    runs: tuple[str, ...] = ()
+    low: NDArray[Any] | None = None
+    high: NDArray[Any] | None = None
 
 
 class Part(NamedTuple):
@@ -64,18 +74,28 @@ def curves(
     x_axis: XAxis,
     log_y: bool = False,
     seam: float | None = None,
+    legend: bool = True,
+    robust: bool = False,
 ) -> go.Figure:
     """Draw curves that share both axes. With unit "%", values are fractions of one.
 
-    `seam` is where on the x axis a run was resumed.
+    `seam` is where on the x axis a run was resumed. Without `legend`, only an exported picture has
+    one. With `robust`, outliers do not stretch a linear axis: its edge marks each curve's farthest,
+    and `layout.meta["beyond"]` is how many points lie beyond.
     """
     scale, x_unit = _x_unit(drawn, x_axis)
     hover = f"{_x_hover(x_axis, x_unit)}<br>{_y_hover(drawn, unit)}"
-    traces = [
-        _trace(curve, uid, scale, hover)
-        for curve, uid in zip(drawn, _identities(drawn), strict=True)
-    ]
+    most = max(FEWEST_POINTS, min(MAX_POINTS, CHART_POINTS // max(1, len(drawn))))
+    identified = list(zip(drawn, _identities(drawn), strict=True))
+    traces = [_band(curve, uid, scale) for curve, uid in identified if curve.low is not None]
+    traces += [_trace(curve, uid, scale, hover, most) for curve, uid in identified]
     layout = _layout(drawn, y_title, unit, x_axis, x_unit, log_y)
+    layout["showlegend"] = legend and len(drawn) > 1
+    within = None if log_y else ranges.shown(_extents(drawn), unit, robust=robust)
+    if within:
+        layout["yaxis"]["range"] = within
+        marks, layout["meta"] = _beyond(identified, within, scale, hover)
+        traces += marks
     if seam is not None:
         layout["shapes"] = [_SEAM | {"x0": seam / scale, "x1": seam / scale}]
     return go.Figure(traces, layout)
@@ -133,17 +153,19 @@ def shortened(name: str, letters: int = LEGEND_LETTERS) -> str:
     return f"{name[: letters - 1 - tail].rstrip()}…{name[-tail:].lstrip()}"
 
 
-def thinned(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Keep about `MAX_POINTS`: of each bucket its first, last, least and greatest (M4).
+def thinned(
+    x: NDArray[Any], y: NDArray[Any], most: int = MAX_POINTS
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Keep about `most`: of each bucket its first, last, least and greatest (M4).
 
     Between two kept points, one NaN stands for the gap that was there.
     """
-    if len(y) <= MAX_POINTS:
+    if len(y) <= most:
         return x, y
     finite = np.flatnonzero(np.isfinite(y))
     kept = np.arange(len(finite))
-    if len(finite) > MAX_POINTS:
-        kept = np.unique(M4Downsampler().downsample(y[finite], n_out=MAX_POINTS))
+    if len(finite) > most:
+        kept = np.unique(M4Downsampler().downsample(y[finite], n_out=most // 4 * 4))
     index = np.sort(np.concatenate([finite[kept], _first_gaps(finite, kept)]))
     return x[index], y[index]
 
@@ -156,11 +178,18 @@ def _first_gaps(finite: NDArray[Any], kept: NDArray[Any]) -> NDArray[Any]:
     return finite[gaps[first]] + 1
 
 
-def _trace(curve: Curve, uid: str, scale: float, hover: str) -> dict[str, Any]:
-    x, y = thinned(np.asarray(curve.x), np.asarray(curve.y, dtype=np.float64))
-    return {
+def _trace(curve: Curve, uid: str, scale: float, hover: str, most: int) -> dict[str, Any]:
+    x, y = thinned(np.asarray(curve.x), np.asarray(curve.y, dtype=np.float64), most)
+    ends = {}
+    if curve.low is not None and curve.high is not None and len(curve.low) == len(y):
+        spec = hover[hover.rindex("%{y") + 3 :].partition("}")[0]
+        hover += f" (%{{customdata[0]{spec}}} to %{{customdata[1]{spec}}})"
+        ends = {"customdata": np.column_stack([curve.low, curve.high])}
+    return ends | {
         "type": "scatter",
         "uid": uid,
+        "legendgroup": uid,
+        "meta": {"runs": curve.runs, "name": curve.name, "ends": bool(ends)},
         "name": literal(shortened(curve.name)),
         "text": _hover_name(curve.name),  # apart: a template would read %{…} in it
         "x": x if scale == 1 else x / scale,
@@ -174,6 +203,73 @@ def _trace(curve: Curve, uid: str, scale: float, hover: str) -> dict[str, Any]:
         "marker": {"size": 4.5},
         "hoverlabel": {"bordercolor": color(curve.color_index)},
         "hovertemplate": f"<b>%{{fullData.text}}</b><br>{hover}<extra></extra>",
+    }
+
+
+def _band(curve: Curve, uid: str, scale: float) -> dict[str, Any]:
+    """What lies between the lowest and the highest, as one shape: up one side, down the other."""
+    known = np.isfinite(np.asarray(curve.low, dtype=np.float64))
+    x = np.asarray(curve.x)[known] / scale
+    low, high = np.asarray(curve.low)[known], np.asarray(curve.high)[known]
+    return {
+        "type": "scatter",
+        "uid": f"{uid}band",
+        "legendgroup": uid,
+        "meta": {"runs": curve.runs, "name": curve.name, "of": "band"},
+        "x": np.concatenate([x, x[::-1]]),
+        "y": np.concatenate([low, high[::-1]]).astype(np.float32),
+        "mode": "lines",
+        "line": {"width": 0},
+        "fill": "toself",
+        "fillcolor": _faint(color(curve.color_index)),
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def _faint(hexadecimal: str) -> str:
+    red, green, blue = (int(hexadecimal[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.18)"
+
+
+def _extents(drawn: Sequence[Curve]) -> list[NDArray[Any]]:
+    return [a for curve in drawn for a in (curve.y, curve.low, curve.high) if a is not None]
+
+
+def _beyond(
+    identified: Sequence[tuple[Curve, str]], within: ranges.Range, scale: float, hover: str
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """A mark at the edge for each curve's farthest point beyond it, and how many lie there."""
+    marks, count = [], 0
+    for curve, uid in identified:
+        y = np.asarray(curve.y, dtype=np.float64)
+        outside = {"down": y < within[0], "up": y > within[1]}
+        for way, places in outside.items():
+            if not places.any():
+                continue
+            count += int(places.sum())
+            masked = np.where(places, y, np.nan)
+            at = int(np.nanargmax(masked) if way == "up" else np.nanargmin(masked))
+            marks.append(_mark(curve, f"{uid}{way}", at, within[way == "up"], scale, hover))
+            marks[-1]["marker"] |= {"symbol": f"triangle-{way}"}
+    return marks, {"beyond": count}
+
+
+def _mark(curve: Curve, uid: str, at: int, edge: float, scale: float, hover: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "uid": uid,
+        "meta": {"runs": curve.runs, "name": curve.name, "of": "mark"},
+        "text": [_hover_name(curve.name)],
+        "x": [np.asarray(curve.x)[at] / scale],
+        "y": [edge],
+        "customdata": [float(curve.y[at])],
+        "mode": "markers",
+        "cliponaxis": False,
+        "marker": {"color": color(curve.color_index), "size": 10},
+        "hovertemplate": f"<b>%{{text}}</b>, beyond the axis<br>"
+        f"{hover.replace('%{y', '%{customdata')}<extra></extra>",
+        "showlegend": False,
     }
 
 
@@ -200,6 +296,8 @@ def _uid(identity: str) -> str:
 
 def _x_unit(drawn: Sequence[Curve], x_axis: XAxis) -> tuple[float, str]:
     """By what to divide x, and the unit it is then in: "" unless x is time."""
+    if x_axis == "clock":
+        return 1e-3, ""  # Plotly's dates are in ms
     if x_axis != "time":
         return 1, ""
     longest = _largest(curve.x for curve in drawn)
@@ -219,6 +317,7 @@ def _x_hover(x_axis: XAxis, unit: str) -> str:
         "epoch": "Epoch %{x:,.2~f}",
         "step": "Step %{x:,.0f}",
         "time": f"After %{{x:,.1~f}} {unit}",
+        "clock": "%{x|%Y-%m-%d %H:%M:%S} UTC",
     }[x_axis]
 
 
@@ -235,7 +334,7 @@ def _layout(
     drawn: Sequence[Curve], y_title: str, unit: str, x_axis: XAxis, x_unit: str, log_y: bool
 ) -> dict[str, Any]:
     """`uirevision` names what a zoom belongs to: new points keep it, another axis drops it."""
-    x_title = f"Time ({x_unit})" if x_axis == "time" else x_axis.capitalize()
+    x_titles = {"time": f"Time ({x_unit})", "clock": "Clock (UTC)"}
     empty = not any(np.isfinite(curve.y).any() for curve in drawn)
     return {
         "template": None,
@@ -243,13 +342,13 @@ def _layout(
         "margin": {"l": 4, "r": 8, "t": 8, "b": 4},
         "hovermode": "closest",
         "hoverdistance": -1,
-        "showlegend": len(drawn) > 1,
         "legend": _LEGEND,
         "annotations": [_NO_POINTS] if empty else [],
         "xaxis": {
-            "title": {"text": x_title},
+            "title": {"text": x_titles.get(x_axis, x_axis.capitalize())},
+            "type": "date" if x_axis == "clock" else "linear",
             "uirevision": f"{x_axis} {x_unit}",
-            "tickformat": ",.6~g",
+            "tickformat": None if x_axis == "clock" else ",.6~g",
             "dtick": 1 if x_axis == "epoch" and _few_epochs(drawn) else None,
             "visible": not empty,
         },

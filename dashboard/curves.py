@@ -1,10 +1,13 @@
-"""Curves of runs, from the store, against epoch, step or time."""
+"""Curves of runs, from the store, against epoch, step, time since the start, or the clock."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import plotly.graph_objects as go
 
-from dashboard import charts
+from dashboard import bands, charts
 from dashboard.charts import Curve
 from dashboard.links import XAxis
 from engine.metrics import describe
@@ -36,15 +39,53 @@ def _seam(run: Run, x_axis: XAxis) -> float | None:
     if run.resumed_epoch is None:
         return None
     steps = run.resumed_epoch * run.total_steps / run.config.get("epochs", 1)
-    return {"epoch": run.resumed_epoch, "step": steps, "time": run.earlier_s}[x_axis]
+    at = {"epoch": run.resumed_epoch, "step": steps, "time": run.earlier_s}
+    return (at | {"clock": run.started_at})[x_axis]
 
 
 def of_runs(
-    db: Database, chosen: list[Run], key: str, x_axis: XAxis, *, log_y: bool = False
+    db: Database,
+    chosen: list[Run],
+    names: Mapping[str, str],
+    key: str,
+    x_axis: XAxis,
+    *,
+    log_y: bool = False,
+    robust: bool = True,
 ) -> go.Figure:
-    """One metric of many runs in one chart."""
-    drawn = [_curve(db, run, key, x_axis, run.name, i) for i, run in enumerate(chosen)]
-    return _figure(drawn, key, x_axis, log_y=log_y)
+    """One metric of many runs in one chart; `names` by run id. There is a legend elsewhere."""
+    drawn = [_curve(db, run, key, x_axis, names[run.id], i) for i, run in enumerate(chosen)]
+    return _compared(drawn, key, x_axis, log_y, robust)
+
+
+def of_groups(
+    db: Database,
+    groups: Mapping[str, list[Run]],
+    key: str,
+    x_axis: XAxis,
+    *,
+    log_y: bool = False,
+    robust: bool = True,
+) -> go.Figure:
+    """One metric of groups of runs, each as its median between its lowest and its highest."""
+    drawn = []
+    for place, (name, members) in enumerate(groups.items()):
+        found = [_curve(db, run, key, x_axis, name, place) for run in members]
+        band = bands.of([(np.asarray(c.x, dtype=np.float64), c.y) for c in found])
+        ids = tuple(run.id for run in members)
+        drawn.append(
+            Curve(name, f"{name}.{key}", band.x, band.median, place, None, ids, band.low, band.high)
+        )
+    return _compared(drawn, key, x_axis, log_y, robust)
+
+
+def _compared(drawn: list[Curve], key: str, x_axis: XAxis, log_y: bool, robust: bool) -> go.Figure:
+    """Curves without points are left out: not every run has every metric."""
+    drawn = [curve for curve in drawn if len(curve.y)]
+    unit = describe(key).unit
+    return charts.curves(
+        drawn, y_title="", unit=unit, x_axis=x_axis, log_y=log_y, legend=False, robust=robust
+    )
 
 
 def latest(db: Database, run: Run, key: str, count: int = 50) -> list[float]:
@@ -55,9 +96,14 @@ def latest(db: Database, run: Run, key: str, count: int = 50) -> list[float]:
 def _curve(db: Database, run: Run, key: str, x_axis: XAxis, name: str, color_index: int) -> Curve:
     found = metrics.outline(db, run.id, key)
     begun = (run.started_at or 0.0) - run.earlier_s  # without the time between a stop and a resume
-    x = {"epoch": found.epoch, "step": found.step, "time": found.at - begun}
+    x = {"epoch": found.epoch, "step": found.step, "time": found.at - begun, "clock": found.at}
     return Curve(
-        name=name, run_id=f"{run.id}.{key}", x=x[x_axis], y=found.value, color_index=color_index
+        name=name,
+        run_id=f"{run.id}.{key}",
+        x=x[x_axis],
+        y=found.value,
+        color_index=color_index,
+        runs=(run.id,),
     )
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-XAxis = Literal["epoch", "step", "time"]
+XAxis = Literal["epoch", "step", "time", "clock"]
 X_AXES: tuple[XAxis, ...] = cast(tuple[XAxis, ...], get_args(XAxis))
 MAX_COMPARED = 50
 

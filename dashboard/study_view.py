@@ -7,7 +7,7 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from dashboard import pages, store, study_charts, study_file, study_table, words
+from dashboard import downloads, pages, store, study_charts, study_file, study_table, words
 from dashboard.components.plot import plot
 from dashboard.header import header
 from dashboard.performance_view import ACCOUNTS
@@ -154,14 +154,21 @@ def _verdict(shown: Report) -> None:
 
 
 def _report_card(shown: Report) -> None:
-    st.markdown("**Report card**")
     rows = study_table.rows(shown.cards)
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=[c.arm for c in shown.cards])
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Report card**", width="stretch")
+        downloads.table(f"study-{shown.study.id}", lambda: _arms(frame))
     st.dataframe(frame, alt="Figures of each arm", height="content")
     st.caption(
         "Medians over repeats with bootstrapped 95 % intervals; warm-up runs are left out. "
         f"Speed-up is of samples/s, against {plain(shown.question.baseline_label())}."
     )
+
+
+def _arms(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row an arm: for a file."""
+    return frame.T.rename_axis("arm").reset_index()
 
 
 def _charts(shown: Report) -> None:

@@ -29,7 +29,12 @@ def plot(figure: go.Figure, *, key: str, height: int, alt: str) -> None:
     `alt` names the chart for a screen reader; say what it shows, not that it is a chart.
     The figure's template is dropped: Streamlit's theme, light or dark, takes its place.
     """
-    _mount(key=key, height=height, data=payload(figure, height, alt))
+    mount(payload(figure, height, alt), key=key, height=height)
+
+
+def mount(data: bytes, *, key: str, height: int) -> None:
+    """Draw what `payload` made, as one that is kept from an earlier run."""
+    _mount(key=key, height=height, data=data)
 
 
 def payload(figure: go.Figure, height: int, alt: str) -> bytes:
