@@ -39,8 +39,8 @@ TIME_UNITS = (("h", 3600.0, 3 * 3600.0), ("min", 60.0, 180.0))  # name, seconds,
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One line: `y` against `x`, sorted by `x`; in `y` NaN is a gap. `x` of time is in seconds,
-    of "clock" in Unix seconds.
+    """One line: `y` against `x`, sorted by `x`; in `y` NaN is a gap. `x` of time is in seconds, of
+    clock it is dates.
 
     `run_id` and `name` are the line's identity: while they stay, it stays hidden if it was.
     `runs` are those that it tells of: with one of them pointed at anywhere, it stands out.
@@ -140,8 +140,8 @@ def dash(index: int) -> str:
 
 
 def literal(text: str) -> str:
-    """Show `text` as it is written: Plotly reads a little HTML in every string."""
-    return html.escape(" ".join(text.split()), quote=False)
+    """Show `text` as it is written: Plotly reads a little HTML in it, and %{…} in some texts."""
+    return html.escape(" ".join(text.split()), quote=False).replace("%{", "%&#123;")
 
 
 def shortened(name: str, letters: int = LEGEND_LETTERS) -> str:
@@ -192,7 +192,7 @@ def _trace(curve: Curve, uid: str, scale: float, hover: str, most: int) -> dict[
         "meta": {"runs": curve.runs, "name": curve.name, "ends": bool(ends)},
         "name": literal(shortened(curve.name)),
         "text": _hover_name(curve.name),  # apart: a template would read %{…} in it
-        "x": x if scale == 1 else x / scale,
+        "x": _scaled(x, scale),
         "y": y.astype(np.float32),  # seven digits are more than a hover shows
         "mode": "lines+markers" if len(y) <= MARKED_POINTS else "lines",
         "line": {
@@ -209,7 +209,7 @@ def _trace(curve: Curve, uid: str, scale: float, hover: str, most: int) -> dict[
 def _band(curve: Curve, uid: str, scale: float) -> dict[str, Any]:
     """What lies between the lowest and the highest, as one shape: up one side, down the other."""
     known = np.isfinite(np.asarray(curve.low, dtype=np.float64))
-    x = np.asarray(curve.x)[known] / scale
+    x = _scaled(curve.x[known], scale)
     low, high = np.asarray(curve.low)[known], np.asarray(curve.high)[known]
     return {
         "type": "scatter",
@@ -225,6 +225,10 @@ def _band(curve: Curve, uid: str, scale: float) -> dict[str, Any]:
         "hoverinfo": "skip",
         "showlegend": False,
     }
+
+
+def _scaled(x: NDArray[Any], scale: float) -> NDArray[Any]:
+    return x if scale == 1 else x / scale
 
 
 def _faint(hexadecimal: str) -> str:
@@ -261,7 +265,7 @@ def _mark(curve: Curve, uid: str, at: int, edge: float, scale: float, hover: str
         "uid": uid,
         "meta": {"runs": curve.runs, "name": curve.name, "of": "mark"},
         "text": [_hover_name(curve.name)],
-        "x": [np.asarray(curve.x)[at] / scale],
+        "x": _scaled(curve.x[at : at + 1], scale),
         "y": [edge],
         "customdata": [float(curve.y[at])],
         "mode": "markers",
@@ -296,8 +300,6 @@ def _uid(identity: str) -> str:
 
 def _x_unit(drawn: Sequence[Curve], x_axis: XAxis) -> tuple[float, str]:
     """By what to divide x, and the unit it is then in: "" unless x is time."""
-    if x_axis == "clock":
-        return 1e-3, ""  # Plotly's dates are in ms
     if x_axis != "time":
         return 1, ""
     longest = _largest(curve.x for curve in drawn)
@@ -317,7 +319,7 @@ def _x_hover(x_axis: XAxis, unit: str) -> str:
         "epoch": "Epoch %{x:,.2~f}",
         "step": "Step %{x:,.0f}",
         "time": f"After %{{x:,.1~f}} {unit}",
-        "clock": "%{x|%Y-%m-%d %H:%M:%S} UTC",
+        "clock": "%{x|%e %b, %H:%M:%S}",
     }[x_axis]
 
 
@@ -334,8 +336,9 @@ def _layout(
     drawn: Sequence[Curve], y_title: str, unit: str, x_axis: XAxis, x_unit: str, log_y: bool
 ) -> dict[str, Any]:
     """`uirevision` names what a zoom belongs to: new points keep it, another axis drops it."""
-    x_titles = {"time": f"Time ({x_unit})", "clock": "Clock (UTC)"}
+    x_title = f"Time ({x_unit})" if x_axis == "time" else x_axis.capitalize()
     empty = not any(np.isfinite(curve.y).any() for curve in drawn)
+    is_date = x_axis == "clock"
     return {
         "template": None,
         "uirevision": "kept",
@@ -345,10 +348,10 @@ def _layout(
         "legend": _LEGEND,
         "annotations": [_NO_POINTS] if empty else [],
         "xaxis": {
-            "title": {"text": x_titles.get(x_axis, x_axis.capitalize())},
-            "type": "date" if x_axis == "clock" else "linear",
+            "title": {"text": x_title},
             "uirevision": f"{x_axis} {x_unit}",
-            "tickformat": None if x_axis == "clock" else ",.6~g",
+            "type": "date" if is_date else "linear",
+            "tickformat": None if is_date else ",.6~g",
             "dtick": 1 if x_axis == "epoch" and _few_epochs(drawn) else None,
             "visible": not empty,
         },

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import compare_charts, compare_table, comparison
 from dashboard.compare_charts import Axis
 from dashboard.compare_live import Latest
-from dashboard.compare_view import LEVEL_WORDS, Compared, figure_of
+from dashboard.compare_view import LEVEL_WORDS, Compared, figure_of, outlying
 from dashboard.html_file import chart, page, paragraph, reasons, section
 from engine.metrics import describe
 from engine.studies.comparable import Verdict
@@ -77,9 +77,8 @@ def _chart(shown: Compared, key: str) -> str:
         legend={"y": -0.15, "yanchor": "top", "maxheight": 1.0},
     )  # fmt: skip
     beyond = (figure.layout.meta or {}).get("beyond", 0)
-    note = f"{beyond:,} outlying points lie beyond the axis: ▲ or ▼ marks each curve's farthest."
     legend_px = LEGEND_ROW_PX * (count // 4 + 1) if count > 1 else 0
-    return chart(figure, CHART_PX + legend_px) + (paragraph(note) if beyond else "")
+    return chart(figure, CHART_PX + legend_px) + (paragraph(outlying(beyond)) if beyond else "")
 
 
 def _explored(shown: Compared, axes: Sequence[Axis]) -> str:

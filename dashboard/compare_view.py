@@ -173,32 +173,39 @@ def charts(shown: Compared) -> None:
             st.markdown(f"**{plain(title)}**")
             data, beyond = _drawn(
                 str(store.configured().store), state, key, shown.x_axis, shown.log_y, shown.full,
-                shown.group, shown,
+                shown.group, st.context.timezone, shown,
             )  # fmt: skip
             plot.mount(data, key=f"plot-compare-{key}", height=CHART_PX)
             if beyond:
-                st.caption(
-                    f"{beyond:,} outlying points lie beyond the axis, which marks each curve's "
-                    "farthest with ▲ or ▼. *All values* under *Axes* shows them."
-                )
+                st.caption(f"{outlying(beyond)} *All values* under *Axes* shows all.")
+
+
+def outlying(count: int) -> str:
+    """What is said under a chart whose axis leaves points out."""
+    if count == 1:
+        return "One outlying point lies beyond the axis, marked ▲ or ▼ at its edge."
+    return (
+        f"{count:,} outlying points lie beyond the axis; ▲ or ▼ at its edge marks each curve's "
+        "farthest."
+    )
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
 def _drawn(
     where: str, state: tuple[object, ...], key: str, x_axis: links.XAxis, log_y: bool, full: bool,
-    group: str, _shown: Compared,
+    group: str, zone: str | None, _shown: Compared,
 ) -> tuple[bytes, int]:  # fmt: skip
     """A chart as it is sent, and how many points lie beyond it: made once for one state of runs."""
-    figure = figure_of(_shown, key)
+    figure = figure_of(_shown, key, zone)
     meta = figure.layout.meta or {}  # pyright: ignore
     return plot.payload(figure, CHART_PX, f"{describe(key).title} by {x_axis}"), meta.get(
         "beyond", 0
     )
 
 
-def figure_of(shown: Compared, key: str) -> Any:
-    """One metric of all runs or groups."""
-    options = {"log_y": shown.log_y, "robust": not shown.full}
+def figure_of(shown: Compared, key: str, zone: str | None = None) -> Any:
+    """One metric of all runs or groups. `zone` names the reader's time zone; None: the server's."""
+    options = {"log_y": shown.log_y, "robust": not shown.full, "zone": zone}
     with store.opened() as db:
         if shown.group:
             return curves.of_groups(db, shown.groups, key, shown.x_axis, **options)

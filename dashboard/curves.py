@@ -1,11 +1,15 @@
-"""Curves of runs, from the store, against epoch, step, time since the start, or the clock."""
+"""Curves of runs, from the store, against epoch, step, time or the clock."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from dashboard import bands, charts
 from dashboard.charts import Curve
@@ -39,8 +43,8 @@ def _seam(run: Run, x_axis: XAxis) -> float | None:
     if run.resumed_epoch is None:
         return None
     steps = run.resumed_epoch * run.total_steps / run.config.get("epochs", 1)
-    at = {"epoch": run.resumed_epoch, "step": steps, "time": run.earlier_s}
-    return (at | {"clock": run.started_at})[x_axis]
+    where = {"epoch": run.resumed_epoch, "step": steps, "time": run.earlier_s, "clock": None}
+    return where[x_axis]
 
 
 def of_runs(
@@ -52,9 +56,10 @@ def of_runs(
     *,
     log_y: bool = False,
     robust: bool = True,
+    zone: str | None = None,
 ) -> go.Figure:
     """One metric of many runs in one chart; `names` by run id. There is a legend elsewhere."""
-    drawn = [_curve(db, run, key, x_axis, names[run.id], i) for i, run in enumerate(chosen)]
+    drawn = [_curve(db, run, key, x_axis, names[run.id], i, zone) for i, run in enumerate(chosen)]
     return _compared(drawn, key, x_axis, log_y, robust)
 
 
@@ -66,15 +71,17 @@ def of_groups(
     *,
     log_y: bool = False,
     robust: bool = True,
+    zone: str | None = None,
 ) -> go.Figure:
     """One metric of groups of runs, each as its median between its lowest and its highest."""
     drawn = []
     for place, (name, members) in enumerate(groups.items()):
-        found = [_curve(db, run, key, x_axis, name, place) for run in members]
-        band = bands.of([(np.asarray(c.x, dtype=np.float64), c.y) for c in found])
+        found = [_curve(db, run, key, x_axis, name, place, zone) for run in members]
+        band = bands.of([(c.x.astype(np.float64), c.y) for c in found])
+        x = band.x.astype(found[0].x.dtype) if x_axis == "clock" else band.x
         ids = tuple(run.id for run in members)
         drawn.append(
-            Curve(name, f"{name}.{key}", band.x, band.median, place, None, ids, band.low, band.high)
+            Curve(name, f"{name}.{key}", x, band.median, place, None, ids, band.low, band.high)
         )
     return _compared(drawn, key, x_axis, log_y, robust)
 
@@ -93,18 +100,29 @@ def latest(db: Database, run: Run, key: str, count: int = 50) -> list[float]:
     return metrics.latest(db, run.id, key, count)
 
 
-def _curve(db: Database, run: Run, key: str, x_axis: XAxis, name: str, color_index: int) -> Curve:
+def _curve(
+    db: Database, run: Run, key: str, x_axis: XAxis, name: str, color_index: int,
+    zone: str | None = None,
+) -> Curve:  # fmt: skip
     found = metrics.outline(db, run.id, key)
     begun = (run.started_at or 0.0) - run.earlier_s  # without the time between a stop and a resume
-    x = {"epoch": found.epoch, "step": found.step, "time": found.at - begun, "clock": found.at}
+    if x_axis == "clock":
+        taken_over_until = run.started_at if run.resumed_epoch is not None else None
+        own = found.at >= (taken_over_until or 0.0)  # another run's points have no time of day here
+        x, y = _dates(found.at[own], zone), found.value[own]
+    else:
+        axes = {"epoch": found.epoch, "step": found.step, "time": found.at - begun}
+        x, y = axes[x_axis], found.value
     return Curve(
-        name=name,
-        run_id=f"{run.id}.{key}",
-        x=x[x_axis],
-        y=found.value,
-        color_index=color_index,
-        runs=(run.id,),
+        name=name, run_id=f"{run.id}.{key}", x=x, y=y, color_index=color_index, runs=(run.id,)
     )
+
+
+def _dates(at: NDArray[np.float64], zone: str | None) -> NDArray[Any]:
+    """Unix seconds as the dates that a clock in the zone shows, of type datetime64."""
+    where = zone or datetime.now().astimezone().tzinfo
+    dates = pd.to_datetime(at, unit="s", utc=True).tz_convert(where)
+    return dates.tz_localize(None).to_numpy().astype("datetime64[ms]")
 
 
 def _figure(

@@ -210,8 +210,7 @@ function table(canvas) {
   for (const trace of traces) {
     const name = trace.meta?.name ?? unescape(trace.name ?? "");
     for (let i = 0; i < (trace.x?.length ?? 0); i++) {
-      const x = xaxis?.type === "date" ? new Date(trace.x[i]).toISOString() : trace.x[i];
-      rows.push([name, x, trace.y[i], ...(ends ? [...(trace.customdata?.[i] ?? ["", ""])] : [])]);
+      rows.push([name, trace.x[i], trace.y[i], ...(ends ? [...(trace.customdata?.[i] ?? ["", ""])] : [])]);
     }
   }
   return rows.map((row) => row.map(cell).join(",")).join("\r\n");
@@ -239,9 +238,10 @@ function nameOf(canvas) {
 }
 
 // Plotly reads a little HTML in every text.
-const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+const plain = (text) =>
+  text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/%{/g, "%&#123;");
 const unescape = (text) =>
-  text.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
+  text.replace(/&#123;/g, "{").replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
 
 function destroy({ root, canvas, observer, gone }) {
   observer.disconnect();
