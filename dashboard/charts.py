@@ -14,6 +14,8 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from tsdownsample import M4Downsampler
 
+from dashboard import ranges
+
 XAxis = Literal["epoch", "step", "time", "clock"]
 
 # Okabe and Ito's four that stand out from white and from Streamlit's dark alike (contrast >= 3),
@@ -26,6 +28,8 @@ PALETTE = (
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 MAX_POINTS = 2_000
+CHART_POINTS = 24_000  # of all curves: a browser draws that many without a pause
+FEWEST_POINTS = 300
 MARKED_POINTS = 50  # with so few, each is marked; a single point would not be seen otherwise
 FEW_EPOCHS = 12
 LEGEND_LETTERS = 28
@@ -39,6 +43,8 @@ class Curve:
     clock it is dates. A curve that is `faint` lies behind the others and is not in the legend.
 
     `run_id` and `name` are the line's identity: while they stay, it stays hidden if it was.
+    `runs` are those that it tells of: with one of them pointed at anywhere, it stands out.
+    `low` and `high`, as long as `y`, make a band around it.
     """
 
     name: str
@@ -48,6 +54,9 @@ class Curve:
     color_index: int = 0
     dash: str | None = None
     faint: bool = False
+    runs: tuple[str, ...] = ()
+    low: NDArray[Any] | None = None
+    high: NDArray[Any] | None = None
 
 
 class Part(NamedTuple):
@@ -67,20 +76,30 @@ def curves(
     log_y: bool = False,
     log_x: bool = False,
     seam: float | None = None,
+    legend: bool = True,
+    robust: bool = False,
 ) -> go.Figure:
     """Draw curves that share both axes. With unit "%", values are fractions of one.
 
-    `seam` is where on the x axis a run was resumed.
+    `seam` is where on the x axis a run was resumed. Without `legend`, only an exported picture has
+    one. With `robust`, outliers do not stretch a linear axis: its edge marks each curve's farthest,
+    and `layout.meta["beyond"]` is how many points lie beyond.
     """
     scale, x_unit = _x_unit(drawn, x_axis)
     hover = f"{_x_hover(x_axis, x_unit)}<br>{_y_hover(drawn, unit)}"
-    traces = [
-        _trace(curve, uid, scale, hover)
-        for curve, uid in zip(drawn, _identities(drawn), strict=True)
-    ]
+    most = max(FEWEST_POINTS, min(MAX_POINTS, CHART_POINTS // max(1, len(drawn))))
+    identified = list(zip(drawn, _identities(drawn), strict=True))
+    traces = [_band(curve, uid, scale) for curve, uid in identified if curve.low is not None]
+    traces += [_trace(curve, uid, scale, hover, most) for curve, uid in identified]
     layout = _layout(drawn, y_title, unit, x_axis, x_unit, log_y)
     if log_x:
         layout["xaxis"] |= {"type": "log", "dtick": None, "uirevision": f"{x_axis} {x_unit} log"}
+    layout["showlegend"] = legend and sum(not curve.faint for curve in drawn) > 1
+    within = None if log_y else ranges.shown(_extents(drawn), unit, robust=robust)
+    if within:
+        layout["yaxis"]["range"] = within
+        marks, layout["meta"] = _beyond(identified, within, scale, hover)
+        traces += marks
     if seam is not None:
         layout["shapes"] = [_SEAM | {"x0": seam / scale, "x1": seam / scale}]
     return go.Figure(traces, layout)
@@ -125,8 +144,8 @@ def dash(index: int) -> str:
 
 
 def literal(text: str) -> str:
-    """Show `text` as it is written: Plotly reads a little HTML in every string."""
-    return html.escape(" ".join(text.split()), quote=False)
+    """Show `text` as it is written: Plotly reads a little HTML in it, and %{…} in some texts."""
+    return html.escape(" ".join(text.split()), quote=False).replace("%{", "%&#123;")
 
 
 def shortened(name: str, letters: int = LEGEND_LETTERS) -> str:
@@ -138,17 +157,19 @@ def shortened(name: str, letters: int = LEGEND_LETTERS) -> str:
     return f"{name[: letters - 1 - tail].rstrip()}…{name[-tail:].lstrip()}"
 
 
-def thinned(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Keep about `MAX_POINTS`: of each bucket its first, last, least and greatest (M4).
+def thinned(
+    x: NDArray[Any], y: NDArray[Any], most: int = MAX_POINTS
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Keep about `most`: of each bucket its first, last, least and greatest (M4).
 
     Between two kept points, one NaN stands for the gap that was there.
     """
-    if len(y) <= MAX_POINTS:
+    if len(y) <= most:
         return x, y
     finite = np.flatnonzero(np.isfinite(y))
     kept = np.arange(len(finite))
-    if len(finite) > MAX_POINTS:
-        kept = np.unique(M4Downsampler().downsample(y[finite], n_out=MAX_POINTS))
+    if len(finite) > most:
+        kept = np.unique(M4Downsampler().downsample(y[finite], n_out=most // 4 * 4))
     index = np.sort(np.concatenate([finite[kept], _first_gaps(finite, kept)]))
     return x[index], y[index]
 
@@ -161,25 +182,107 @@ def _first_gaps(finite: NDArray[Any], kept: NDArray[Any]) -> NDArray[Any]:
     return finite[gaps[first]] + 1
 
 
-def _trace(curve: Curve, uid: str, scale: float, hover: str) -> dict[str, Any]:
-    x, y = thinned(np.asarray(curve.x), np.asarray(curve.y, dtype=np.float64))
+def _trace(curve: Curve, uid: str, scale: float, hover: str, most: int) -> dict[str, Any]:
+    x, y = thinned(np.asarray(curve.x), np.asarray(curve.y, dtype=np.float64), most)
+    ends = {}
+    if curve.low is not None and curve.high is not None and len(curve.low) == len(y):
+        spec = hover[hover.rindex("%{y") + 3 :].partition("}")[0]
+        hover += f" (%{{customdata[0]{spec}}} to %{{customdata[1]{spec}}})"
+        ends = {"customdata": np.column_stack([curve.low, curve.high])}
+    return (
+        ends
+        | {
+            "type": "scatter",
+            "uid": uid,
+            "legendgroup": uid,
+            "meta": {"runs": curve.runs, "name": curve.name, "ends": bool(ends)},
+            "name": literal(shortened(curve.name)),
+            "text": _hover_name(curve.name),  # apart: a template would read %{…} in it
+            "x": _scaled(x, scale),
+            "y": y.astype(np.float32),  # seven digits are more than a hover shows
+            "mode": "lines+markers" if len(y) <= MARKED_POINTS else "lines",
+            "line": {
+                "color": color(curve.color_index),
+                "dash": curve.dash or dash(curve.color_index),
+                "width": 1.75,
+            },
+            "marker": {"size": 4.5},
+            "hoverlabel": {"bordercolor": color(curve.color_index)},
+            "hovertemplate": f"<b>%{{fullData.text}}</b><br>{hover}<extra></extra>",
+        }
+        | (_FAINT if curve.faint else {})
+    )
+
+
+def _band(curve: Curve, uid: str, scale: float) -> dict[str, Any]:
+    """What lies between the lowest and the highest, as one shape: up one side, down the other."""
+    known = np.isfinite(np.asarray(curve.low, dtype=np.float64))
+    x = _scaled(curve.x[known], scale)
+    low, high = np.asarray(curve.low)[known], np.asarray(curve.high)[known]
+    return {
+        "type": "scatter",
+        "uid": f"{uid}band",
+        "legendgroup": uid,
+        "meta": {"runs": curve.runs, "name": curve.name, "of": "band"},
+        "x": np.concatenate([x, x[::-1]]),
+        "y": np.concatenate([low, high[::-1]]).astype(np.float32),
+        "mode": "lines",
+        "line": {"width": 0},
+        "fill": "toself",
+        "fillcolor": _faint(color(curve.color_index)),
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def _scaled(x: NDArray[Any], scale: float) -> NDArray[Any]:
+    return x if scale == 1 else x / scale
+
+
+def _faint(hexadecimal: str) -> str:
+    red, green, blue = (int(hexadecimal[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.18)"
+
+
+def _extents(drawn: Sequence[Curve]) -> list[NDArray[Any]]:
+    return [a for curve in drawn for a in (curve.y, curve.low, curve.high) if a is not None]
+
+
+def _beyond(
+    identified: Sequence[tuple[Curve, str]], within: ranges.Range, scale: float, hover: str
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """A mark at the edge for each curve's farthest point beyond it, and how many lie there."""
+    marks, count = [], 0
+    for curve, uid in identified:
+        y = np.asarray(curve.y, dtype=np.float64)
+        outside = {"down": y < within[0], "up": y > within[1]}
+        for way, places in outside.items():
+            if not places.any():
+                continue
+            count += int(places.sum())
+            masked = np.where(places, y, np.nan)
+            at = int(np.nanargmax(masked) if way == "up" else np.nanargmin(masked))
+            marks.append(_mark(curve, f"{uid}{way}", at, within[way == "up"], scale, hover))
+            marks[-1]["marker"] |= {"symbol": f"triangle-{way}"}
+    return marks, {"beyond": count}
+
+
+def _mark(curve: Curve, uid: str, at: int, edge: float, scale: float, hover: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         "uid": uid,
-        "name": literal(shortened(curve.name)),
-        "text": _hover_name(curve.name),  # apart: a template would read %{…} in it
-        "x": x if scale == 1 else x / scale,
-        "y": y.astype(np.float32),  # seven digits are more than a hover shows
-        "mode": "lines+markers" if len(y) <= MARKED_POINTS else "lines",
-        "line": {
-            "color": color(curve.color_index),
-            "dash": curve.dash or dash(curve.color_index),
-            "width": 1.75,
-        },
-        "marker": {"size": 4.5},
-        "hoverlabel": {"bordercolor": color(curve.color_index)},
-        "hovertemplate": f"<b>%{{fullData.text}}</b><br>{hover}<extra></extra>",
-    } | (_FAINT if curve.faint else {})
+        "meta": {"runs": curve.runs, "name": curve.name, "of": "mark"},
+        "text": [_hover_name(curve.name)],
+        "x": _scaled(curve.x[at : at + 1], scale),
+        "y": [edge],
+        "customdata": [float(curve.y[at])],
+        "mode": "markers",
+        "cliponaxis": False,
+        "marker": {"color": color(curve.color_index), "size": 10},
+        "hovertemplate": f"<b>%{{text}}</b>, beyond the axis<br>"
+        f"{hover.replace('%{y', '%{customdata')}<extra></extra>",
+        "showlegend": False,
+    }
 
 
 def _hover_name(name: str) -> str:
@@ -250,7 +353,6 @@ def _layout(
         "margin": {"l": 4, "r": 8, "t": 8, "b": 4},
         "hovermode": "closest",
         "hoverdistance": -1,
-        "showlegend": sum(not curve.faint for curve in drawn) > 1,
         "legend": _LEGEND,
         "annotations": [_NO_POINTS] if empty else [],
         "xaxis": {

@@ -1,115 +1,264 @@
-"""Parts of the Compare page: what to draw, the results, and what differs between the runs."""
+"""What runs were asked, where they ran and how they ended, side by side. Pure: no Streamlit."""
 
 from __future__ import annotations
 
 import json
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
-import streamlit as st
 
-from dashboard import links
-from dashboard.links import XAxis
+from dashboard import distinct, run_columns
 from engine import efficiency, metrics
-from engine.config import flatten
+from engine.config import FRAMEWORK_NAMES, flatten
 from engine.describe import device_names, throughput, took
 from engine.format import UNKNOWN, duration, metric
+from storage.fields import REPEATS
 from storage.runs import Run
 
 FIRST_METRICS = ("validation_accuracy", "validation_loss", "train_loss", "samples_per_s")
+SAME_WITHIN = 1e-12  # of a value's size
+FEW_TIMES = 10.0  # from so many times the base's value on, a factor is told, not a percentage
+
+METRIC = "metric."  # before its key, where a parameter could stand too
+
+End = Literal["best", "last", "min", "max"]
 
 
-def label(run: Run) -> str:
-    """A run in a list: its name, cut short, and its id."""
-    name = " ".join(run.name.split())
-    return f"{name[:40]}{'…' if len(name) > 40 else ''} ({run.id})"
+class Cell(NamedTuple):
+    """A figure of a run. `delta` is its distance from the base run's, "" where there is none."""
+
+    value: float | None
+    text: str
+    delta: str = ""
+    rank: Literal["best", "worst", ""] = ""
 
 
-def controls(picked: list[Run]) -> tuple[str, XAxis, bool]:
-    """Which metric, against what, on which scale; all of it in the address."""
-    keys = sorted({key for run in picked for key in run.metrics}, key=_order) or [FIRST_METRICS[0]]
-    asked = st.query_params.get("metric", "")
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        key = st.selectbox(
-            "Metric",
-            keys,
-            index=keys.index(asked) if asked in keys else 0,
-            format_func=lambda k: metrics.describe(k).title,
-            key="compare-metric",
-            width=260,
-        )
-        x_axis = st.segmented_control(
-            "Against", links.X_AXES, default=links.x_axis(), key="compare-x", required=True,
-            format_func=str.capitalize,
-        )  # fmt: skip
-        log_y = st.toggle("Log scale", value=st.query_params.get("log") == "1", key="compare-log")
-    key, x_axis = key or keys[0], cast(XAxis, x_axis or "epoch")
-    links.put(
-        metric=None if key == keys[0] else key,
-        x=None if x_axis == "epoch" else x_axis,
-        log="1" if log_y else None,
-    )
-    return key, x_axis, log_y
+class Column(NamedTuple):
+    """A figure of each run; `key` names it in the address."""
+
+    key: str
+    title: str
+    cells: list[Cell]
+    better: Literal["max", "min"] | None = None
 
 
-def results(picked: list[Run]) -> None:
-    """The end of each run, a column a run."""
-    rows: dict[str, list[str]] = {
-        "Status": [run.status.capitalize() for run in picked],
-        "Took": [duration(took(run)) for run in picked],
-    }
-    for key in sorted({key for run in picked for key in run.metrics}, key=_order):
-        described = metrics.describe(key)
-        prefix = {"max": "Best ", "min": "Best ", None: "Last "}[described.best]
-        values = [_end(run, key) for run in picked]
-        if key == "samples_per_s":
-            prefix, values = "Steady ", [throughput(run) for run in picked]
-        rows[f"{prefix}{described.title.lower()}"] = [metric(key, value) for value in values]
+class Difference(NamedTuple):
+    """One key; `values` one for each run, None where it has none."""
+
+    section: str
+    key: str
+    values: tuple[str | None, ...]
+
+    @property
+    def differs(self) -> bool:
+        return len(set(self.values)) > 1
+
+
+def metric_keys(picked: Sequence[Run]) -> list[str]:
+    """Every metric that any of the runs has, what people look at first in front."""
+    return sorted({key for run in picked for key in run.metrics}, key=_order)
+
+
+def results(picked: Sequence[Run], base: Run, end: End) -> list[Column]:
+    """One end of every metric, marked and with distances from the base; then MFU, if known."""
+    at = list(picked).index(base)
+    columns = [_column(picked, key, end, at) for key in metric_keys(picked)]
     shares = [efficiency.of(run.facts).mfu for run in picked]
     if any(shares):
-        rows["MFU"] = [UNKNOWN if mfu is None else f"{100 * mfu:.1f} %" for mfu in shares]
-    _table(rows, picked, alt="Results of each run")
+        columns.append(Column("mfu", "MFU", _cells(shares, "mfu", "%", "max", at), "max"))
+    return columns
 
 
-def differences(picked: list[Run]) -> None:
-    """Each field of configuration and environment in which the runs are not all alike."""
-    told = [_told(run) for run in picked]
-    names = list(dict.fromkeys(name for facts in told for name in facts))
-    rows = {name: [facts.get(name, UNKNOWN) for facts in told] for name in names}
-    differing = {name: values for name, values in rows.items() if len(set(values)) > 1}
-    if differing:
-        _table(differing, picked, alt="What differs between the runs")
+def _column(picked: Sequence[Run], key: str, end: End, base: int) -> Column:
+    described = metrics.describe(key)
+    if end == "best" and key == "samples_per_s":
+        values, prefix = [throughput(run) for run in picked], "Steady"
     else:
-        st.caption(
-            "Nothing: these runs are repeats of one configuration in one environment."
-            if len(picked) > 1
-            else "Add a second run to see what differs."
+        values = [run_columns.figure(run, f"{end}.{key}") for run in picked]
+        prefix = "Last" if end == "best" and described.best is None else end.capitalize()
+    title = f"{prefix} {described.title.lower()}"
+    cells = _cells(values, key, described.unit, described.best, base)
+    return Column(key, title, cells, described.best)
+
+
+def ranked(column: Column) -> list[int]:
+    """The places of the runs, the best first; where neither end is better, the least. Unknown
+    comes last."""
+    sign = -1 if column.better == "max" else 1
+    values = [cell.value for cell in column.cells]
+    return sorted(
+        range(len(values)),
+        key=lambda place: ((v := values[place]) is None, sign * v if v is not None else 0.0),
+    )
+
+
+def _cells(
+    values: Sequence[float | None], key: str, unit: str, better: str | None, base: int
+) -> list[Cell]:
+    known = [value for value in values if value is not None]
+    apart = known and max(known) - min(known) > SAME_WITHIN * max(map(abs, known))
+    marks: dict[float, Literal["best", "worst"]] = {}
+    if apart and better:
+        marks = {max(known): "best", min(known): "worst"}
+        if better == "min":
+            marks = {min(known): "best", max(known): "worst"}
+    told = [metric(key, v) if key != "mfu" else _share(v) for v in values]
+    return [
+        Cell(
+            value,
+            text,
+            "" if place == base else delta(value, values[base], unit),
+            "" if value is None else marks.get(value, ""),
         )
+        for place, (value, text) in enumerate(zip(values, told, strict=True))
+    ]
 
 
-def _told(run: Run) -> dict[str, str]:
-    facts = flatten(run.config) | {"device": device_names(run)}
-    for name, value in run.environment.items():
+def _share(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{100 * value:.1f} %"
+
+
+def delta(value: float | None, base: float | None, unit: str) -> str:
+    """`±0`, `+1.2 pt` for shares, `-3.4 %` for the rest, `×12` where it is many times the base."""
+    if value is None or base is None:
+        return ""
+    if value == base:
+        return "±0"
+    if unit == "%":
+        return f"{100 * (value - base):+.1f} pt"
+    if base == 0:
+        return ""
+    times = value / base
+    return f"×{times:.3g}" if times >= FEW_TIMES else f"{100 * (value - base) / abs(base):+.1f} %"
+
+
+def results_frame(picked: Sequence[Run], columns: Sequence[Column]) -> pd.DataFrame:
+    """A row a run, values as they are: for a file."""
+    rows = [
+        {"id": run.id, "name": run.name, "status": run.status, "took_s": took(run)}
+        | {column.title: column.cells[place].value for column in columns}
+        for place, run in enumerate(picked)
+    ]
+    return pd.DataFrame(rows)
+
+
+def state(run: Run) -> tuple[str, str]:
+    """Its status, and how long it took."""
+    return run_columns.STATUS_MARKS[run.status], duration(took(run))
+
+
+def differences(picked: Sequence[Run]) -> list[Difference]:
+    """A row a key of the configuration, then of the environment, in which any run has it."""
+    sections = {"Configuration": configuration, "Environment": environment}
+    found = []
+    for section, of in sections.items():
+        facts = [of(run) for run in picked]
+        for key in dict.fromkeys(key for told in facts for key in told):
+            found.append(Difference(section, key, tuple(told.get(key) for told in facts)))
+    return found
+
+
+def wanted(found: Sequence[Difference], *, every: bool, search: str) -> list[Difference]:
+    """Those that differ, or all; of these, whose key holds each word of the search."""
+    words = search.lower().split()
+    return [
+        row for row in found
+        if (every or row.differs) and all(word in row.key.lower() for word in words)
+    ]  # fmt: skip
+
+
+def differences_frame(found: Sequence[Difference], picked: Sequence[Run]) -> pd.DataFrame:
+    """A row a key, a column a run by its id: for a file."""
+    rows = [
+        {"section": row.section, "key": row.key}
+        | {run.id: value for run, value in zip(picked, row.values, strict=True)}
+        for row in found
+    ]
+    return pd.DataFrame(rows, columns=["section", "key", *(run.id for run in picked)])
+
+
+def configuration(run: Run) -> dict[str, str]:
+    return flatten(run.config)
+
+
+def environment(run: Run) -> dict[str, str]:
+    """What the run met, by key; a part of a part has both names."""
+    return {"device": device_names(run)} | _flat(run.environment)
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in nested.items():
         if isinstance(value, dict):
-            facts |= {f"{name}.{inner}": str(of) for inner, of in value.items()}
-        else:
-            facts[name] = json.dumps(value) if not isinstance(value, str) else value
-    return facts
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            flat[prefix + name] = value if isinstance(value, str) else json.dumps(value)
+    return flat
 
 
-def _end(run: Run, key: str) -> float | None:
-    summary = run.metrics.get(key)
-    if summary is None:
-        return None
-    best = metrics.best(key, summary.min, summary.max)
-    return summary.last if best is None else best
+def group_words(picked: Sequence[Run]) -> list[str]:
+    """By what these runs can be grouped: what differs between some and is the same in some."""
+    keys = dict.fromkeys(key for run in picked for key in configuration(run))
+    words = ["device", *(key for key in keys if key != "seed")]
+    found = [word for word in words if 1 < len(set(_values(picked, word))) < len(picked)]
+    return ([REPEATS] if len(set(_values(picked, REPEATS))) < len(picked) else []) + found
+
+
+def groups(picked: Sequence[Run], by: str) -> dict[str, list[Run]]:
+    """The runs under what they have in common, in the order of the first of each."""
+    members: dict[str, list[Run]] = {}
+    for run, value in zip(picked, _values(picked, by), strict=True):
+        members.setdefault(value, []).append(run)
+    firsts = [runs[0] for runs in members.values()]
+    if by != REPEATS:
+        return {_group_name(by, value): runs for value, runs in members.items()}
+    names = distinct.labels(firsts) if len(firsts) > 1 else {firsts[0].id: "All"}
+    return {names[first.id]: members[v] for first, v in zip(firsts, members, strict=True)}
+
+
+def _group_name(by: str, value: str) -> str:
+    if by == "framework":
+        return FRAMEWORK_NAMES.get(value, value)
+    return value if by in ("device", "workload", "dataset") else f"{by.replace('_', ' ')} {value}"
+
+
+def _values(picked: Sequence[Run], word: str) -> list[str]:
+    if word == "device":
+        return [device_names(run) for run in picked]
+    flat = [configuration(run) for run in picked]
+    if word == REPEATS:
+        return [json.dumps(f | {"seed": ""}, sort_keys=True) for f in flat]
+    return [f.get(word, UNKNOWN) for f in flat]
+
+
+def parameters(picked: Sequence[Run]) -> list[str]:
+    """Keys that a chart can have as an axis: what differs between the runs first."""
+    keys = [key for key in dict.fromkeys(k for run in picked for k in configuration(run))]
+    keys = ["device", *keys]
+    return sorted(keys, key=lambda key: (len(set(_values(picked, key))) < 2, key == "seed"))
+
+
+def values(picked: Sequence[Run], word: str, end: End) -> list[float | str | None]:
+    """What each run has under a parameter, or of `metric.KEY` at that end; numbers if all are."""
+    if word.startswith(METRIC):
+        key = word.removeprefix(METRIC)
+        return [run_columns.figure(run, f"{end}.{key}") for run in picked]
+    texts = _values(picked, word)
+    try:
+        return [None if text == UNKNOWN else float(text) for text in texts]
+    except ValueError:
+        return list(texts)
+
+
+def title(word: str, end: End = "best") -> str:
+    """Of a parameter, or of an end of a metric with its unit."""
+    if not word.startswith(METRIC):
+        return word.replace("_", " ").capitalize()
+    described = metrics.describe(word.removeprefix(METRIC))
+    unit = f" ({described.unit})" if described.unit else ""
+    return f"{end.capitalize()} {described.title.lower()}{unit}"
 
 
 def _order(key: str) -> tuple[int, str]:
     return (FIRST_METRICS.index(key) if key in FIRST_METRICS else len(FIRST_METRICS), key)
-
-
-def _table(rows: dict[str, list[str]], picked: list[Run], *, alt: str) -> None:
-    """Facts down, runs across. Runs of one name are told apart by their ids."""
-    frame = pd.DataFrame.from_dict(rows, orient="index", columns=[label(run) for run in picked])
-    st.dataframe(frame, alt=alt, height="content")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from dashboard import charts
+from dashboard import bands, charts
 from dashboard.charts import Curve
 from dashboard.components.plot import payload
 from dashboard.links import LogAxis, XAxis
@@ -107,11 +107,53 @@ def _seam(run: Run, x_axis: XAxis) -> float | None:
 
 
 def of_runs(
-    db: Database, chosen: list[Run], key: str, x_axis: XAxis, *, log_y: bool = False
+    db: Database,
+    chosen: list[Run],
+    names: Mapping[str, str],
+    key: str,
+    x_axis: XAxis,
+    *,
+    log_y: bool = False,
+    robust: bool = True,
+    zone: str | None = None,
 ) -> go.Figure:
-    """One metric of many runs in one chart."""
-    drawn = [_curve(db, run, key, x_axis, run.name, i) for i, run in enumerate(chosen)]
-    return _figure(drawn, key, x_axis, log_y=log_y)
+    """One metric of many runs in one chart; `names` by run id. There is a legend elsewhere."""
+    drawn = [_curve(db, run, key, x_axis, names[run.id], i, zone) for i, run in enumerate(chosen)]
+    return _compared(drawn, key, x_axis, log_y, robust)
+
+
+def of_groups(
+    db: Database,
+    groups: Mapping[str, list[Run]],
+    key: str,
+    x_axis: XAxis,
+    *,
+    log_y: bool = False,
+    robust: bool = True,
+    zone: str | None = None,
+) -> go.Figure:
+    """One metric of groups of runs, each as its median between its lowest and its highest."""
+    drawn = []
+    for place, (name, members) in enumerate(groups.items()):
+        found = [_curve(db, run, key, x_axis, name, place, zone) for run in members]
+        band = bands.of([(c.x.astype(np.float64), c.y) for c in found])
+        x = band.x.astype(found[0].x.dtype) if x_axis == "clock" else band.x
+        ids = tuple(run.id for run in members)
+        drawn.append(
+            Curve(
+                name, f"{name}.{key}", x, band.median, place, runs=ids, low=band.low, high=band.high
+            )
+        )
+    return _compared(drawn, key, x_axis, log_y, robust)
+
+
+def _compared(drawn: list[Curve], key: str, x_axis: XAxis, log_y: bool, robust: bool) -> go.Figure:
+    """Curves without points are left out: not every run has every metric."""
+    drawn = [curve for curve in drawn if len(curve.y)]
+    unit = describe(key).unit
+    return charts.curves(
+        drawn, y_title="", unit=unit, x_axis=x_axis, log_y=log_y, legend=False, robust=robust
+    )
 
 
 def latest(db: Database, run: Run, key: str, count: int = 50) -> list[float]:
@@ -132,7 +174,9 @@ def _curve(
     else:
         axes = {"epoch": found.epoch, "step": found.step, "time": found.at - begun}
         x, y = axes[x_axis], found.value
-    return Curve(name=name, run_id=f"{run.id}.{key}", x=x, y=y, color_index=color_index)
+    return Curve(
+        name=name, run_id=f"{run.id}.{key}", x=x, y=y, color_index=color_index, runs=(run.id,)
+    )
 
 
 def _dates(at: NDArray[np.float64], zone: str | None) -> NDArray[Any]:

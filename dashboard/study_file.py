@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from dashboard import study_charts, study_sections, study_table
-from dashboard.components.assets import plotly_js
+from dashboard import html_file, study_charts, study_sections, study_table
+from dashboard.html_file import chart, paragraph, reasons, section
 from dashboard.performance_view import ACCOUNTS
 from dashboard.study_sections import Drawn
 from engine.studies import cost
@@ -17,42 +17,31 @@ from engine.studies.cost import Prices
 from engine.studies.question import KIND_NAMES
 from engine.studies.report import Report
 
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;padding:0 1rem;color:#222}
-h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}
-table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;
-border-bottom:1px solid #ddd;vertical-align:top}.green{color:#00734f}.amber{color:#8a5a00}
-.red{color:#b00020}.told{opacity:.7}
-"""
 ARM_PX = 60
 CHART_PX = 140
 
 
 def page(report: Report, prices: Prices) -> bytes:
     """All of it, in UTF-8, with costs by these prices."""
-    title = html.escape(report.study.name)
     parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>",
-        f"<style>{STYLE}</style><script>{plotly_js().plain.decode()}</script>",
-        f"<h1>{title}</h1>",
         _told(report),
         _verdict(report),
-        _section("Answer", _paragraph(report.answer)) if report.answer else "",
-        _section("Report card", _table(report, prices)),
-        _section("From when on", _list(cost.break_evens(report.cards, prices)))
-        + _paragraph(cost.ASSUMING),
-        _section("Every repeat", _chart(study_charts.repeats(report.cards), len(report.cards))),
-        _section(
+        section("Answer", paragraph(report.answer)) if report.answer else "",
+        section("Report card", _table(report, prices)),
+        section("From when on", _list(cost.break_evens(report.cards, prices)))
+        + paragraph(cost.ASSUMING),
+        section("Every repeat", _chart(study_charts.repeats(report.cards), len(report.cards))),
+        section(
             "Where the time went",
             _chart(study_charts.ledgers(report.cards, ACCOUNTS), len(report.cards)),
         ),
         *(
-            _section(title, _drawn(drawn))
+            section(title, _drawn(drawn))
             for title, drawn in study_sections.charts(report, prices).items()
         ),
-        _section("Findings", _findings(report)),
+        section("Findings", _findings(report)),
     ]
-    return "\n".join(parts).encode()
+    return html_file.page(report.study.name, parts)
 
 
 def _told(report: Report) -> str:
@@ -69,19 +58,8 @@ def _told(report: Report) -> str:
 
 def _verdict(report: Report) -> str:
     level = report.verdict.level
-    reasons = "".join(
-        f"<li class={check.level}>{html.escape(check.sentence)}</li>"
-        for check in report.verdict.checks
-    )
-    return f"<h2 class={level}>Comparability: {level}</h2><ul>{reasons}</ul>"
-
-
-def _section(title: str, body: str) -> str:
-    return f"<h2>{title}</h2>{body}"
-
-
-def _paragraph(text: str) -> str:
-    return f"<p>{html.escape(text)}</p>"
+    told = reasons((check.level, check.sentence) for check in report.verdict.checks)
+    return f"<h2 class={level}>Comparability: {level}</h2>{told}"
 
 
 def _table(report: Report, prices: Prices) -> str:
@@ -89,7 +67,7 @@ def _table(report: Report, prices: Prices) -> str:
     body = "".join(
         _row(name, cells) for name, cells in study_table.rows(report.cards, prices).items()
     )
-    told = _paragraph(f"Costs by: {cost.in_words(prices)}.")
+    told = paragraph(f"Costs by: {cost.in_words(prices)}.")
     return f"<table><tr><th></th>{head}</tr>{body}</table>{told}"
 
 
@@ -100,29 +78,20 @@ def _row(name: str, cells: Sequence[str]) -> str:
 
 def _findings(report: Report) -> str:
     if not report.findings:
-        return _paragraph("No rule found anything that stands out.")
+        return paragraph("No rule found anything that stands out.")
     told = "".join(f"<li>{html.escape(f'{f.arm}. {f.sentence}')}</li>" for f in report.findings)
     return f"<ul>{told}</ul>"
 
 
 def _list(sentences: Sequence[str]) -> str:
     if not sentences:
-        return _paragraph("Nothing to compare.")
+        return paragraph("Nothing to compare.")
     return f"<ul>{''.join(f'<li>{html.escape(one)}</li>' for one in sentences)}</ul>"
 
 
 def _drawn(drawn: Drawn) -> str:
-    return _of_height(drawn.figure, drawn.height) + "".join(map(_paragraph, drawn.told))
+    return chart(drawn.figure, drawn.height) + "".join(map(paragraph, drawn.told))
 
 
 def _chart(figure: go.Figure, arms: int) -> str:
-    return _of_height(figure, CHART_PX + ARM_PX * arms)
-
-
-def _of_height(figure: go.Figure, height: int) -> str:
-    return figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        default_height=f"{height}px",
-        config={"displaylogo": False, "responsive": True},
-    )
+    return chart(figure, CHART_PX + ARM_PX * arms)

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import (
+    downloads,
     links,
     pages,
     store,
@@ -173,11 +174,14 @@ def _check(check: Check) -> None:
 
 def _report_card(shown: Report) -> Prices:
     """Its last rows are by the prices that are given below it."""
-    st.markdown("**Report card**")
+    head = st.container(horizontal=True, vertical_alignment="center")
     table = st.container()
     prices = study_cost.prices(shown.cards)
     rows = study_table.rows(shown.cards, prices)
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=[c.arm for c in shown.cards])
+    with head:
+        st.markdown("**Report card**", width="stretch")
+        downloads.table(f"study-{shown.study.id}", lambda: _arms(frame))
     with table:
         st.dataframe(frame, alt="Figures of each arm", height="content")
         st.caption(
@@ -185,6 +189,11 @@ def _report_card(shown: Report) -> Prices:
             f"Speed-up is of samples/s, against {plain(shown.question.baseline_label())}."
         )
     return prices
+
+
+def _arms(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row an arm: for a file."""
+    return frame.T.rename_axis("arm").reset_index()
 
 
 def _charts(shown: Report) -> None:

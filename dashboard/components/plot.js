@@ -6,12 +6,35 @@ const UNDRAWN = "This chart could not be drawn. The browser's console says why."
 const UNLOADED =
   "This chart could not be drawn, because its drawing library did not load. " +
   "Reload the page to try again.";
+const icon = (path) => ({ width: 24, height: 24, path }); // of Material Symbols
+const EXPORTS = [
+  {
+    name: "png",
+    title: "Download as PNG",
+    click: (canvas) => picture(canvas, "png"),
+    icon: icon("M21 19V5a2 2 0 0 0-2-2H5a2 2 0 0 0-2 2v14a2 2 0 0 0 2 2h14a2 2 0 0 0 2-2zM8.5 13.5l2.5 3.01L14.5 12l4.5 6H5z"),
+  },
+  {
+    name: "svg",
+    title: "Download as SVG",
+    click: (canvas) => picture(canvas, "svg"),
+    icon: icon("M3.5 18.49l6-6.01 4 4L22 6.92l-1.41-1.41-7.09 7.97-4-4L2 16.99z"),
+  },
+  {
+    name: "csv",
+    title: "Download data as CSV",
+    click: (canvas) => save(table(canvas), "csv", nameOf(canvas)),
+    icon: icon("M10 10h5v11h-5zM17 21h3a2 2 0 0 0 2-2v-9h-5zM20 3H5a2 2 0 0 0-2 2v3h19V5a2 2 0 0 0-2-2zM3 19a2 2 0 0 0 2 2h3V10H3z"),
+  },
+];
 const CONFIG = {
   displaylogo: false,
   showSendToCloud: false,
   doubleClick: "reset",
-  modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]],
+  modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"], EXPORTS],
 };
+const FORMULA = /^[=+\-@\t\r]/; // a spreadsheet would take such a name for a formula
+const LIGHT = "accelboard-light"; // the event that says which runs are pointed at
 const charts = new WeakMap(); // root element -> its chart
 let library;
 
@@ -55,6 +78,15 @@ function create(root) {
   chart.observer = new ResizeObserver(() => draw(chart));
   chart.observer.observe(root);
   root.addEventListener("pointerdown", () => hold(chart));
+  chart.gone = new AbortController();
+  document.addEventListener(LIGHT, ({ detail }) => shade(chart, detail), {
+    signal: chart.gone.signal,
+  });
+  root.addEventListener("pointerover", ({ target }) => {
+    const entry = target.closest(".legend .traces");
+    if (entry) light(entry.__data__?.[0]?.trace?.meta?.runs ?? []);
+  });
+  listen();
   charts.set(root, chart);
   return chart;
 }
@@ -89,6 +121,7 @@ async function draw(chart) {
   try {
     await window.Plotly.react(canvas, data, { ...layout, template, width, height }, CONFIG);
     root.setAttribute("data-state", "drawn");
+    point(chart);
   } catch (error) {
     fail(chart, error, UNDRAWN);
   }
@@ -100,8 +133,119 @@ function fail({ root }, error, words) {
   root.querySelector(".accelboard-plot-message").textContent = words;
 }
 
-function destroy({ root, canvas, observer }) {
+// What is pointed at in one chart, or in anything with a run's id, is lit up everywhere.
+function point(chart) {
+  if (chart.points) return;
+  chart.points = true;
+  chart.canvas.on("plotly_hover", ({ points }) => light(points[0].data.meta?.runs ?? []));
+  chart.canvas.on("plotly_unhover", () => light([]));
+}
+
+function light(runs) {
+  document.dispatchEvent(new CustomEvent(LIGHT, { detail: runs }));
+}
+
+function shade({ root, canvas }, runs) {
+  let found = false;
+  for (const trace of canvas._fullData ?? []) {
+    const lit = runs.length > 0 && (trace.meta?.runs ?? []).some((id) => runs.includes(id));
+    found ||= lit;
+    canvas.querySelector(`.scatterlayer .trace${trace.uid}`)?.classList.toggle("lit", lit);
+  }
+  root.toggleAttribute("data-lit", found);
+}
+
+// Once a document, however many charts there are.
+function listen() {
+  if (window.accelboardListens) return;
+  window.accelboardListens = true;
+  const runsOf = (element) => element.dataset.run.split(" ");
+  let lit = "";
+  const over = ({ target }) => {
+    const element = target.closest?.("[data-run]");
+    if ((element?.dataset.run ?? "") === lit) return;
+    lit = element?.dataset.run ?? "";
+    light(element ? runsOf(element) : []);
+  };
+  for (const event of ["pointerover", "focusin"]) document.addEventListener(event, over);
+  document.addEventListener(LIGHT, ({ detail }) => {
+    for (const element of document.querySelectorAll("[data-run]")) {
+      element.classList.toggle("lit", runsOf(element).some((id) => detail.includes(id)));
+    }
+  });
+}
+
+// A picture stands alone: with the chart's name, its legend, and a page behind it.
+async function picture(canvas, format) {
+  const chart = charts.get(canvas.closest(".accelboard-plot"));
+  const { width, height } = canvas._fullLayout;
+  const page = getComputedStyle(chart.root).getPropertyValue("--st-background-color").trim();
+  const layout = structuredClone(canvas.layout);
+  const title = { text: plain(chart.alt), x: 0.01, xanchor: "left", font: { size: 15 } };
+  const named = canvas._fullData.filter((trace) => trace.showlegend !== false).length > 1;
+  const below = { orientation: "h", x: 0, y: -0.18, yanchor: "top", maxheight: 1 };
+  Object.assign(layout, {
+    title,
+    font: { ...layout.font, family: "Arial, Helvetica, sans-serif" }, // a picture has no web fonts
+    paper_bgcolor: page,
+    margin: { ...layout.margin, t: 44, r: 16, l: 12, b: 12 },
+    showlegend: named,
+    legend: { ...layout.legend, ...below },
+  });
+  const rows = named ? Math.ceil((canvas._fullData.length * 190) / width) : 0;
+  const url = await window.Plotly.toImage(
+    { data: canvas.data, layout },
+    { format, width, height: height + 60 + 22 * rows, scale: format === "png" ? 2 : 1 },
+  );
+  download(url, `${nameOf(canvas)}.${format}`);
+}
+
+// What is drawn, a row a point. Marks and bands repeat what the curves' rows say.
+function table(canvas) {
+  const { xaxis, yaxis } = canvas._fullLayout;
+  const traces = canvas._fullData.filter((trace) => !trace.meta?.of);
+  const ends = traces.some((trace) => trace.meta?.ends);
+  const titles = [xaxis?.title.text || "x", yaxis?.title.text || nameOf(canvas)].map(unescape);
+  const rows = [["curve", ...titles, ...(ends ? ["lowest", "highest"] : [])]];
+  for (const trace of traces) {
+    const name = trace.meta?.name ?? unescape(trace.name ?? "");
+    for (let i = 0; i < (trace.x?.length ?? 0); i++) {
+      rows.push([name, trace.x[i], trace.y[i], ...(ends ? [...(trace.customdata?.[i] ?? ["", ""])] : [])]);
+    }
+  }
+  return rows.map((row) => row.map(cell).join(",")).join("\r\n");
+}
+
+function cell(value) {
+  if (typeof value === "number") return Number.isNaN(value) ? "" : String(value);
+  const text = String(value ?? "");
+  return `"${(FORMULA.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
+}
+
+function save(text, suffix, name) {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  download(url, `${name}.${suffix}`);
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+function download(url, name) {
+  Object.assign(document.createElement("a"), { href: url, download: name }).click();
+}
+
+function nameOf(canvas) {
+  const { alt } = charts.get(canvas.closest(".accelboard-plot"));
+  return alt.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "") || "chart";
+}
+
+// Plotly reads a little HTML in every text.
+const plain = (text) =>
+  text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/%{/g, "%&#123;");
+const unescape = (text) =>
+  text.replace(/&#123;/g, "{").replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
+
+function destroy({ root, canvas, observer, gone }) {
   observer.disconnect();
+  gone.abort();
   charts.delete(root);
   window.Plotly?.purge(canvas);
 }
@@ -113,6 +257,7 @@ function theme(root) {
   const text = css("text-color");
   const quiet = fade(text, 0.65);
   const background = css("background-color");
+  document.documentElement.style.setProperty("--accelboard-page", background); // for tables
   const axis = {
     automargin: true,
     gridcolor: fade(text, 0.1),

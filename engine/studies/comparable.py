@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from engine.config import flatten
 from engine.studies import evidence
 from engine.studies.evidence import Evidence
 from engine.studies.measured import Card
@@ -57,6 +58,44 @@ def pair(
             None, [_timed_long_enough(every), _not_hardware(every), _throttled(every, known)]
         )
     return of(checks)
+
+
+def speeds(every: Sequence[Run], known: Known) -> Verdict | None:
+    """Of runs that no study planned. Runs that never started say nothing; None with less than two.
+
+    What the configuration asks of the hardware may differ, since that is what is compared; the
+    model and its data may not.
+    """
+    every = [run for run in every if run.started_at is not None]
+    if len(every) < 2:
+        return None
+    checks = [
+        _same_job(every),
+        _code(every),
+        _device(every),
+        _versions(every),
+        _quiet(every, known),
+    ]
+    checks += filter(
+        None, [_timed_long_enough(every), _not_hardware(every), _throttled(every, known)]
+    )
+    return of(checks)
+
+
+def _same_job(every: Sequence[Run]) -> Check:
+    flat = [flatten(run.config) for run in every]
+    names = [name for name in flat[0] if name.partition(".")[0] in ("workload", "dataset")]
+    told = []
+    for name in names:
+        values = list(dict.fromkeys(of_run.get(name, "none") for of_run in flat))
+        if len(values) > 1:
+            told.append(f"{name} {', '.join(values[:3])}{', …' if len(values) > 3 else ''}")
+    if told:
+        return Check("red", f"The runs did not do the same job: {'; '.join(told)}.")
+    config = every[0].config
+    return Check(
+        "green", f"The same job: {config['workload']['name']} on {config['dataset']['name']}."
+    )
 
 
 def _repeats(card: Card) -> Check:

@@ -335,20 +335,6 @@ def test_a_clone_of_no_run_gets_a_plain_page(here):
     assert "no run to clone" in told(visit("new_run", clone="nope")).replace("\\", "")
 
 
-def test_compare_tells_what_differs_and_leaves_out_what_is_unknown(here):
-    first = finished(here, "one", seed=1)
-    second = finished(here, "two", seed=2)
-    at = visit("compare", runs=[first, second, "nope"])
-    assert "nope" in at.warning[0].value
-    results, differing = (table.value for table in at.dataframe)
-    assert results.loc["Best validation accuracy"].tolist() == ["80.0 %", "80.0 %"]
-    assert differing.loc["seed"].tolist() == ["1", "2"]
-
-
-def test_compare_without_runs_says_what_to_do(here):
-    assert "Choose two or more runs" in told(visit("compare"))
-
-
 def test_hardware_names_what_is_here_and_why_the_rest_is_not(here):
     at = visit("hardware")
     said = told(at)

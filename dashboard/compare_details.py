@@ -1,0 +1,174 @@
+"""Parts of the Compare page under its charts: figures, what differs, parameters and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+import streamlit as st
+
+from dashboard import compare_charts, compare_table, comparison, downloads, links
+from dashboard.compare_charts import Axis
+from dashboard.compare_view import Compared
+from dashboard.comparison import METRIC, Column, End
+from dashboard.components.plot import plot
+from dashboard.words import plain
+from storage.fields import ENDS
+
+EXPLORED_PX = 340
+MOST_AXES = 12
+FIRST_AXES = 4
+
+
+def legend(shown: Compared) -> None:
+    """Whose curve is which, for all charts at once; pointed at, a name lights its curves up."""
+    groups = [(f"{name} ({len(runs)} runs)" if len(runs) > 1 else name, [run.id for run in runs])
+              for name, runs in shown.groups.items()] if shown.group else []  # fmt: skip
+    each = [(shown.names[run.id], [run.id]) for run in shown.picked]
+    st.html(f"<style>{compare_table.STYLE}</style>{compare_table.legend(groups or each)}")
+    if groups:
+        st.caption(compare_table.BAND)
+
+
+def results(shown: Compared) -> Compared:
+    """How the runs ended: the best and the worst marked, with distances from the base.
+
+    Returns what is compared, with the end of the metrics that was chosen here.
+    """
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Results**", width="stretch")
+        chosen = st.segmented_control(
+            "Which value", ENDS, default=shown.end, key="compare-end", required=True,
+            label_visibility="collapsed", format_func=str.capitalize,
+        )  # fmt: skip
+        links.put(end=None if chosen == ENDS[0] else chosen)
+        shown = replace(shown, end=cast(End, chosen or shown.end))
+        columns = comparison.results(shown.picked, shown.base, shown.end)
+        order = _order(columns)
+        downloads.table("compare-results", lambda: comparison.results_frame(shown.picked, columns))
+    st.html(
+        compare_table.results(
+            shown.picked, shown.base, shown.names, columns, colors=shown.colors, order=order
+        )
+    )
+    return shown
+
+
+def _order(columns: Sequence[Column]) -> Sequence[int]:
+    """By a figure, the best first; as the runs were picked if none is chosen."""
+    titles = {"": "As picked"} | {column.key: f"By {column.title.lower()}" for column in columns}
+    given = st.query_params.get("sort", "")
+    chosen = st.selectbox(
+        "Order", titles, index=list(titles).index(given) if given in titles else 0,
+        key="compare-sort", format_func=titles.__getitem__, width=210,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    links.put(sort=chosen or None)
+    found = [column for column in columns if column.key == chosen]
+    return comparison.ranked(found[0]) if found else ()
+
+
+def differences(shown: Compared) -> None:
+    """Configuration and environment, a row a key."""
+    found = comparison.differences(shown.picked)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**What differs**", width="stretch")
+        search = st.text_input(
+            "Key", value=st.query_params.get("key", ""), key="compare-key", width=200,
+            label_visibility="collapsed", placeholder="Search keys",
+        )  # fmt: skip
+        every = st.toggle("All keys", value=st.query_params.get("all") == "1", key="compare-all")
+        links.put(key=search or None, all="1" if every else None)
+        rows = comparison.wanted(found, every=every, search=search)
+        downloads.table(
+            "compare-differences", lambda: comparison.differences_frame(rows, shown.picked)
+        )
+    if rows:
+        st.html(
+            compare_table.differences(
+                rows, shown.picked, shown.base, shown.names, colors=shown.colors
+            )
+        )
+    else:
+        st.caption(plain(_why_none(shown, search, every)))
+
+
+def _why_none(shown: Compared, search: str, every: bool) -> str:
+    if len(shown.picked) < 2:
+        return "Add a second run to see what differs."
+    if search.strip():
+        return f"No key that {'they have' if every else 'differs'} matches {search[:60]!r}."
+    return "Nothing: these runs are repeats of one configuration in one environment."
+
+
+def explore(shown: Compared) -> list[Axis]:
+    """Any parameter against any metric, of two and of many. Returns the axes of the many."""
+    parameters = comparison.parameters(shown.picked)
+    metrics = [f"{METRIC}{key}" for key in comparison.metric_keys(shown.picked)]
+    if len(shown.picked) < 2 or not metrics:
+        return []
+    st.markdown("**Parameters and metrics**")
+    grid = st.grid(2, min_column_width=340)
+    with grid.cell(), st.container(border=True, gap="small"):
+        _scatter(shown, parameters, metrics)
+    with grid.cell(), st.container(border=True, gap="small"):
+        return _parallel(shown, parameters, metrics)
+
+
+def _scatter(shown: Compared, parameters: list[str], metrics: list[str]) -> None:
+    with st.container(horizontal=True):
+        words = [*parameters, *metrics]
+        x = _axis_choice(shown, "Horizontal", "px", words, parameters[0])
+        y = _axis_choice(shown, "Vertical", "py", [*metrics, *parameters], metrics[0])
+    figure = compare_charts.scatter(shown.named, _axis(shown, x), _axis(shown, y))
+    plot(figure, key="plot-compare-scatter", height=EXPLORED_PX,
+         alt=f"{_title(shown, y)} by {_title(shown, x)}")  # fmt: skip
+
+
+def _parallel(shown: Compared, parameters: list[str], metrics: list[str]) -> list[Axis]:
+    differing = [word for word in parameters if word != "seed" and _differs(shown, word)]
+    words, default = [*parameters, *metrics], [*differing[:FIRST_AXES], metrics[0]]
+    given = [word for word in dict.fromkeys(st.query_params.get_all("dims")) if word in words]
+    chosen = st.multiselect(
+        "Axes", words, default=given[:MOST_AXES] or default, key="compare-dims",
+        format_func=lambda word: _title(shown, word), max_selections=MOST_AXES,
+    )  # fmt: skip
+    links.put(dims=None if chosen == default else chosen)
+    axes = [_axis(shown, word) for word in chosen]
+    if len(axes) < 2:
+        st.caption("Choose two axes or more.")
+        return axes
+    figure = compare_charts.parallel(shown.named, axes)
+    plot(figure, key="plot-compare-parallel", height=EXPLORED_PX,
+         alt="Parameters and metrics of each run")  # fmt: skip
+    return axes
+
+
+def _axis_choice(
+    shown: Compared, label: str, parameter: str, words: list[str], default: str
+) -> str:
+    given = st.query_params.get(parameter, default)
+    index = words.index(given) if given in words else words.index(default)
+    chosen = st.selectbox(
+        label,
+        words,
+        index=index,
+        key=f"compare-{parameter}",
+        format_func=lambda word: _title(shown, word),
+    )
+    chosen = chosen or default
+    links.put(**{parameter: None if chosen == default else chosen})
+    return chosen
+
+
+def _axis(shown: Compared, word: str) -> Axis:
+    return Axis(_title(shown, word), comparison.values(shown.picked, word, shown.end))
+
+
+def _differs(shown: Compared, word: str) -> bool:
+    return len(set(comparison.values(shown.picked, word, shown.end))) > 1
+
+
+def _title(shown: Compared, word: str) -> str:
+    return comparison.title(word, shown.end)

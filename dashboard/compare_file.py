@@ -1,0 +1,87 @@
+"""A comparison as one HTML file that needs no network: its charts, its tables, its doubts."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import compare_charts, compare_table, comparison
+from dashboard.compare_charts import Axis
+from dashboard.compare_live import Latest
+from dashboard.compare_view import LEVEL_WORDS, Compared, figure_of, outlying
+from dashboard.html_file import chart, page, paragraph, reasons, section
+from engine.metrics import describe
+from engine.studies.comparable import Verdict
+
+CHART_PX = 420
+LEGEND_ROW_PX = 22
+OWN_STYLE = "@media (max-width:600px){body{padding:0 .5rem}}.cmp{max-height:none}"
+
+
+def button(latest: Latest) -> None:
+    st.download_button(
+        "Export (HTML)",
+        lambda: written(latest.shown, latest.verdict, latest.axes),
+        file_name=f"comparison-{len(latest.shown.picked)}-runs.html",
+        mime="text/html",
+        icon=":material/download:",
+        on_click="ignore",
+        key="compare-export",
+        help="One file with these charts and tables, which opens without a network.",
+    )
+
+
+def written(shown: Compared, verdict: Verdict | None, axes: Sequence[Axis]) -> bytes:
+    columns = comparison.results(shown.picked, shown.base, shown.end)
+    differing = [row for row in comparison.differences(shown.picked) if row.differs]
+    tables = (shown.picked, shown.base, shown.names)
+    own = {"colors": shown.colors, "links": False}
+    parts = [
+        _told(shown),
+        _doubts(verdict) if verdict else "",
+        *(section(describe(key).title, _chart(shown, key)) for key in shown.metrics),
+        section("Results", compare_table.results(*tables[:3], columns, **own)),
+        section("What differs", compare_table.differences(differing, *tables, **own))
+        if differing else "",
+        _explored(shown, axes) if len(axes) > 1 else "",
+    ]  # fmt: skip
+    title = f"Comparison of {len(shown.picked)} runs"
+    return page(title, parts, compare_table.STYLE + OWN_STYLE)
+
+
+def _told(shown: Compared) -> str:
+    now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    base = f"run {shown.base.id}, {shown.names[shown.base.id]}"
+    return (
+        f"<p class=told>Written {now}. Distances are from the base: {html.escape(base)}."
+        f"{f' {compare_table.BAND}' if shown.group else ''} "
+        "Curves of many points are drawn with fewer; peaks are kept.</p>"
+    )
+
+
+def _doubts(verdict: Verdict) -> str:
+    words = LEVEL_WORDS.get(verdict.level, "Their speeds can be compared.")
+    told = reasons((check.level, check.sentence) for check in verdict.checks)
+    return f"<h2 class={verdict.level}>{words}</h2>{told}"
+
+
+def _chart(shown: Compared, key: str) -> str:
+    """With a legend of its own, below: on the page, one stands for all charts."""
+    figure = figure_of(shown, key)
+    count = len(shown.groups if shown.group else shown.picked)
+    figure.update_layout(
+        template="plotly_white", showlegend=count > 1, margin={"l": 60, "r": 10, "t": 10, "b": 40},
+        legend={"y": -0.15, "yanchor": "top", "maxheight": 1.0},
+    )  # fmt: skip
+    beyond = (figure.layout.meta or {}).get("beyond", 0)
+    legend_px = LEGEND_ROW_PX * (count // 4 + 1) if count > 1 else 0
+    return chart(figure, CHART_PX + legend_px) + (paragraph(outlying(beyond)) if beyond else "")
+
+
+def _explored(shown: Compared, axes: Sequence[Axis]) -> str:
+    figure = compare_charts.parallel(shown.named, axes)
+    figure.update_layout(template="plotly_white", margin={"l": 20, "r": 20, "t": 10, "b": 40})
+    return section("Parameters and metrics", chart(figure, CHART_PX))

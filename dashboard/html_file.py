@@ -1,0 +1,53 @@
+"""One HTML file that needs no network: what a report and a comparison are exported as."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+
+import plotly.graph_objects as go
+
+from dashboard.components.assets import plotly_js
+
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;padding:0 1rem;color:#222}
+h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;
+border-bottom:1px solid #ddd;vertical-align:top}.green{color:#00734f}.amber{color:#8a5a00}
+.red{color:#b00020}.told{opacity:.7}
+"""
+
+
+def page(title: str, parts: Iterable[str], style: str = "") -> bytes:
+    """All of it, in UTF-8. `parts` are HTML, the title is text."""
+    title = html.escape(title)
+    head = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>",
+        "<meta name=viewport content='width=device-width'>",
+        f"<style>{STYLE}{style}</style><script>{plotly_js().plain.decode()}</script>",
+        f"<h1>{title}</h1>",
+    ]
+    return "\n".join([*head, *parts]).encode()
+
+
+def section(title: str, body: str) -> str:
+    return f"<h2>{html.escape(title)}</h2>{body}"
+
+
+def paragraph(text: str) -> str:
+    return f"<p>{html.escape(text)}</p>"
+
+
+def reasons(checks: Iterable[tuple[str, str]]) -> str:
+    """Sentences, each with its level: green, amber or red."""
+    told = "".join(f"<li class={level}>{html.escape(sentence)}</li>" for level, sentence in checks)
+    return f"<ul>{told}</ul>"
+
+
+def chart(figure: go.Figure, height_px: int) -> str:
+    return figure.to_html(
+        full_html=False,
+        include_plotlyjs=False,
+        default_height=f"{height_px}px",
+        config={"displaylogo": False, "responsive": True},
+    )
