@@ -8,6 +8,7 @@ from typing import cast
 import streamlit as st
 
 from dashboard import (
+    alerts_view,
     curves,
     links,
     pages,
@@ -103,6 +104,8 @@ def _header(run: Run, tags: list[str]) -> None:
             st.switch_page(pages.STUDIES, query_params={"clone": run.id})
         if st.button("Compare", icon=":material/stacked_line_chart:", key="compare"):
             st.switch_page(pages.COMPARE, query_params={"runs": [run.id]})
+        if run.status == "SUCCEEDED":
+            alerts_view.reference_control(run)
         run_edit.controls(run, tags)
 
 

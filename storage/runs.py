@@ -66,6 +66,7 @@ class Run:
     facts: dict[str, Any]
     resumed_epoch: int | None
     earlier_s: float
+    cool_down_s: float
     metrics: dict[str, Summary]
 
     @property
