@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import pages, run_edit, store
+from dashboard import alerts_view, pages, run_edit, store
 from dashboard.header import header
 from dashboard.words import plain
 from engine import launch
@@ -34,6 +34,8 @@ def draw(run: Run) -> None:
             st.switch_page(pages.STUDIES, query_params={"clone": run.id})
         if st.button("Compare", icon=":material/stacked_line_chart:", key="compare"):
             st.switch_page(pages.COMPARE, query_params={"runs": [run.id]})
+        if run.status == "SUCCEEDED":
+            alerts_view.reference_control(run)
         run_edit.controls(run)
 
 

@@ -122,7 +122,7 @@ def _sizes() -> dict[str, Any]:
 
 def _repeats() -> dict[str, Any]:
     usual = Question.model_fields
-    grid = st.grid(3, min_column_width=150)
+    grid = st.grid(4, min_column_width=150)
     seeds = grid.number_input(
         "Seeds", value=float(usual["seeds"].default), step=1.0, format="%g", key=f"{KEY}seeds",
         help=usual["seeds"].description,
@@ -135,8 +135,14 @@ def _repeats() -> dict[str, Any]:
         "Accuracy tolerance, points", value=100 * usual["accuracy_tolerance"].default, step=0.5,
         format="%g", key=f"{KEY}tolerance", help=usual["accuracy_tolerance"].description,
     )  # fmt: skip
+    cool_down = grid.number_input(
+        "Cool-down, s", value=usual["cool_down_s"].default, step=1.0, format="%g",
+        key=f"{KEY}cool_down",
+        help="Rest of the host before each run. It tells whether the host was quiet.",
+    )  # fmt: skip
     return {
         "seeds": seeds,
+        "cool_down_s": cool_down,
         "target_accuracy": None if target is None else target / 100,
         "accuracy_tolerance": (tolerance or 0.0) / 100,
     }

@@ -17,7 +17,16 @@ from typing import Any
 import click
 
 from engine import cli_output as output
-from engine import cli_studies, devices, launch, parity, queries, supervisor, transfer
+from engine import (
+    cli_references,
+    cli_studies,
+    devices,
+    launch,
+    parity,
+    queries,
+    supervisor,
+    transfer,
+)
 from engine.cli_options import (
     EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
@@ -418,6 +427,7 @@ def _watch(settings: Settings, run_id: str, as_json: bool) -> None:
 
 
 main.add_command(cli_studies.study)
+main.add_command(cli_references.reference)
 submit.help = (submit.help or "").replace(
     "{fields}", "\n".join(f"  {key}={value}" for key, value in RunConfig().flat().items())
 )

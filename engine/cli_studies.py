@@ -49,6 +49,7 @@ def study_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--target-accuracy", type=float, help="To reach, 0 to 1."),
         click.option("--accuracy-tolerance", type=float, help="Allowed between arms, 0 to 1."),
         click.option("--baseline", help="The arm that others are compared with, by its name."),
+        click.option("--cool-down", "cool_down_s", type=float, help="Seconds before each run."),
         click.option("--order-seed", type=int, help="Fixes the random order of the runs."),
         click.option("--name", default="", help="What to call the study."),
         click.option("--watch", is_flag=True, help="Follow the study until it is over."),
@@ -146,7 +147,14 @@ def question_of(kind: str, base: dict[str, Any], given: dict[str, Any]) -> dict[
     for name in ("devices", "frameworks", "batch_sizes", "precisions"):
         if given.get(name):
             raw[name] = [part.strip() for part in given[name].split(",") if part.strip()]
-    for name in ("seeds", "target_accuracy", "accuracy_tolerance", "baseline", "order_seed"):
+    for name in (
+        "seeds",
+        "target_accuracy",
+        "accuracy_tolerance",
+        "baseline",
+        "order_seed",
+        "cool_down_s",
+    ):
         if given.get(name) is not None:
             raw[name] = given[name]
     return raw

@@ -77,6 +77,12 @@ class Settings(BaseSettings):
         description="Seconds between readings of power, memory and load; 0 takes none.",
     )
 
+    alerts: str = Field(
+        default="",
+        repr=False,
+        description="Where alerts are sent: addresses of Apprise with spaces between them.",
+    )
+
     @field_validator("warm")
     @classmethod
     def _known_frameworks(cls, text: str) -> str:

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import checkpoints, devices, events, journal, queue, seams, telemetry, verdict
+from engine import checkpoints, devices, events, journal, queue, quiet, seams, telemetry, verdict
 from engine.config import FRAMEWORK_NAMES, RunConfig
 from engine.failures import FailureKind
 from engine.job import Job
@@ -131,6 +131,7 @@ class Supervisor:
         self._watched: dict[str, Watched] = {}
         self._missing_since: dict[str, float] = {}
         self._complaints: dict[str, str] = {}
+        self._rest, self._is_alone = quiet.Rest(clock), True
         self._hardware, self._looked_at = devices.Hardware((), {}), float("-inf")
 
     def run(self, stopping: threading.Event) -> None:
@@ -152,10 +153,13 @@ class Supervisor:
                 self._attend(db, run, now)
         self._pause_s = BESIDE_A_RUN_S if running and not waiting else TICK_S
         self._keep_warm(bool(running or waiting))
+        self._rest.look()
         if waiting:
             taken = set(runs.leases(db))
             readable = [(r, config) for r in waiting if (config := self._config(db, r, now))]
-            for placement in queue.place(readable, self._hardware_now(), taken):
+            self._is_alone = not taken
+            rested = list(quiet.rested(readable, self._rest.seconds))
+            for placement in queue.place(rested, self._hardware_now(), taken):
                 with self._spared(placement.run):
                     self._start(db, placement, now)
 
@@ -252,6 +256,7 @@ class Supervisor:
             failure=end.failure,
         )
         self._watched.pop(run_id, None)
+        self._rest.begin()
         say(f"{run_id}: {end.status} {end.failure or ''}".rstrip())
         self._give_up(db, run_id, now)
 
@@ -284,6 +289,9 @@ class Supervisor:
         given = [asdict(device) for device in placement.devices]
         if not runs.claim(db, run.id, host=socket.gethostname(), devices=given, now=now):
             return
+        before = {"rest_s": round(self._rest.seconds, 1),
+                  "host_cpu": self._rest.host_cpu() if self._is_alone else None}  # fmt: skip
+        self._is_alone = False
         try:
             job = self._job(placement, now)
             if job.resumes:
@@ -299,6 +307,7 @@ class Supervisor:
             return
         self._watched[run.id] = Watched(trainer, self._clock())
         runs.record_process(db, run.id, trainer.identity)
+        runs.note_facts(db, run.id, {"before": before})
         say(
             f"{run.id}: started on {', '.join(d.id for d in placement.devices)}, pid {trainer.pid}."
         )

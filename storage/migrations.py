@@ -209,3 +209,35 @@ def create_views(db: Database) -> None:
                 max(CASE key WHEN 'step_loss' THEN value END) AS step_loss
             FROM metrics GROUP BY run_id, step;
     """)
+
+
+@migrations()
+def watch_references(db: Database) -> None:
+    db.executescript("""
+        CREATE TABLE reference_jobs (        -- what is repeated to watch its throughput
+            name TEXT PRIMARY KEY,
+            run_id TEXT NOT NULL,            -- that was named; it may be deleted
+            config TEXT NOT NULL,            -- engine.config.RunConfig as JSON
+            created_by TEXT NOT NULL,
+            created_at REAL NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE reference_runs (
+            reference TEXT NOT NULL REFERENCES reference_jobs (name) ON DELETE CASCADE,
+            run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+            is_judged INTEGER NOT NULL,
+            PRIMARY KEY (reference, run_id)
+        ) WITHOUT ROWID;
+        CREATE TABLE alerts (
+            id TEXT PRIMARY KEY,             -- as a run's
+            reference TEXT NOT NULL,         -- a name, which may be gone
+            run_id TEXT NOT NULL,            -- as it may be, too
+            raised_at REAL NOT NULL,
+            sentence TEXT NOT NULL,
+            changes TEXT NOT NULL,           -- JSON list of [what, before, now]
+            sent TEXT,                       -- how sending it went; NULL: nowhere to
+            acknowledged_at REAL,
+            acknowledged_by TEXT
+        );
+        ALTER TABLE runs ADD COLUMN cool_down_s REAL NOT NULL DEFAULT 0;  -- that must have passed
+            -- since the run before it on this host
+    """)

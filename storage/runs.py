@@ -66,6 +66,7 @@ class Run:
     facts: dict[str, Any]
     resumed_epoch: int | None
     earlier_s: float
+    cool_down_s: float
     metrics: dict[str, Summary]
 
     @property
@@ -102,9 +103,10 @@ def create(
     priority: int = 0,
     cloned_from: str | None = None,
     resumed_epoch: int | None = None,
+    cool_down_s: float = 0.0,
     now: float | None = None,
 ) -> str:
-    """Add a PENDING run and return its id."""
+    """Add a PENDING run and return its id. `cool_down_s` is a rest of its host before it."""
     now = time.time() if now is None else now
     row = {
         "id": ids.new(now),
@@ -120,6 +122,7 @@ def create(
         "total_steps": total_steps,
         "cloned_from": cloned_from,
         "resumed_epoch": resumed_epoch,
+        "cool_down_s": cool_down_s,
         "submitted_at": now,
     }
     columns = ", ".join(row)

@@ -2,11 +2,13 @@
 
 import streamlit as st
 
-from dashboard import hardware_view, store
+from dashboard import alerts_view, hardware_view, store
 from dashboard.header import header
 
 with header("Hardware"):
     if st.button("Look again", icon=":material/refresh:", key="look-again"):
         store.hardware.clear()
+alerts_view.banner()
 hardware_view.devices()
 hardware_view.frameworks()
+alerts_view.listed()

@@ -54,6 +54,7 @@ def pair(
     if every:
         checks += [_code(every), _asked_alike(question, every), _device(every)]
         checks += [_versions(every), _learned(question, cards), _quiet(every, known)]
+        checks.append(_quiet_before(every))
         checks += filter(
             None, [_timed_long_enough(every), _not_hardware(every), _throttled(every, known)]
         )
@@ -224,6 +225,22 @@ def _quiet(every: Sequence[Run], known: Known) -> Check:
             f"The host was not quiet: other processes used up to {100 * worst:.0f} % of its cores.",
         )
     return Check("green", f"The host was quiet: others used {100 * worst:.0f} % of its cores.")
+
+
+def _quiet_before(every: Sequence[Run]) -> Check:
+    """How much of the host was used in the rest before each run."""
+    shares = [run.facts.get("before", {}).get("host_cpu") for run in every]
+    if None in shares:
+        return Check(
+            "amber",
+            "Whether the host was quiet before each run is not known: some began without a rest, "
+            "or beside a run on another device. A cool-down of 2 s tells.",
+        )
+    worst = max(shares)
+    told = f"before the runs {100 * worst:.0f} % of the host's cores were in use at most."
+    if worst > OTHER_LOAD:
+        return Check("amber", f"The host was not at rest: {told}")
+    return Check("green", f"The host was at rest: {told}")
 
 
 def _throttled(every: Sequence[Run], known: Known) -> Check | None:

@@ -90,6 +90,8 @@ def remaining_s(trials: Sequence[Trial], found: Mapping[str, Run]) -> float | No
         expected = median(of_arm or over)
         so_far = took(found[trial.member.run_id]) or 0.0
         total += max(0.0, expected - so_far)
+        if trial.status == "PENDING":
+            total += found[trial.member.run_id].cool_down_s
     return total
 
 

@@ -74,6 +74,9 @@ class Question(Section):
         default=0.02, ge=0, le=1, description="How far the final accuracies may lie apart."
     )
     baseline: str = Field(default="", description="The arm that others are compared with.")
+    cool_down_s: float = Field(
+        default=2.0, ge=0, le=3600, description="Rest of the host before each run, in seconds."
+    )
     order_seed: int = Field(default=0, ge=0, description="Fixes the random order of the runs.")
     advice: Advice | None = None
 

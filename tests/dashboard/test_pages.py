@@ -7,7 +7,7 @@ from dashboard import saved_views, server, store, words
 from engine.config import RunConfig
 from engine.tpu import program
 from engine.tpu.check import TpuCheck
-from storage import database, metrics, readings, runs, tpu_checks, views
+from storage import alerts, database, metrics, readings, runs, tpu_checks, views
 from storage.metrics import Point
 from storage.readings import Reading
 from tests.processes import eventually
@@ -85,6 +85,25 @@ def told(at):
     elements = (at.markdown, at.caption, at.error, at.info, at.warning, at.text, at.code)
     spoken = [element.value for kind in elements for element in kind]
     return " ".join([*spoken, *(html.proto.body for html in at.get("html"))])
+
+
+def test_a_run_is_named_a_reference_job_on_its_page_and_its_alert_stands_until_acknowledged(here):
+    run_id = finished(here, name="nightly *job*")
+    at = visit("run", id=run_id)
+    at.button(key="reference-add").click().run()
+    assert "is the reference job nightly" in told(at)
+    with database.opened(here) as db:
+        sentence = "Reference job <b>nightly</b>: 20.0 % slower."
+        changes = [("nvidia.driver", "550", "560")]
+        alert_id = alerts.create(db, reference="nightly *job*", run_id=run_id, sentence=sentence,
+                                 changes=changes)  # fmt: skip
+    assert "20\\.0 \\% slower" in visit("hardware").warning[0].value
+    at = visit()
+    assert "driver: 550 → 560" in told(at).replace("\\", "").replace("\u2060", "")
+    at.button(key=f"acknowledge-{alert_id}").click().run()
+    assert not at.warning
+    listed = visit("hardware").dataframe[-1].value
+    assert listed["What"].tolist() == [sentence]
 
 
 def test_the_first_visit_leads_to_the_first_run(here):
