@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dashboard import study_charts, study_table
+from dashboard import study_charts, study_scaling, study_table
 from dashboard.components.assets import plotly_js
 from dashboard.performance_view import ACCOUNTS
+from engine.studies import scaling
 from engine.studies.question import KIND_NAMES
 from engine.studies.report import Report
 
@@ -23,6 +24,7 @@ border-bottom:1px solid #ddd;vertical-align:top}.green{color:#00734f}.amber{colo
 """
 ARM_PX = 60
 CHART_PX = 140
+SCALING_ARMS = 4  # its chart is as high as that of so many arms
 
 
 def page(report: Report) -> bytes:
@@ -33,9 +35,11 @@ def page(report: Report) -> bytes:
         f"<style>{STYLE}</style><script>{plotly_js().plain.decode()}</script>",
         f"<h1>{title}</h1>",
         _told(report),
+        _notice(report),
         _verdict(report),
         _section("Answer", _paragraph(report.answer)) if report.answer else "",
-        _section("Report card", _table(report)),
+        _section("Report card", _card(report)),
+        _scaling(report),
         _section("Every repeat", _chart(study_charts.repeats(report.cards), len(report.cards))),
         _section(
             "Where the time went",
@@ -75,9 +79,28 @@ def _paragraph(text: str) -> str:
     return f"<p>{html.escape(text)}</p>"
 
 
-def _table(report: Report) -> str:
-    head = "".join(f"<th>{html.escape(card.arm)}</th>" for card in report.cards)
-    body = "".join(_row(name, cells) for name, cells in study_table.rows(report.cards).items())
+def _notice(report: Report) -> str:
+    notice = scaling.notice(report.question)
+    return f"<p class=amber><b>{html.escape(notice)}</b></p>" if notice else ""
+
+
+def _scaling(report: Report) -> str:
+    found = scaling.of(report.question, report.cards)
+    if found is None or not found.repeats:
+        return ""
+    table = _table([point.arm for point in found.points], study_scaling.rows(found))
+    chart = _chart(study_scaling.chart(found), SCALING_ARMS)
+    words = _paragraph(scaling.in_words(found))
+    return _section(html.escape(study_scaling.TITLES[found.mode]), chart + table + words)
+
+
+def _card(report: Report) -> str:
+    return _table([card.arm for card in report.cards], study_table.rows(report.cards))
+
+
+def _table(arms: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(arm)}</th>" for arm in arms)
+    body = "".join(_row(name, cells) for name, cells in rows.items())
     return f"<table><tr><th></th>{head}</tr>{body}</table>"
 
 

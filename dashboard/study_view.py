@@ -7,7 +7,7 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from dashboard import pages, store, study_charts, study_file, study_table, words
+from dashboard import pages, store, study_charts, study_file, study_scaling, study_table, words
 from dashboard.components.plot import plot
 from dashboard.header import header
 from dashboard.performance_view import ACCOUNTS
@@ -16,7 +16,7 @@ from engine import launch
 from engine.format import duration
 from engine.launch import NotPossible
 from engine.problems import ConfigError
-from engine.studies import actions, report
+from engine.studies import actions, report, scaling
 from engine.studies.findings import Finding
 from engine.studies.question import KIND_NAMES, Question
 from engine.studies.report import Report
@@ -72,10 +72,13 @@ def _draw(study_id: str, was_active: bool) -> None:
         st.rerun()
     _header(shown)
     _state(shown)
+    if notice := scaling.notice(shown.question):
+        st.warning(plain(notice), icon=":material/info:")
     _verdict(shown)
     if shown.answer:
         st.success(plain(shown.answer), icon=":material/lightbulb:")
     _report_card(shown)
+    _scaling(shown)
     _charts(shown)
     _findings(shown)
     _runs(shown)
@@ -162,6 +165,21 @@ def _report_card(shown: Report) -> None:
         "Medians over repeats with bootstrapped 95 % intervals; warm-up runs are left out. "
         f"Speed-up is of samples/s, against {plain(shown.question.baseline_label())}."
     )
+
+
+def _scaling(shown: Report) -> None:
+    found = scaling.of(shown.question, shown.cards)
+    if found is None or not found.repeats:
+        return
+    with st.container(border=True, gap="small"):
+        st.markdown(f"**{study_scaling.TITLES[found.mode]}**")
+        plot(study_scaling.chart(found), key=f"plot-{shown.study.id}-scaling", height=320,
+             alt="Speed-up by the number of devices, against the ideal")  # fmt: skip
+        frame = pd.DataFrame.from_dict(
+            study_scaling.rows(found), orient="index", columns=[p.arm for p in found.points]
+        )
+        st.dataframe(frame, alt="Speed-up and efficiency", height="content")
+        st.caption(plain(scaling.in_words(found)))
 
 
 def _charts(shown: Report) -> None:

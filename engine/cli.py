@@ -487,7 +487,21 @@ def study_saturation(**given: Any) -> None:
     _ask("saturation", **given)
 
 
+@study.command("scaling")
+@click.option("--device-counts", help="With commas; 1,2,4 unless told.")
+@click.option(
+    "--mode",
+    type=click.Choice(["strong", "weak"]),
+    help="Keep the global batch (strong, unless told), or each device's (weak).",
+)
+@study_options
+def study_scaling(**given: Any) -> None:
+    """What do more devices give? Speed-up, efficiency and the serial fraction."""
+    _ask("scaling", **given)
+
+
 @study.command("input")
+@click.option("--workers", help="Of the loader on the host, with commas, such as 0,1,2.")
 @study_options
 def study_input(**given: Any) -> None:
     """What does the input pipeline cost? The data set on the device, against a loader."""

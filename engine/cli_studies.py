@@ -19,7 +19,7 @@ from engine import devices, launch
 from engine.format import UNKNOWN, duration, figure, gib
 from engine.settings import Settings
 from engine.statistics import Estimate
-from engine.studies import actions, report
+from engine.studies import actions, report, scaling
 from engine.studies.measured import Card
 from engine.studies.plan import Planned, Prediction
 from engine.studies.question import KIND_NAMES, Question
@@ -27,17 +27,24 @@ from engine.studies.report import Report
 from storage import database, runs, studies
 
 POLL_S = 1.0
-TITLES = {"run-on": "run_on", "saturation": "saturation", "input": "input"}
+TITLES = {
+    "run-on": "run_on",
+    "scaling": "scaling",
+    "saturation": "saturation",
+    "input": "input",
+}
+LISTS = ("devices", "frameworks", "batch_sizes", "precisions", "device_counts", "workers")
+SINGLE = ("mode", "seeds", "target_accuracy", "accuracy_tolerance", "baseline", "order_seed")
 LEVEL_STYLES = {"green": "green", "amber": "yellow", "red": "red"}
 
 
 def question_of(kind: str, base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The options as the fields of a `Question`; lists are given with commas."""
     raw: dict[str, Any] = {"kind": TITLES[kind], "base": base}
-    for name in ("devices", "frameworks", "batch_sizes", "precisions"):
+    for name in LISTS:
         if given.get(name):
             raw[name] = [part.strip() for part in given[name].split(",") if part.strip()]
-    for name in ("seeds", "target_accuracy", "accuracy_tolerance", "baseline", "order_seed"):
+    for name in SINGLE:
         if given.get(name) is not None:
             raw[name] = given[name]
     return raw
@@ -128,6 +135,8 @@ def show(shown: Report, as_json: bool) -> None:
     console = output.console()
     level = shown.verdict.level
     console.print(output.plain(f"{shown.study.name} ({shown.study.id}), {shown.status}"))
+    if notice := scaling.notice(shown.question):
+        console.print(output.plain(notice))
     console.print(Text(f"Comparability: {level}", style=LEVEL_STYLES[level]))
     for check in shown.verdict.checks:
         console.print(Text(f"  {check.level}: ", style=LEVEL_STYLES[check.level]),

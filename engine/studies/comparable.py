@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
+from engine import describe
+from engine.config import as_now
 from engine.readings import throttled
 from engine.studies.measured import Card
 from engine.studies.question import Question
@@ -102,10 +104,11 @@ def _code(every: Sequence[Run]) -> Check:
 def _asked_alike(question: Question, every: Sequence[Run]) -> Check:
     """Data, global batch, precision and all else that the study does not vary on purpose."""
     free = {*question.varied(), "seed"}
+    asked = [_asked(question, run) for run in every]
     differing = {
-        name: sorted({str(run.config.get(name)) for run in every})
-        for name in every[0].config
-        if name not in free and len({str(run.config.get(name)) for run in every}) > 1
+        name: sorted({str(of_run.get(name)) for of_run in asked})
+        for name in asked[0]
+        if name not in free and len({str(of_run.get(name)) for of_run in asked}) > 1
     }
     if differing:
         told = "; ".join(f"{name} {' and '.join(values)}" for name, values in differing.items())
@@ -114,6 +117,14 @@ def _asked_alike(question: Question, every: Sequence[Run]) -> Check:
     batch = "" if "batch_size" in free else f", global batch {config['batch_size']:,}"
     precision = "" if "precision" in free else f", {config['precision']}"
     return Check("green", f"The same data set ({config['dataset']['name']}){batch}{precision}.")
+
+
+def _asked(question: Question, run: Run) -> dict[str, Any]:
+    """With what was usual before a field was there; of weak scaling, each device's batch too."""
+    asked = as_now(run.config)
+    if question.is_weak and isinstance(asked["devices"], int):
+        asked["batch of a device"] = asked["batch_size"] / asked["devices"]
+    return asked
 
 
 def _device(every: Sequence[Run]) -> Check:
@@ -212,6 +223,8 @@ def _throttled(db: Database, every: Sequence[Run]) -> Check | None:
 
 
 def _not_hardware(every: Sequence[Run]) -> Check | None:
+    if any(map(describe.virtual_devices, every)):
+        return Check("amber", f"Virtual devices are on one CPU: {describe.VIRTUAL}.")
     if any(run.framework == "torch_xla" and run.accelerator == "cpu" for run in every):
         return Check("green", "XLA on a CPU exercises the TPU's code, not its hardware.")
     return None

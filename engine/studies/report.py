@@ -9,7 +9,7 @@ from typing import Any
 from engine import statistics
 from engine.describe import took
 from engine.format import figure
-from engine.studies import comparable, findings, measured, plan
+from engine.studies import comparable, findings, measured, plan, scaling
 from engine.studies.comparable import Check, Verdict
 from engine.studies.findings import Finding
 from engine.studies.measured import Card
@@ -64,6 +64,8 @@ class Report:
             "baseline": self.question.baseline_label(),
             "report_card": [_card_json(card, self.pairs[card.arm]) for card in self.cards],
             "findings": [asdict(finding) for finding in self.findings],
+            "scaling": (found := scaling.of(self.question, self.cards)) and found.as_json(),
+            "notice": scaling.notice(self.question),
             "progress": asdict(self.progress),
             "predicted_s": self.study.predicted_s,
             "prediction_error": self.prediction_error,
@@ -193,6 +195,8 @@ def _answer(question: Question, cards: Sequence[Card]) -> str:
     match question.kind:
         case "saturation":
             return _knee(question, cards)
+        case "scaling":
+            return scaling.answer(question, cards)
         case "advice":
             return _whether_it_held(question, cards)
         case "input":
