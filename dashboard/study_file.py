@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dashboard import study_charts, study_scaling, study_table
+from dashboard import study_charts, study_pipeline, study_scaling, study_table
 from dashboard.components.assets import plotly_js
 from dashboard.performance_view import ACCOUNTS
 from engine.studies import scaling
@@ -40,6 +40,7 @@ def page(report: Report) -> bytes:
         _section("Answer", _paragraph(report.answer)) if report.answer else "",
         _section("Report card", _card(report)),
         _scaling(report),
+        _pipeline(report),
         _section("Every repeat", _chart(study_charts.repeats(report.cards), len(report.cards))),
         _section(
             "Where the time went",
@@ -92,6 +93,14 @@ def _scaling(report: Report) -> str:
     chart = _chart(study_scaling.chart(found), SCALING_ARMS)
     words = _paragraph(scaling.in_words(found))
     return _section(html.escape(study_scaling.TITLES[found.mode]), chart + table + words)
+
+
+def _pipeline(report: Report) -> str:
+    found = study_pipeline.of(report)
+    if not found:
+        return ""
+    table = _table([probe.arm for probe in found], study_pipeline.rows(found))
+    return _section(study_pipeline.TITLE, table + _paragraph(study_pipeline.CAPTION))
 
 
 def _card(report: Report) -> str:

@@ -7,7 +7,16 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from dashboard import pages, store, study_charts, study_file, study_scaling, study_table, words
+from dashboard import (
+    pages,
+    store,
+    study_charts,
+    study_file,
+    study_pipeline,
+    study_scaling,
+    study_table,
+    words,
+)
 from dashboard.components.plot import plot
 from dashboard.header import header
 from dashboard.performance_view import ACCOUNTS
@@ -79,6 +88,7 @@ def _draw(study_id: str, was_active: bool) -> None:
         st.success(plain(shown.answer), icon=":material/lightbulb:")
     _report_card(shown)
     _scaling(shown)
+    _pipeline(shown)
     _charts(shown)
     _findings(shown)
     _runs(shown)
@@ -180,6 +190,18 @@ def _scaling(shown: Report) -> None:
         )
         st.dataframe(frame, alt="Speed-up and efficiency", height="content")
         st.caption(plain(scaling.in_words(found)))
+
+
+def _pipeline(shown: Report) -> None:
+    found = study_pipeline.of(shown)
+    if not found:
+        return
+    st.markdown(f"**{study_pipeline.TITLE}**")
+    frame = pd.DataFrame.from_dict(
+        study_pipeline.rows(found), orient="index", columns=[probe.arm for probe in found]
+    )
+    st.dataframe(frame, alt="Wait for samples of each loader", height="content")
+    st.caption(study_pipeline.CAPTION)
 
 
 def _charts(shown: Report) -> None:

@@ -501,7 +501,7 @@ def study_scaling(**given: Any) -> None:
 
 
 @study.command("input")
-@click.option("--workers", help="Of the loader on the host, with commas, such as 0,1,2.")
+@click.option("--workers", help="Of the loader on the host, such as 0,1,2; up to all cores.")
 @study_options
 def study_input(**given: Any) -> None:
     """What does the input pipeline cost? The data set on the device, against a loader."""

@@ -22,7 +22,7 @@ from engine.statistics import Estimate
 from engine.studies import actions, report, scaling
 from engine.studies.measured import Card
 from engine.studies.plan import Planned, Prediction
-from engine.studies.question import KIND_NAMES, Question
+from engine.studies.question import KIND_NAMES, Question, usual_workers
 from engine.studies.report import Report
 from storage import database, runs, studies
 
@@ -44,6 +44,8 @@ def question_of(kind: str, base: dict[str, Any], given: dict[str, Any]) -> dict[
     for name in LISTS:
         if given.get(name):
             raw[name] = [part.strip() for part in given[name].split(",") if part.strip()]
+    if kind == "input":
+        raw.setdefault("workers", usual_workers())
     for name in SINGLE:
         if given.get(name) is not None:
             raw[name] = given[name]

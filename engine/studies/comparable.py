@@ -55,7 +55,7 @@ def pair(
     checks = [_repeats(card) for card in cards]
     if every:
         checks += [_code(every), _asked_alike(question, every), _device(every)]
-        checks += [_versions(every), _learned(question, cards), _quiet(db, every)]
+        checks += [_versions(question, every), _learned(question, cards), _quiet(db, every)]
         checks += filter(
             None, [_timed_long_enough(every), _not_hardware(every), _throttled(db, every)]
         )
@@ -136,17 +136,21 @@ def _device(every: Sequence[Run]) -> Check:
     return Check("green", "Each run had the device that it asked for to itself.")
 
 
-def _versions(every: Sequence[Run]) -> Check:
-    """Of what should not differ: system and driver everywhere, packages within a framework."""
+def _versions(question: Question, every: Sequence[Run]) -> Check:
+    """Of what should not differ: system and driver everywhere, packages within a framework.
+
+    More devices of one host have fewer of its cores' threads each, on purpose.
+    """
+    shared_out = {"torch.num_threads"} if question.kind == "scaling" else set()
     differing = [
         name
         for name, of_run in _SHARED.items()
         if len({str(of_run(run.environment)) for run in every}) > 1
     ]
     for framework in sorted({run.framework for run in every}):
-        packages = {
-            str(run.environment.get("packages")) for run in every if run.framework == framework
-        }
+        told = [run.environment.get("packages") for run in every if run.framework == framework]
+        packages = {str({n: v for n, v in (one or {}).items() if n not in shared_out})
+                    for one in told}  # fmt: skip
         if len(packages) > 1:
             differing.append(f"packages of {framework}")
     if differing:

@@ -42,6 +42,7 @@ VARIED: dict[str, tuple[str, ...]] = {
     "saturation": ("batch_size", "precision"),
     "input": ("input", "loader_workers", "loader_prefetch", "loader_pinned"),
 }
+NO_LOADER = {"loader_workers": 0, "loader_prefetch": None, "loader_pinned": None}
 
 
 class Arm(NamedTuple):
@@ -142,7 +143,8 @@ class Question(Section):
     def varied(self) -> tuple[str, ...]:
         """Fields in which its arms differ on purpose."""
         if self.advice:
-            return tuple(self.advice.changes)
+            changed = tuple(self.advice.changes)
+            return changed + VARIED["input"] if "input" in changed else changed
         return (*VARIED[self.kind], *(["batch_size"] if self.is_weak else []))
 
     @property
@@ -183,8 +185,9 @@ def _on_so_many(question: Question) -> Iterator[Arm]:
     """The base on each count of devices: at its global batch, or at as much for each device."""
     config = _placed(question)
     counts = sorted(set(question.device_counts or USUAL_COUNTS))
-    if len(counts) < 2 or isinstance(config.devices, tuple):
-        asked = ", ".join(map(str, config.devices if len(counts) > 1 else counts))
+    named = config.devices if isinstance(config.devices, tuple) else ()
+    if len(counts) < 2 or named:
+        asked = ", ".join(map(str, named or counts))
         sentence = (
             f"Scaling compares two or more counts of devices of one kind, got {asked}. Choose "
             "counts such as 1, 2, 4 and a kind such as cpu."
@@ -211,8 +214,7 @@ def _at_each_size(question: Question) -> Iterator[Arm]:
 def _through_each_input(question: Question) -> Iterator[Arm]:
     """The data set on the device, then the loader on the host with each number of workers."""
     raw = _placed(question).model_dump(mode="json")
-    plain = dict.fromkeys(("loader_prefetch", "loader_pinned")) | {"loader_workers": 0}
-    resident = raw | plain | {"input": "device_resident"}
+    resident = raw | NO_LOADER | {"input": "device_resident"}
     yield Arm(INPUT_NAMES["device_resident"].capitalize(), RunConfig.parse(resident))
     name = INPUT_NAMES["host_loader"].capitalize()
     loader = raw | {"input": "host_loader"}
@@ -237,7 +239,8 @@ def _with_and_without(question: Question) -> Iterator[Arm]:
     changes = question.advice.changes if question.advice else {}
     if changes:
         told = ", ".join(f"{name} {value}" for name, value in changes.items())
-        yield Arm(f"With {told}", _settled(question, **changes))
+        freed = NO_LOADER if changes.get("input") == "device_resident" else {}
+        yield Arm(f"With {told}", _settled(question, **freed | changes))
 
 
 def _placed(question: Question) -> RunConfig:

@@ -9,7 +9,7 @@ from typing import Any
 from engine import statistics
 from engine.describe import took
 from engine.format import figure
-from engine.studies import comparable, findings, measured, plan, scaling
+from engine.studies import comparable, findings, measured, pipeline, plan, scaling
 from engine.studies.comparable import Check, Verdict
 from engine.studies.findings import Finding
 from engine.studies.measured import Card
@@ -65,6 +65,10 @@ class Report:
             "report_card": [_card_json(card, self.pairs[card.arm]) for card in self.cards],
             "findings": [asdict(finding) for finding in self.findings],
             "scaling": (found := scaling.of(self.question, self.cards)) and found.as_json(),
+            "input": [
+                probe._asdict() | {"gave": probe.gave and probe.gave._asdict()}
+                for probe in pipeline.probes(self.question, compared(self.cards))
+            ],
             "notice": scaling.notice(self.question),
             "progress": asdict(self.progress),
             "predicted_s": self.study.predicted_s,
@@ -121,6 +125,11 @@ def _with_speedup(card: Card, baseline: Card, verdict: Verdict) -> Card:
     return replace(
         card, speedup=speedup, no_speedup="" if speedup else "no steady steps were timed"
     )
+
+
+def compared(cards: Sequence[Card]) -> list[Card]:
+    """Without those of a red pair."""
+    return [card for card in cards if card.no_speedup != RED]
 
 
 def test_of(shown: Report, finding: Finding) -> dict[str, Any]:
@@ -200,7 +209,7 @@ def _answer(question: Question, cards: Sequence[Card]) -> str:
         case "advice":
             return _whether_it_held(question, cards)
         case "input":
-            return _what_waiting_costs(cards)
+            return pipeline.answer(question, compared(cards))
         case _:
             return _fastest(cards)
 
@@ -273,22 +282,6 @@ def _ratio_of_whole_runs(question: Question, cards: Sequence[Card]) -> statistic
         for count, card in zip(epochs, cards, strict=True)
     )
     return statistics.ratio(changed, as_it_was)
-
-
-def _what_waiting_costs(cards: Sequence[Card]) -> str:
-    """What the loader's ledger says removing its wait would give, and what it gave."""
-    resident, loader = cards
-    waited, computed = (loader.ledger.get(name) for name in ("input_wait", "compute"))
-    if not waited or not computed:
-        return ""
-    said = f"By its ledger, {loader.arm} would train {(waited + computed) / computed:.2f}x as fast "
-    rates = [
-        [r.samples_per_s for r in one.repeats if r.samples_per_s] for one in (resident, loader)
-    ]
-    gave = statistics.ratio(*rates)
-    if gave is None or RED in (loader.no_speedup, resident.no_speedup):
-        return f"{said}without its input wait."
-    return f"{said}without its input wait; {resident.arm} is {gave.value:.2f}x{interval(gave)}."
 
 
 def interval(estimate: statistics.Estimate) -> str:
