@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dashboard import html_file, study_charts, study_sections, study_table
+from dashboard import (
+    html_file,
+    study_charts,
+    study_pipeline,
+    study_scaling,
+    study_sections,
+    study_table,
+)
 from dashboard.html_file import chart, paragraph, reasons, section
 from dashboard.performance_view import ACCOUNTS
 from dashboard.study_sections import Drawn
-from engine.studies import cost
+from engine.studies import cost, scaling
 from engine.studies.cost import Prices
 from engine.studies.question import KIND_NAMES
 from engine.studies.report import Report
 
 ARM_PX = 60
 CHART_PX = 140
+SCALING_ARMS = 4  # its chart is as high as that of so many arms
 
 
 def page(report: Report, prices: Prices) -> bytes:
     """All of it, in UTF-8, with costs by these prices."""
     parts = [
         _told(report),
+        _notice(report),
         _verdict(report),
         section("Answer", paragraph(report.answer)) if report.answer else "",
-        section("Report card", _table(report, prices)),
+        section("Report card", _card(report, prices)),
+        _scaling(report),
+        _pipeline(report),
         section("From when on", _list(cost.break_evens(report.cards, prices)))
         + paragraph(cost.ASSUMING),
         section("Every repeat", _chart(study_charts.repeats(report.cards), len(report.cards))),
@@ -62,13 +73,39 @@ def _verdict(report: Report) -> str:
     return f"<h2 class={level}>Comparability: {level}</h2>{told}"
 
 
-def _table(report: Report, prices: Prices) -> str:
-    head = "".join(f"<th>{html.escape(card.arm)}</th>" for card in report.cards)
-    body = "".join(
-        _row(name, cells) for name, cells in study_table.rows(report.cards, prices).items()
-    )
+def _notice(report: Report) -> str:
+    notice = scaling.notice(report.question)
+    return f"<p class=amber><b>{html.escape(notice)}</b></p>" if notice else ""
+
+
+def _scaling(report: Report) -> str:
+    found = scaling.of(report.question, report.cards)
+    if found is None or not found.repeats:
+        return ""
+    table = _table([point.arm for point in found.points], study_scaling.rows(found))
+    drawn = _chart(study_scaling.chart(found), SCALING_ARMS)
+    words = paragraph(scaling.in_words(found))
+    return section(study_scaling.TITLES[found.mode], drawn + table + words)
+
+
+def _pipeline(report: Report) -> str:
+    found = study_pipeline.of(report)
+    if not found:
+        return ""
+    table = _table([probe.arm for probe in found], study_pipeline.rows(found))
+    return section(study_pipeline.TITLE, table + paragraph(study_pipeline.CAPTION))
+
+
+def _card(report: Report, prices: Prices) -> str:
+    arms = [card.arm for card in report.cards]
     told = paragraph(f"Costs by: {cost.in_words(prices)}.")
-    return f"<table><tr><th></th>{head}</tr>{body}</table>{told}"
+    return _table(arms, study_table.rows(report.cards, prices)) + told
+
+
+def _table(arms: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(arm)}</th>" for arm in arms)
+    body = "".join(_row(name, cells) for name, cells in rows.items())
+    return f"<table><tr><th></th>{head}</tr>{body}</table>"
 
 
 def _row(name: str, cells: Sequence[str]) -> str:

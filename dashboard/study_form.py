@@ -15,16 +15,19 @@ from engine.config import (
     WORKLOADS,
     RunConfig,
 )
+from engine.describe import VIRTUAL
 from engine.devices import Hardware
-from engine.studies.question import KIND_NAMES, Question
+from engine.studies.question import KIND_NAMES, Question, usual_workers
 from storage.runs import Run
 
-OFFERED = ("run_on", "saturation", "input")
+OFFERED = ("run_on", "scaling", "saturation", "input")
 ASKS = {
     "run_on": "Which hardware and which framework should this be trained on?",
+    "scaling": "What do more devices give?",
     "saturation": "How large a batch is worth it, and where does memory end?",
     "input": "What does the input pipeline cost?",
 }
+MODES = {"strong": "Strong: keep the batch", "weak": "Weak: keep each device's"}
 KEY = "study."
 
 
@@ -40,8 +43,12 @@ def question(cloned: Run | None, hardware: Hardware) -> dict[str, Any]:
     left, right = st.columns(2)
     raw["frameworks"] = _frameworks(left, kind, base)
     raw["devices"] = _devices(right, kind, base, hardware)
+    if kind == "scaling":
+        raw |= _counts(raw["devices"] == ["cpu"])
     if kind == "saturation":
         raw |= _sizes()
+    if kind == "input":
+        raw["workers"] = _workers()
     return raw | _repeats()
 
 
@@ -106,6 +113,36 @@ def _devices(where: Any, kind: str, base: dict[str, Any], hardware: Hardware) ->
     ]
 
 
+def _counts(on_cpu: bool) -> dict[str, Any]:
+    left, right = st.columns(2)
+    counts = left.text_input(
+        "Virtual devices" if on_cpu else "Devices to train on",
+        key=f"{KEY}counts",
+        placeholder="1, 2, 4 if left empty",
+    )
+    mode = right.segmented_control(
+        "Scaling", list(MODES), default="strong", format_func=MODES.__getitem__, key=f"{KEY}mode",
+        required=True, help="Strong: the same batch is shared by more devices. Weak: each device "
+        "keeps its batch, so that the whole grows.",
+    )  # fmt: skip
+    if on_cpu:
+        st.caption(f":material/info: Virtual devices are on one CPU: {VIRTUAL}.")
+    return {"device_counts": _parts(counts), "mode": mode or "strong"}
+
+
+def _workers() -> list[str]:
+    told = ", ".join(map(str, usual_workers()))
+    workers = st.text_input(
+        "Workers of the loader on the host", key=f"{KEY}workers", value=told,
+        help=RunConfig.model_fields["loader_workers"].description,
+    )  # fmt: skip
+    return _parts(workers)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def _sizes() -> dict[str, Any]:
     left, right = st.columns(2)
     sizes = left.text_input(
@@ -115,7 +152,7 @@ def _sizes() -> dict[str, Any]:
         "Precisions", PRECISIONS["gpu"], key=f"{KEY}precisions", placeholder="As configured"
     )
     return {
-        "batch_sizes": [part.strip() for part in sizes.split(",") if part.strip()],
+        "batch_sizes": _parts(sizes),
         "precisions": precisions,
     }
 

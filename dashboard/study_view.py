@@ -16,6 +16,8 @@ from dashboard import (
     study_charts,
     study_cost,
     study_file,
+    study_pipeline,
+    study_scaling,
     study_sections,
     study_table,
     words,
@@ -28,7 +30,7 @@ from engine import launch
 from engine.format import duration
 from engine.launch import NotPossible
 from engine.problems import ConfigError
-from engine.studies import actions, cost, report
+from engine.studies import actions, cost, report, scaling
 from engine.studies.comparable import Check
 from engine.studies.cost import Prices
 from engine.studies.findings import Finding
@@ -86,10 +88,14 @@ def _draw(study_id: str, was_active: bool) -> None:
         st.rerun()
     _header(shown)
     _state(shown)
+    if notice := scaling.notice(shown.question):
+        st.warning(plain(notice), icon=":material/info:")
     _verdict(shown)
     if shown.answer:
         st.success(plain(shown.answer), icon=":material/lightbulb:")
     prices = _report_card(shown)
+    _scaling(shown)
+    _pipeline(shown)
     _charts(shown)
     _trade_offs(shown, prices)
     _findings(shown)
@@ -194,6 +200,33 @@ def _report_card(shown: Report) -> Prices:
 def _arms(frame: pd.DataFrame) -> pd.DataFrame:
     """A row an arm: for a file."""
     return frame.T.rename_axis("arm").reset_index()
+
+
+def _scaling(shown: Report) -> None:
+    found = scaling.of(shown.question, shown.cards)
+    if found is None or not found.repeats:
+        return
+    with st.container(border=True, gap="small"):
+        st.markdown(f"**{study_scaling.TITLES[found.mode]}**")
+        plot(study_scaling.chart(found), key=f"plot-{shown.study.id}-scaling", height=320,
+             alt="Speed-up by the number of devices, against the ideal")  # fmt: skip
+        frame = pd.DataFrame.from_dict(
+            study_scaling.rows(found), orient="index", columns=[p.arm for p in found.points]
+        )
+        st.dataframe(frame, alt="Speed-up and efficiency", height="content")
+        st.caption(plain(scaling.in_words(found)))
+
+
+def _pipeline(shown: Report) -> None:
+    found = study_pipeline.of(shown)
+    if not found:
+        return
+    st.markdown(f"**{study_pipeline.TITLE}**")
+    frame = pd.DataFrame.from_dict(
+        study_pipeline.rows(found), orient="index", columns=[probe.arm for probe in found]
+    )
+    st.dataframe(frame, alt="Wait for samples of each loader", height="content")
+    st.caption(study_pipeline.CAPTION)
 
 
 def _charts(shown: Report) -> None:

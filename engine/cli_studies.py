@@ -28,11 +28,22 @@ from engine.config import FRAMEWORK_NAMES
 from engine.format import duration
 from engine.settings import Settings
 from engine.studies import actions, report
+from engine.studies.question import usual_workers
 from engine.studies.report import Report
 from storage import database, runs, studies
 
 POLL_S = 1.0
-KINDS = {"run-on": "run_on", "saturation": "saturation", "input": "input"}
+KINDS = {
+    "run-on": "run_on",
+    "scaling": "scaling",
+    "saturation": "saturation",
+    "input": "input",
+}
+LISTS = ("devices", "frameworks", "batch_sizes", "precisions", "device_counts", "workers")
+SINGLE = (
+    *("mode", "seeds", "target_accuracy", "accuracy_tolerance"),
+    *("baseline", "order_seed", "cool_down_s"),
+)
 
 
 @click.group()
@@ -90,7 +101,21 @@ def study_saturation(**given: Any) -> None:
     _ask("saturation", **given)
 
 
+@study.command("scaling")
+@click.option("--device-counts", help="With commas; 1,2,4 unless told.")
+@click.option(
+    "--mode",
+    type=click.Choice(["strong", "weak"]),
+    help="Keep the global batch (strong, unless told), or each device's (weak).",
+)
+@study_options
+def study_scaling(**given: Any) -> None:
+    """What do more devices give? Speed-up, efficiency and the serial fraction."""
+    _ask("scaling", **given)
+
+
 @study.command("input")
+@click.option("--workers", help="Of the loader on the host, such as 0,1,2; up to all cores.")
 @study_options
 def study_input(**given: Any) -> None:
     """What does the input pipeline cost? The data set on the device, against a loader."""
@@ -144,17 +169,12 @@ def study_resume(settings: Settings, study_id: str, seeds: int, watch: bool, as_
 def question_of(kind: str, base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The options as the fields of a `Question`; lists are given with commas."""
     raw: dict[str, Any] = {"kind": KINDS[kind], "base": base}
-    for name in ("devices", "frameworks", "batch_sizes", "precisions"):
+    for name in LISTS:
         if given.get(name):
             raw[name] = [part.strip() for part in given[name].split(",") if part.strip()]
-    for name in (
-        "seeds",
-        "target_accuracy",
-        "accuracy_tolerance",
-        "baseline",
-        "order_seed",
-        "cool_down_s",
-    ):
+    if kind == "input":
+        raw.setdefault("workers", usual_workers())
+    for name in SINGLE:
         if given.get(name) is not None:
             raw[name] = given[name]
     return raw

@@ -12,7 +12,7 @@ from rich.text import Text
 from engine.cli_output import console, json_line, plain, table
 from engine.format import UNKNOWN, duration, figure, gib
 from engine.statistics import Estimate
-from engine.studies import report
+from engine.studies import report, scaling
 from engine.studies.measured import Card
 from engine.studies.plan import Planned, Prediction
 from engine.studies.question import KIND_NAMES, Question
@@ -69,6 +69,8 @@ def show(shown: Report, as_json: bool) -> None:
     out = console()
     level = shown.verdict.level
     out.print(plain(f"{shown.study.name} ({shown.study.id}), {shown.status}"))
+    if notice := scaling.notice(shown.question):
+        out.print(plain(notice))
     out.print(Text(f"Comparability: {level}", style=LEVEL_STYLES[level]))
     for check in shown.verdict.checks:
         out.print(Text(f"  {check.level}: ", style=LEVEL_STYLES[check.level]),

@@ -8,6 +8,7 @@ or a command line as flat text (`workload=mlp`, `workload.width=128`). Every way
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -263,6 +264,16 @@ class RunConfig(Section):
     def flat(self) -> dict[str, str]:
         """The same config as flat text; `parse_flat` gives it back."""
         return flatten(self.model_dump(mode="json"))
+
+
+def as_now(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored config with the defaults of fields that came after it: they say what it did."""
+    return _usual() | dict(stored)
+
+
+@cache
+def _usual() -> dict[str, Any]:
+    return RunConfig().model_dump(mode="json")
 
 
 class RunDetails(Section):

@@ -77,17 +77,38 @@ def serial_fraction(devices: Sequence[float], speedups: Sequence[float]) -> Esti
     1/S - 1/n = s (1 - 1/n). The interval resamples the points. None without a point above one
     device. Held to 0..1, since a faster than ideal measurement has no serial fraction.
     """
+    n, s = _above_one(devices, speedups)
+    return _fraction(1 - 1 / n, 1 / s - 1 / n)
+
+
+def gustafson_speedup(devices: NDArray[np.float64], serial: float) -> NDArray[np.float64]:
+    """Gustafson (1988): n devices on work that grows with them, but for a fraction."""
+    return devices - serial * (devices - 1)
+
+
+def scaled_serial_fraction(devices: Sequence[float], speedups: Sequence[float]) -> Estimate | None:
+    """Gustafson's serial fraction, as `serial_fraction` has Amdahl's: n - S = s (n - 1)."""
+    n, s = _above_one(devices, speedups)
+    return _fraction(n - 1, n - s)
+
+
+def _above_one(
+    devices: Sequence[float], speedups: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     n, s = np.asarray(devices, dtype=np.float64), np.asarray(speedups, dtype=np.float64)
-    n, s = n[n > 1], s[n > 1]
-    if not len(n):
+    return n[n > 1], s[n > 1]
+
+
+def _fraction(x: NDArray[np.float64], y: NDArray[np.float64]) -> Estimate | None:
+    """The slope of y = s x by least squares, held to 0..1, with its interval."""
+    if not len(x):
         return None
-    x, y = 1 - 1 / n, 1 / s - 1 / n
     fitted = float(np.clip((x @ y) / (x @ x), 0, 1))
-    if len(n) < FEWEST:
-        return Estimate(fitted, None, None, len(n))
-    index = np.random.default_rng(0).integers(len(n), size=(RESAMPLES, len(n)))
+    if len(x) < FEWEST:
+        return Estimate(fitted, None, None, len(x))
+    index = np.random.default_rng(0).integers(len(x), size=(RESAMPLES, len(x)))
     slopes = (x[index] * y[index]).sum(axis=1) / (x[index] ** 2).sum(axis=1)
-    return Estimate(fitted, *_interval(np.clip(slopes, 0, 1)), len(n))
+    return Estimate(fitted, *_interval(np.clip(slopes, 0, 1)), len(x))
 
 
 def knee(sizes: Sequence[float], rates: Sequence[float]) -> float | None:

@@ -107,6 +107,7 @@ class KerasSession:
         self._input_wait_s = 0.0
         self._loader: Iterator[Any] | None = None
         self._from_host = config.input == "host_loader"
+        self._workers, self._prefetch = config.loader_workers or None, config.loader_prefetch
         with tf.device("/CPU:0" if self._from_host else device):
             self._images = tf.constant(data.train_images)
             self._labels = tf.constant(data.train_labels)
@@ -190,14 +191,19 @@ class KerasSession:
             self._totals = self._train(*batch, self._rates[row], *self._totals)
 
     def _batches(self, order: NDArray[np.int64]) -> Iterator[Any]:
-        """One (images, labels) for each row of `order`, gathered by tf.data on the host."""
+        """One (images, labels) for each row of `order`, gathered by tf.data on the host.
+
+        Its workers are threads; the order stays.
+        """
         tf = self._tf
         with tf.device("/CPU:0"):
             rows = tf.data.Dataset.from_tensor_slices(order)
             gathered = rows.map(
-                lambda row: (tf.gather(self._images, row), tf.gather(self._labels, row))
+                lambda row: (tf.gather(self._images, row), tf.gather(self._labels, row)),
+                num_parallel_calls=self._workers,
+                deterministic=True if self._workers else None,
             )
-            return iter(gathered.prefetch(tf.data.AUTOTUNE))
+            return iter(gathered.prefetch(self._prefetch or tf.data.AUTOTUNE))
 
     def _steps(self, order: Any, rates: Any, first: Any, end: Any, loss: Any, correct: Any) -> Any:
         """Steps `first` to `end`, in one loop on the device."""

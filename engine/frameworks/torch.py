@@ -29,11 +29,11 @@ from engine.frameworks import (
     Replica,
     Totals,
     evaluation_batches,
-    host_loader,
     peak_rss_bytes,
     processes,
     torch_state,
 )
+from engine.frameworks.host_loader import HostLoader
 from engine.frameworks.torch_update import Update
 from engine.job import Job
 
@@ -114,8 +114,11 @@ class TorchSession:
         self._test = [self._placed(*batch) for batch in evaluation_batches(data)]
         self._input_wait_s = 0.0
         self._loader: Iterator[Any] | None = None
-        self._host = data if config.input == "host_loader" else None
-        if self._host is None:
+        self._host: HostLoader | None = None
+        self._shape = config.dataset.shape
+        if config.input == "host_loader":
+            self._host = HostLoader(config, data)
+        else:
             self._images, self._labels = self._placed(data.train_images, data.train_labels)
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
@@ -132,9 +135,7 @@ class TorchSession:
             counter.zero_()
         self._done = 0
         if self._host:
-            images, labels = self._host.train_images, self._host.train_labels
-            on_gpu = self._device.type == "cuda"
-            self._loader = host_loader.batches(images, labels, order, pin_memory=on_gpu)
+            self._loader = self._host.epoch(order)
 
     def _make_place(self, shape: tuple[int, ...]) -> None:
         """For epochs of this shape; a graph for others is recorded anew. A batch stays as large.
@@ -145,9 +146,8 @@ class TorchSession:
         self._order = torch.zeros(shape, dtype=torch.int64, device=device)
         self._rates = torch.zeros(shape[0], dtype=self._rate.dtype, device=device)
         if self._host:  # the loader fills these anew for each step
-            batch = slice(shape[1])
-            images, labels = self._host.train_images[batch], self._host.train_labels[batch]
-            self._images, self._labels = self._placed(images, labels)
+            self._images = torch.zeros(shape[1], *self._shape, dtype=torch.uint8, device=device)
+            self._labels = torch.zeros(shape[1], dtype=torch.int64, device=device)
         is_graph = device.type == "cuda" and not self._host
         recording = self._record if self.is_recorded else self._one_by_one
         self._take = self._graph() if is_graph else recording

@@ -35,10 +35,10 @@ from engine.frameworks import (
     Replica,
     Totals,
     evaluation_batches,
-    host_loader,
     peak_rss_bytes,
     torch_state,
 )
+from engine.frameworks.host_loader import HostLoader
 from engine.frameworks.torch_update import Slots
 from engine.job import Job
 
@@ -137,8 +137,10 @@ class XlaSession:
         self._shape = config.dataset.shape
         self._input_wait_s = 0.0
         self._loader: Iterator[Any] | None = None
-        self._host = data if config.input == "host_loader" else None
-        if self._host is None:
+        self._host: HostLoader | None = None
+        if config.input == "host_loader":
+            self._host = HostLoader(config, data)
+        else:
             flat = data.train_images.reshape(len(data.train_images), -1)
             self._images = torch.tensor(flat).to(device)
             self._labels = torch.tensor(data.train_labels).to(device)
@@ -157,8 +159,7 @@ class XlaSession:
         self._loss = torch.zeros(1, dtype=torch.float64).to(device)
         self._correct = torch.zeros(1, dtype=torch.int64).to(device)
         if self._host:
-            images, labels = self._host.train_images, self._host.train_labels
-            self._loader = host_loader.batches(images, labels, mine)
+            self._loader = self._host.epoch(mine)
         else:
             self._lay_out(torch.tensor(mine).to(device))
 

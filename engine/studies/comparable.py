@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from engine.config import flatten
+from engine import describe
+from engine.config import as_now, flatten
 from engine.studies import evidence
 from engine.studies.evidence import Evidence
 from engine.studies.measured import Card
@@ -53,7 +54,7 @@ def pair(
     checks = [_repeats(card) for card in cards]
     if every:
         checks += [_code(every), _asked_alike(question, every), _device(every)]
-        checks += [_versions(every), _learned(question, cards), _quiet(every, known)]
+        checks += [_versions(every, question.kind), _learned(question, cards), _quiet(every, known)]
         checks.append(_quiet_before(every))
         checks += filter(
             None, [_timed_long_enough(every), _not_hardware(every), _throttled(every, known)]
@@ -70,13 +71,8 @@ def speeds(every: Sequence[Run], known: Known) -> Verdict | None:
     every = [run for run in every if run.started_at is not None]
     if len(every) < 2:
         return None
-    checks = [
-        _same_job(every),
-        _code(every),
-        _device(every),
-        _versions(every),
-        _quiet(every, known),
-    ]
+    checks = [_same_job(every), _code(every), _device(every)]
+    checks += [_versions(every), _quiet(every, known)]
     checks += filter(
         None, [_timed_long_enough(every), _not_hardware(every), _throttled(every, known)]
     )
@@ -141,10 +137,11 @@ def _code(every: Sequence[Run]) -> Check:
 def _asked_alike(question: Question, every: Sequence[Run]) -> Check:
     """Data, global batch, precision and all else that the study does not vary on purpose."""
     free = {*question.varied(), "seed"}
+    asked = [_asked(question, run) for run in every]
     differing = {
-        name: sorted({str(run.config.get(name)) for run in every})
-        for name in every[0].config
-        if name not in free and len({str(run.config.get(name)) for run in every}) > 1
+        name: sorted({str(of_run.get(name)) for of_run in asked})
+        for name in asked[0]
+        if name not in free and len({str(of_run.get(name)) for of_run in asked}) > 1
     }
     if differing:
         told = "; ".join(f"{name} {' and '.join(values)}" for name, values in differing.items())
@@ -153,6 +150,14 @@ def _asked_alike(question: Question, every: Sequence[Run]) -> Check:
     batch = "" if "batch_size" in free else f", global batch {config['batch_size']:,}"
     precision = "" if "precision" in free else f", {config['precision']}"
     return Check("green", f"The same data set ({config['dataset']['name']}){batch}{precision}.")
+
+
+def _asked(question: Question, run: Run) -> dict[str, Any]:
+    """With what was usual before a field was there; of weak scaling, each device's batch too."""
+    asked = as_now(run.config)
+    if question.is_weak and isinstance(asked["devices"], int):
+        asked["batch of a device"] = asked["batch_size"] / asked["devices"]
+    return asked
 
 
 def _device(every: Sequence[Run]) -> Check:
@@ -164,17 +169,21 @@ def _device(every: Sequence[Run]) -> Check:
     return Check("green", "Each run had the device that it asked for to itself.")
 
 
-def _versions(every: Sequence[Run]) -> Check:
-    """Of what should not differ: system and driver everywhere, packages within a framework."""
+def _versions(every: Sequence[Run], kind: str = "") -> Check:
+    """Of what should not differ: system and driver everywhere, packages within a framework.
+
+    More devices of one host have fewer of its cores' threads each, on purpose.
+    """
+    shared_out = {"torch.num_threads"} if kind == "scaling" else set()
     differing = [
         name
         for name, of_run in _SHARED.items()
         if len({str(of_run(run.environment)) for run in every}) > 1
     ]
     for framework in sorted({run.framework for run in every}):
-        packages = {
-            str(run.environment.get("packages")) for run in every if run.framework == framework
-        }
+        told = [run.environment.get("packages") for run in every if run.framework == framework]
+        packages = {str({n: v for n, v in (one or {}).items() if n not in shared_out})
+                    for one in told}  # fmt: skip
         if len(packages) > 1:
             differing.append(f"packages of {framework}")
     if differing:
@@ -254,6 +263,8 @@ def _throttled(every: Sequence[Run], known: Known) -> Check | None:
 
 
 def _not_hardware(every: Sequence[Run]) -> Check | None:
+    if any(map(describe.virtual_devices, every)):
+        return Check("amber", f"Virtual devices are on one CPU: {describe.VIRTUAL}.")
     if any(run.framework == "torch_xla" and run.accelerator == "cpu" for run in every):
         return Check("green", "XLA on a CPU exercises the TPU's code, not its hardware.")
     return None

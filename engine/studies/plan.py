@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from engine.config import RunConfig
+from engine.config import RunConfig, as_now
 from engine.describe import took
 from engine.studies.measured import MADE_BY_EPOCHS
 from engine.studies.question import Arm, Question
@@ -101,7 +101,7 @@ def _planned(arm: Arm, seed: int, is_warm_up: bool) -> Planned:
 
 
 def _pace(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name not in NOT_PACE}
+    return {name: value for name, value in as_now(config).items() if name not in NOT_PACE}
 
 
 def _like(config: RunConfig, history: Iterable[Run]) -> list[Run]:

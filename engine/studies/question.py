@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, Literal, NamedTuple, get_args
@@ -12,21 +13,23 @@ from engine.config import (
     ACCELERATOR_NAMES,
     FRAMEWORK_NAMES,
     IMPOSSIBLE_PAIRS,
-    InputPath,
     RunConfig,
     Section,
 )
 from engine.problems import ConfigError, Problem, problems_of
 
-Kind = Literal["run_on", "saturation", "input", "advice"]
+Kind = Literal["run_on", "scaling", "saturation", "input", "advice"]
+Mode = Literal["strong", "weak"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 KIND_NAMES: dict[str, str] = {
     "run_on": "Run on…",
+    "scaling": "Scaling",
     "saturation": "Saturation",
     "input": "Input pipeline",
     "advice": "Test of an advice",
 }
 MOST_RUNS = 500
+USUAL_COUNTS = (1, 2, 4)
 SMALLEST_BATCH, LARGEST_BATCH = 16, 8192
 INPUT_NAMES: dict[str, str] = {
     "device_resident": "data set on the device",
@@ -35,9 +38,11 @@ INPUT_NAMES: dict[str, str] = {
 # Fields of a config that a kind varies on purpose; in all others its arms are alike.
 VARIED: dict[str, tuple[str, ...]] = {
     "run_on": ("framework", "accelerator", "devices"),
+    "scaling": ("devices",),
     "saturation": ("batch_size", "precision"),
-    "input": ("input",),
+    "input": ("input", "loader_workers", "loader_prefetch", "loader_pinned"),
 }
+NO_LOADER = {"loader_workers": 0, "loader_prefetch": None, "loader_pinned": None}
 
 
 class Arm(NamedTuple):
@@ -66,6 +71,16 @@ class Question(Section):
     frameworks: tuple[str, ...] = Field(default=(), max_length=10, description="To run it with.")
     batch_sizes: tuple[int, ...] = Field(default=(), max_length=500, description="To saturate at.")
     precisions: tuple[str, ...] = Field(default=(), max_length=10, description="To saturate in.")
+    device_counts: tuple[int, ...] = Field(
+        default=(), max_length=64, description="How many devices to train on, for scaling."
+    )
+    mode: Mode = Field(
+        default="strong",
+        description="Scaling: strong keeps the global batch, weak keeps each device's.",
+    )
+    workers: tuple[int, ...] = Field(
+        default=(), max_length=64, description="Workers of the loader on the host, for input."
+    )
     seeds: int = Field(default=5, description="Repeats of each arm, each with a seed of its own.")
     target_accuracy: float | None = Field(
         default=None, gt=0, le=1, description="Validation accuracy that a run is to reach, 0 to 1."
@@ -93,6 +108,9 @@ class Question(Section):
             sentence = (
                 f"Unknown baseline {question.baseline!r}. Choose one of: {'; '.join(labels)}."
             )
+            raise ConfigError([Problem("baseline", sentence)])
+        if question.kind == "scaling" and question.baseline_label() != labels[0]:
+            sentence = f"Scaling is measured from the fewest devices: the baseline is {labels[0]}."
             raise ConfigError([Problem("baseline", sentence)])
         return question
 
@@ -127,7 +145,15 @@ class Question(Section):
 
     def varied(self) -> tuple[str, ...]:
         """Fields in which its arms differ on purpose."""
-        return tuple(self.advice.changes) if self.advice else VARIED[self.kind]
+        if self.advice:
+            changed = tuple(self.advice.changes)
+            return changed + VARIED["input"] if "input" in changed else changed
+        return (*VARIED[self.kind], *(["batch_size"] if self.is_weak else []))
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether the batch grows with the devices."""
+        return self.kind == "scaling" and self.mode == "weak"
 
     def chosen_frameworks(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.frameworks)) or (self.base.get("framework", "torch"),)
@@ -158,6 +184,27 @@ def _on_each(question: Question) -> Iterator[Arm]:
         yield Arm(f"{FRAMEWORK_NAMES[framework]} on {where}", config)
 
 
+def _on_so_many(question: Question) -> Iterator[Arm]:
+    """The base on each count of devices: at its global batch, or at as much for each device."""
+    config = _placed(question)
+    counts = sorted(set(question.device_counts or USUAL_COUNTS))
+    named = config.devices if isinstance(config.devices, tuple) else ()
+    if len(counts) < 2 or named:
+        asked = ", ".join(map(str, named or counts))
+        sentence = (
+            f"Scaling compares two or more counts of devices of one kind, got {asked}. Choose "
+            "counts such as 1, 2, 4 and a kind such as cpu."
+        )
+        raise ConfigError([Problem("device_counts", sentence)])
+    share = config.batch_size // config.device_count
+    for count in counts:
+        batch = share * count if question.is_weak else config.batch_size
+        raw = config.model_dump(mode="json") | {"devices": count, "batch_size": batch}
+        placed = RunConfig.parse(raw)
+        kind = "virtual device" if placed.virtual_devices else "device"
+        yield Arm(f"{count:,} {kind}{'' if count == 1 else 's'}", placed)
+
+
 def _at_each_size(question: Question) -> Iterator[Arm]:
     config = _placed(question)
     sizes = question.batch_sizes or _powers_of_two(config)
@@ -168,9 +215,26 @@ def _at_each_size(question: Question) -> Iterator[Arm]:
 
 
 def _through_each_input(question: Question) -> Iterator[Arm]:
-    config = _placed(question).model_dump(mode="json")
-    for path in get_args(InputPath):
-        yield Arm(INPUT_NAMES[path].capitalize(), RunConfig.parse(config | {"input": path}))
+    """The data set on the device, then the loader on the host with each number of workers."""
+    raw = _placed(question).model_dump(mode="json")
+    resident = raw | NO_LOADER | {"input": "device_resident"}
+    yield Arm(INPUT_NAMES["device_resident"].capitalize(), RunConfig.parse(resident))
+    name = INPUT_NAMES["host_loader"].capitalize()
+    loader = raw | {"input": "host_loader"}
+    if not question.workers:
+        yield Arm(name, RunConfig.parse(loader))
+    for count in sorted(set(question.workers)):
+        changes: dict[str, Any] = {"loader_workers": count}
+        if not count and raw["framework"] != "keras":
+            changes["loader_prefetch"] = None
+        label = f"{name}, {count:,} worker{'' if count == 1 else 's'}"
+        yield Arm(label, RunConfig.parse(loader | changes))
+
+
+def usual_workers() -> tuple[int, ...]:
+    """Workers to try on this host: none, then doubled up to its logical cores."""
+    cores = os.cpu_count() or 1
+    return (0, *(2**power for power in range(cores.bit_length())))
 
 
 def _with_and_without(question: Question) -> Iterator[Arm]:
@@ -178,11 +242,12 @@ def _with_and_without(question: Question) -> Iterator[Arm]:
     changes = question.advice.changes if question.advice else {}
     if changes:
         told = ", ".join(f"{name} {value}" for name, value in changes.items())
-        yield Arm(f"With {told}", _settled(question, **changes))
+        freed = NO_LOADER if changes.get("input") == "device_resident" else {}
+        yield Arm(f"With {told}", _settled(question, **freed | changes))
 
 
 def _placed(question: Question) -> RunConfig:
-    """For kinds of one framework on one device: the first that was named."""
+    """For kinds of one framework on one kind of hardware: the first that was named."""
     framework, device = question.chosen_frameworks()[0], question.chosen_devices()[0]
     where: Mapping[str, Any] = {"accelerator": accelerator_of(device)}
     if ":" in device:
@@ -201,6 +266,7 @@ def _powers_of_two(config: RunConfig) -> list[int]:
 
 _ARMS = {
     "run_on": _on_each,
+    "scaling": _on_so_many,
     "saturation": _at_each_size,
     "input": _through_each_input,
     "advice": _with_and_without,

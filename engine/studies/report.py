@@ -9,7 +9,16 @@ from typing import Any
 from engine import statistics
 from engine.describe import took
 from engine.format import figure
-from engine.studies import comparable, evidence, findings, measured, plan, roofline
+from engine.studies import (
+    comparable,
+    evidence,
+    findings,
+    measured,
+    pipeline,
+    plan,
+    roofline,
+    scaling,
+)
 from engine.studies.comparable import Check, Verdict
 from engine.studies.evidence import Evidence, Learning
 from engine.studies.findings import Finding
@@ -72,6 +81,12 @@ class Report:
                 "points": [point._asdict() for point in self.roofline.points],
                 "bounds": [bound._asdict() for bound in self.roofline.bounds],
             },
+            "scaling": (found := scaling.of(self.question, self.cards)) and found.as_json(),
+            "input": [
+                probe._asdict() | {"gave": probe.gave and probe.gave._asdict()}
+                for probe in pipeline.probes(self.question, compared(self.cards))
+            ],
+            "notice": scaling.notice(self.question),
             "progress": asdict(self.progress),
             "predicted_s": self.study.predicted_s,
             "prediction_error": self.prediction_error,
@@ -128,6 +143,11 @@ def _with_speedup(card: Card, baseline: Card, verdict: Verdict) -> Card:
         return replace(card, standing="not comparable")
     speedup = statistics.ratio(card.rates, baseline.rates)
     return replace(card, speedup=speedup, standing="compared" if speedup else "not timed")
+
+
+def compared(cards: Sequence[Card]) -> list[Card]:
+    """Without those of a red pair."""
+    return [card for card in cards if card.standing != "not comparable"]
 
 
 def test_of(shown: Report, finding: Finding) -> dict[str, Any]:
@@ -207,10 +227,12 @@ def _answer(question: Question, cards: Sequence[Card]) -> str:
     match question.kind:
         case "saturation":
             return _knee(question, cards)
+        case "scaling":
+            return scaling.answer(question, cards)
         case "advice":
             return _whether_it_held(question, cards)
         case "input":
-            return _what_waiting_costs(cards)
+            return pipeline.answer(question, compared(cards))
         case _:
             return _fastest(cards)
 
@@ -283,19 +305,6 @@ def _ratio_of_whole_runs(question: Question, cards: Sequence[Card]) -> statistic
         for count, card in zip(epochs, cards, strict=True)
     )
     return statistics.ratio(changed, as_it_was)
-
-
-def _what_waiting_costs(cards: Sequence[Card]) -> str:
-    """What the loader's ledger says removing its wait would give, and what it gave."""
-    resident, loader = cards
-    waited, computed = (loader.ledger.get(name) for name in ("input_wait", "compute"))
-    if not waited or not computed:
-        return ""
-    said = f"By its ledger, {loader.arm} would train {(waited + computed) / computed:.2f}x as fast "
-    gave = statistics.ratio(resident.rates, loader.rates)
-    if gave is None or "not comparable" in (loader.standing, resident.standing):
-        return f"{said}without its input wait."
-    return f"{said}without its input wait; {resident.arm} is {gave.value:.2f}x{interval(gave)}."
 
 
 def interval(estimate: statistics.Estimate) -> str:

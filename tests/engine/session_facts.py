@@ -40,6 +40,11 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
         },
         "resumed": resumed(framework, job, replica),
         "host_loader": losses(framework, changed(job, input="host_loader"), replica),
+        "workers": losses(
+            framework,
+            changed(job, input="host_loader", loader_workers=2, loader_prefetch=2),
+            replica,
+        ),
         "scheduled": losses(
             framework, changed(job, optimizer="sgd", schedule="one_cycle"), replica
         ),

@@ -157,6 +157,10 @@ def test_a_loader_on_the_host_feeds_the_same_job(facts):
     assert facts["host_loader"] == pytest.approx(facts["losses"]["adam"], rel=1e-5)
 
 
+def test_workers_hand_out_the_same_samples_in_the_same_order(facts):
+    assert facts["workers"] == facts["host_loader"]
+
+
 def test_a_changing_rate_with_momentum_trains_as_it_does_in_pytorch(facts, reference):
     assert facts["scheduled"] == pytest.approx(reference["scheduled"], rel=1e-3)
 

@@ -98,6 +98,18 @@ def test_sigterm_stops_all_replicas_in_good_order(tmp_path):
     assert stopped.events[-1] == Finished("STOPPED")
 
 
+def test_replicas_feed_themselves_by_workers_of_their_own(tmp_path):
+    job, process, replicas = training(tmp_path, input="host_loader", loader_workers=1)
+    workers = [worker for replica in replicas for worker in replica.children()]
+    assert len(workers) >= 2
+    process.send_signal(signal.SIGTERM)
+    stopped = trainers.outcome(job, process)
+    assert stopped.exit_code == 0, stopped.log
+    assert stopped.events[-1] == Finished("STOPPED")
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+
+
 def test_replicas_that_diverge_say_so_once(tmp_path):
     run = trainers.train(
         tmp_path, framework="torch", devices=2, optimizer="adamw", learning_rate=1000

@@ -66,6 +66,15 @@ def test_a_perfect_speedup_has_no_serial_part_and_one_device_tells_nothing():
     assert statistics.serial_fraction([1], [1]) is None
 
 
+def test_gustafsons_fraction_is_found_again():
+    devices = np.array([1.0, 2, 4, 1024])
+    speedups = statistics.gustafson_speedup(devices, 0.004)
+    # Gustafson (1988): scaled speed-up is N + (1 - N) s.
+    assert speedups[-1] == pytest.approx(1024 + (1 - 1024) * 0.004)
+    assert statistics.scaled_serial_fraction(devices, speedups).value == pytest.approx(0.004)
+    assert statistics.scaled_serial_fraction([1], [1]) is None
+
+
 def test_the_knee_is_where_the_curve_flattens():
     sizes = [64, 16, 32, 128, 256]
     rates = [390.0, 100.0, 200.0, 405.0, 410.0]

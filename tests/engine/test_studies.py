@@ -199,6 +199,55 @@ def test_what_waiting_for_samples_costs_is_said_and_measured(settings, db):
     )
 
 
+def test_an_input_study_probes_each_number_of_workers_and_names_the_best(settings, db):
+    fields = {"kind": "input", "frameworks": ["torch"], "workers": [2, 0, 1]}
+    study_id = actions.submit(settings, question(**fields), by="test")
+    rates = {
+        "Data set on the device": 1500.0,
+        "Loader on the host, 0 workers": 1000.0,
+        "Loader on the host, 1 worker": 900.0,
+        "Loader on the host, 2 workers": 1250.0,
+    }
+    for trial in studies.trials(db, study_id):
+        arm = trial.member.arm
+        wait = {"Loader on the host, 0 workers": 2.0, "Loader on the host, 2 workers": 1.0}
+        ledger = {"compute": 4.0, "input_wait": wait.get(arm, 0.0)}
+        end(db, trial.member.run_id, rate=rates[arm], facts={"ledger": ledger})
+    shown = report.of(db, actions.find(db, study_id))
+    assert [card.arm for card in shown.cards] == list(rates)
+    assert shown.answer == (
+        "By its ledger, Loader on the host, 0 workers would train 1.50x as fast without its input "
+        "wait; Data set on the device is 1.50x (95 %: 1.5 to 1.5). Of the loaders, Loader on the "
+        "host, 2 workers is the fastest: 1.25x (95 %: 1.25 to 1.25) Loader on the host, 0 workers."
+    )
+    probed = shown.as_json()["input"]
+    assert [one["promised"] for one in probed] == [1.5, None, 1.25]
+    assert [one["gave"]["value"] for one in probed] == pytest.approx([1.5, 1500 / 900, 1.2])
+
+
+def test_what_an_input_bound_run_with_workers_is_advised_can_be_tested(settings, db):
+    base = SMALL | {"input": "host_loader", "loader_workers": 2, "loader_prefetch": 4}
+    advice = {"rule": "input-bound", "changes": {"input": "device_resident"}, "promised": 1.5}
+    asked = question(kind="advice", base=base, frameworks=[], advice=advice)
+    assert [(a.config.input, a.config.loader_workers) for a in asked.arms()] == [
+        ("host_loader", 2), ("device_resident", 0),
+    ]  # fmt: skip
+    study_id = actions.submit(settings, asked, by="test")
+    end_all(db, study_id)
+    assert report.of(db, actions.find(db, study_id)).verdict.level == "amber"
+
+
+def test_a_config_of_before_a_field_was_there_is_compared_by_what_it_did(settings, db):
+    study_id = actions.submit(settings, question(frameworks=["torch"]), by="test")
+    end_all(db, study_id)
+    last = studies.trials(db, study_id)[-1].member.run_id
+    older = "UPDATE runs SET config = json_remove(config, '$.loader_workers') WHERE id = ?"
+    db.execute(older, [last])
+    assert report.of(db, actions.find(db, study_id)).verdict.level != "red"
+    _, predicted = actions.preview(settings, question(frameworks=["torch"]))
+    assert predicted.seconds == pytest.approx(4 * 8.0)
+
+
 def test_a_saturation_study_names_its_knee_and_the_sizes_that_failed(settings, db):
     sizes = [16, 64, 256, 1024]
     asked = question(kind="saturation", frameworks=["torch"], batch_sizes=sizes)

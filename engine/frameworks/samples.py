@@ -1,0 +1,21 @@
+"""The data set that PyTorch's loader takes single samples of, in the trainer or in its workers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class Samples(Dataset[Batch]):
+    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        self._images, self._labels = images, labels
+
+    def __getitem__(self, index: int) -> Batch:
+        return torch.tensor(self._images[index]), torch.tensor(self._labels[index])
+
+    def __len__(self) -> int:
+        return len(self._labels)
