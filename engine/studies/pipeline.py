@@ -65,7 +65,10 @@ def _best(found: Sequence[Probe], cards: Sequence[Card]) -> str:
         return ""
     if gain.value <= 1:
         return f" No number of workers was faster than {first}."
-    return f" Of the loaders, {best} is the fastest: {gain.value:.2f}x{_interval(gain)} {first}."
+    told = f"{gain.value:.2f}x as fast as {first}{_interval(gain)}"
+    if gain.low is None or gain.low <= 1:
+        return f" Of the loaders, {best} has the highest median, {told}: too close to tell apart."
+    return f" Of the loaders, {best} is the fastest, {told}."
 
 
 def _probe(card: Card, resident: Card | None) -> Probe:

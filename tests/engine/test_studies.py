@@ -217,7 +217,8 @@ def test_an_input_study_probes_each_number_of_workers_and_names_the_best(setting
     assert shown.answer == (
         "By its ledger, Loader on the host, 0 workers would train 1.50x as fast without its input "
         "wait; Data set on the device is 1.50x (95 %: 1.5 to 1.5). Of the loaders, Loader on the "
-        "host, 2 workers is the fastest: 1.25x (95 %: 1.25 to 1.25) Loader on the host, 0 workers."
+        "host, 2 workers is the fastest, 1.25x as fast as Loader on the host, 0 workers (95 %: "
+        "1.25 to 1.25)."
     )
     probed = shown.as_json()["input"]
     assert [one["promised"] for one in probed] == [1.5, None, 1.25]
