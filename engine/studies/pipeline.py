@@ -11,6 +11,8 @@ from engine.statistics import Estimate
 from engine.studies.measured import Card
 from engine.studies.question import Question
 
+HELD_WITHIN = 0.1  # of the promised ratio
+
 
 class Probe(NamedTuple):
     """One loader. `promised`: steps over compute, by its ledger; `gave`: the data set on the
@@ -47,7 +49,11 @@ def answer(question: Question, cards: Sequence[Card]) -> str:
         "wait"
     )
     if first.gave:
-        told += f"; {question.arms()[0].label} is {first.gave.value:.2f}x{_interval(first.gave)}"
+        is_kept = first.gave.value >= first.promised * (1 - HELD_WITHIN)
+        told += (
+            f"; {question.arms()[0].label} is {first.gave.value:.2f}x{_interval(first.gave)}, "
+            f"{'as promised or better' if is_kept else 'less than promised'}"
+        )
     return f"{told}.{_best(found, cards)}"
 
 
