@@ -41,9 +41,9 @@ def probes(question: Question, cards: Sequence[Card]) -> list[Probe]:
 def answer(question: Question, cards: Sequence[Card]) -> str:
     """Of the loader as it comes, then of the one with the best number of workers."""
     found = probes(question, cards)
-    if not found or not found[0].promised:
+    first = found[0] if found else None
+    if first is None or not first.promised:
         return ""
-    first = found[0]
     told = (
         f"By its ledger, {first.arm} would train {first.promised:.2f}x as fast without its input "
         "wait"
