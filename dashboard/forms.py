@@ -362,11 +362,11 @@ def how() -> None:
         format_func=INPUT_NAMES.__getitem__,
         help=_help("input"),
     )
-    _whole(grid, "Seed", "seed", _help("seed"))
     if _value("input") == "host_loader":
         _loader(grid)
     else:
         _keep(LOADER)
+    _whole(grid, "Seed", "seed", _help("seed"))
 
 
 def _loader(grid: Any) -> None:

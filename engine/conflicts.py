@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from engine.config import RunConfig
 
 MOST_VIRTUAL = 16  # PyTorch takes a process, and some 400 MB, for each
-KERAS_ON_ONE = (
-    "Keras/TensorFlow trains on one device here: the libraries that it needs for several GPUs do "
+KERAS_ON_GPU = (
+    "Keras/TensorFlow trains on one GPU here: the libraries that it needs for several do "
     "not install beside PyTorch's"
 )
 
@@ -26,8 +26,8 @@ def of_devices(config: RunConfig) -> Iterator[Problem]:
     if config.virtual_devices > MOST_VIRTUAL:
         sentence = f"A CPU is divided into {MOST_VIRTUAL} virtual devices at most, got {count}."
         yield Problem("devices", sentence)
-    if count > 1 and config.framework == "keras":
-        sentence = f"{KERAS_ON_ONE}, got {count}. Take one, or PyTorch."
+    if count > 1 and (config.framework, config.accelerator) == ("keras", "gpu"):
+        sentence = f"{KERAS_ON_GPU}, got {count}. Take one, or PyTorch."
         yield Problem("devices", sentence)
 
 

@@ -1,4 +1,4 @@
-"""Keras 3 on TensorFlow, on a CPU or one NVIDIA GPU.
+"""Keras 3 on TensorFlow, on a CPU or one NVIDIA GPU; on virtual devices: `keras_replicas`.
 
 The training loop is one XLA-compiled `tf.function` that takes as many steps as a tensor says: it
 is traced once, and no Python runs between steps. `Model.fit` would trace, too, but feed each batch
@@ -36,7 +36,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 # Keras's own choice is True on a GPU and False on a CPU, where that costs `mlp` 4x.
-JIT_COMPILE = "True, and False for convolutions on a CPU"
+JIT_COMPILE = "True; False for convolutions on a CPU, and on virtual devices"
 POLICIES = {"fp32": "float32", "tf32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
 
 
@@ -59,6 +59,10 @@ def session(job: Job, data: Data, replica: Replica) -> KerasSession:
     device = _device(config.accelerator)
     keras.config.set_dtype_policy(POLICIES[config.precision])
     tf.config.experimental.enable_tensor_float_32_execution(config.precision == "tf32")
+    if config.virtual_devices:
+        from engine.frameworks import keras_replicas
+
+        return keras_replicas.session(config, data)
     with tf.device(device):
         return KerasSession(config, data, device)
 
@@ -87,7 +91,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 class KerasSession:
     warm_up_steps = WARM_UP_STEPS
 
-    def __init__(self, config: RunConfig, data: Data, device: str) -> None:
+    def __init__(self, config: RunConfig, data: Data, device: str, allows_xla: bool = True) -> None:
         import tensorflow as tf
 
         from engine.frameworks import keras_optimizers
@@ -95,7 +99,7 @@ class KerasSession:
         workload = workloads.load(config.workload.name)
         self._tf, self._device = tf, device
         self._model = workload.keras_model(config.workload, config.dataset, config.seed)
-        self._has_xla = has_xla(self._model, device)
+        self._has_xla = allows_xla and has_xla(self._model, device)
         self._variables = self._model.trainable_variables
         self._optimizer = keras_optimizers.of(config)
         self._optimizer.build(self._variables)
@@ -218,14 +222,19 @@ class KerasSession:
 
     def _batch_step(self, images: Any, labels: Any, rate: Any, loss: Any, correct: Any) -> Any:
         """One optimizer step; the sums so far with this batch's mean loss and right answers."""
-        tf = self._tf
         self._rate.assign(rate)
+        batch_loss, right, gradients = self._gradients(images, labels)
+        self._optimizer.apply(gradients, self._variables)
+        return loss + self._tf.cast(batch_loss, self._tf.float64), correct + right
+
+    def _gradients(self, images: Any, labels: Any) -> tuple[Any, Any, Any]:
+        """The samples' mean loss, how many were right, and the gradients."""
+        tf = self._tf
         with tf.GradientTape() as tape:
             logits = tf.cast(self._model(images, training=True), tf.float32)
-            batch_loss = tf.reduce_mean(_cross_entropy(labels, logits))
-            scaled = self._optimizer.scale_loss(batch_loss)
-        self._optimizer.apply(tape.gradient(scaled, self._variables), self._variables)
-        return loss + tf.cast(batch_loss, tf.float64), correct + _correct(labels, logits)
+            loss = tf.reduce_mean(_cross_entropy(labels, logits))
+            scaled = self._optimizer.scale_loss(loss)
+        return loss, _correct(labels, logits), tape.gradient(scaled, self._variables)
 
     def _sums(self, images: Any, labels: Any) -> tuple[Any, Any]:
         tf = self._tf

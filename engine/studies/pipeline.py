@@ -11,6 +11,8 @@ from engine.statistics import Estimate
 from engine.studies.measured import Card
 from engine.studies.question import Question
 
+HELD_WITHIN = 0.1  # of the promised ratio
+
 
 class Probe(NamedTuple):
     """One loader. `promised`: steps over compute, by its ledger; `gave`: the data set on the
@@ -39,15 +41,19 @@ def probes(question: Question, cards: Sequence[Card]) -> list[Probe]:
 def answer(question: Question, cards: Sequence[Card]) -> str:
     """Of the loader as it comes, then of the one with the best number of workers."""
     found = probes(question, cards)
-    if not found or not found[0].promised:
+    first = found[0] if found else None
+    if first is None or not first.promised:
         return ""
-    first = found[0]
     told = (
         f"By its ledger, {first.arm} would train {first.promised:.2f}x as fast without its input "
         "wait"
     )
     if first.gave:
-        told += f"; {question.arms()[0].label} is {first.gave.value:.2f}x{_interval(first.gave)}"
+        is_kept = first.gave.value >= first.promised * (1 - HELD_WITHIN)
+        told += (
+            f"; {question.arms()[0].label} is {first.gave.value:.2f}x{_interval(first.gave)}, "
+            f"{'as promised or better' if is_kept else 'less than promised'}"
+        )
     return f"{told}.{_best(found, cards)}"
 
 
@@ -65,7 +71,10 @@ def _best(found: Sequence[Probe], cards: Sequence[Card]) -> str:
         return ""
     if gain.value <= 1:
         return f" No number of workers was faster than {first}."
-    return f" Of the loaders, {best} is the fastest: {gain.value:.2f}x{_interval(gain)} {first}."
+    told = f"{gain.value:.2f}x as fast as {first}{_interval(gain)}"
+    if gain.low is None or gain.low <= 1:
+        return f" Of the loaders, {best} has the highest median, {told}: too close to tell apart."
+    return f" Of the loaders, {best} is the fastest, {told}."
 
 
 def _probe(card: Card, resident: Card | None) -> Probe:

@@ -150,6 +150,39 @@ def test_the_file_needs_no_network_and_takes_names_literally(here, settings):
     assert "0.50x" in page
 
 
+def test_a_scaling_studys_report_says_first_that_its_devices_are_virtual(here, settings):
+    asked = {"kind": "scaling", "frameworks": ["torch"], "device_counts": [1, 2]}
+    study_id = ask(settings, **asked)
+    finish_runs(here, study_id, {"1 device": 1000.0, "2 virtual devices": 1600.0})
+    at = visit("study", id=study_id)
+    assert "Up to 2 virtual devices on one CPU" in said(at.warning[0].value)
+    scaled = at.dataframe[1].value
+    assert scaled.loc["Efficiency"].tolist() == ["100 %", "80 %"]
+    assert "Amdahl's fitted serial fraction is 25 %" in said(told(at))
+
+
+def test_an_input_studys_report_shows_what_the_wait_costs(here, settings):
+    study_id = ask(settings, kind="input", frameworks=["torch"], workers=[0, 1])
+    rates = {"Data set on the device": 1500.0, "Loader on the host, 0 workers": 1000.0,
+             "Loader on the host, 1 worker": 1200.0}  # fmt: skip
+    finish_runs(here, study_id, rates)
+    at = visit("study", id=study_id)
+    probed = at.dataframe[1].value
+    assert probed.loc["Without the wait, promised"].tolist() == ["1.50x", "1.50x"]
+    assert probed.loc["Waits for samples"].tolist() == ["33 % of steps"] * 2
+
+
+def test_the_form_asks_for_scaling_and_for_numbers_of_workers(here):
+    at = visit("studies")
+    at.segmented_control(key="study.kind").set_value("scaling").run()
+    assert "says nothing of hardware" in said(told(at))
+    at.text_input(key="study.counts").set_value("1, 3").run()
+    assert "cannot be shared evenly by 3 devices" in said(at.error[0].value)
+    at.segmented_control(key="study.kind").set_value("input").run()
+    at.text_input(key="study.workers").set_value("0, 2").run()
+    assert "3 arms x 5 seeds" in said(told(at))
+
+
 def test_a_study_stops_with_all_its_runs(here, settings):
     study_id = ask(settings)
     at = visit("study", id=study_id)

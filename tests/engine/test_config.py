@@ -35,8 +35,8 @@ BAD = [
      "Batch size 126 cannot be shared evenly by 4 devices."),
     ({"devices": 2, "batch_size": 33}, "Batch size 33 cannot be shared evenly by 2 devices."),
     ({"devices": 32}, "A CPU is divided into 16 virtual devices at most, got 32."),
-    ({"framework": "keras", "devices": 2},
-     "Keras/TensorFlow trains on one device here: the libraries that it needs for several GPUs do "
+    ({"framework": "keras", "accelerator": "gpu", "devices": 2},
+     "Keras/TensorFlow trains on one GPU here: the libraries that it needs for several do "
      "not install beside PyTorch's, got 2. Take one, or PyTorch."),
     ({"loader_workers": 2},
      "Loader workers is of a loader on the host, got 2 with input device_resident. Choose input "

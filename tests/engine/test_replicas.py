@@ -1,17 +1,21 @@
 """One run on several devices of a host: on virtual ones of a CPU, as GPUs and chips are found."""
 
+import dataclasses
 import os
+import shutil
 import signal
 import time
 
 import psutil
 import pytest
 
+from engine import checkpoints
+from engine.config import RunConfig
 from engine.events import Facts, Failed, Finished
-from engine.job import EXIT_FAILED
+from engine.job import EXIT_FAILED, Job
 from tests.engine import trainers
 
-FRAMEWORKS = ["torch", "torch_xla"]
+FRAMEWORKS = ["torch", "torch_xla", "keras"]
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
@@ -43,6 +47,19 @@ def test_one_journal_tells_of_all_replicas(pair):
     known = {name: value for one in facts for name, value in one.items()}
     assert known["peak_memory_bytes"] > 0
     assert known["ledger"]["compute"] > 0
+
+
+def test_replicas_go_on_from_a_checkpoint(pair, tmp_path):
+    _, two = pair
+    before = Job.load(two.folder)
+    config = RunConfig.parse(before.config.model_dump(mode="json") | {"epochs": 4})
+    shutil.copy(checkpoints.path_in(two.folder), checkpoints.path_in(tmp_path))
+    job = dataclasses.replace(before, config=config, run_dir=tmp_path, resumes=True)
+    job.save()
+    resumed = trainers.outcome(job, trainers.start(job))
+    assert resumed.exit_code == 0, resumed.log
+    (last,) = resumed.epochs
+    assert last["train_loss"] < two.epochs[-1]["train_loss"]
 
 
 def replicas_of(process):
@@ -118,11 +135,12 @@ def test_replicas_that_diverge_say_so_once(tmp_path):
     assert [event.kind for event in run.events if isinstance(event, Failed)] == ["diverged"]
 
 
-def test_a_residual_net_learns_with_batch_norm_of_each_replicas_share(tmp_path):
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_residual_net_with_its_batch_norm_learns_on_two_devices(framework, tmp_path):
     small = {"name": "synthetic", "height": 8, "width": 8, "train_samples": 512,
              "test_samples": 128}  # fmt: skip
     run = trainers.train(
-        tmp_path, framework="torch", devices=2, workload={"name": "resnet", "width": 4},
+        tmp_path, framework=framework, devices=2, workload={"name": "resnet", "width": 4},
         dataset=small, batch_size=32, epochs=2,
     )  # fmt: skip
     assert run.exit_code == 0, run.log

@@ -195,8 +195,17 @@ def test_what_waiting_for_samples_costs_is_said_and_measured(settings, db):
         end(db, trial.member.run_id, rate=rate, facts={"ledger": ledger})
     assert report.of(db, actions.find(db, study_id)).answer == (
         "By its ledger, Loader on the host would train 1.50x as fast without its input wait; "
-        "Data set on the device is 1.48x (95 %: 1.48 to 1.48)."
+        "Data set on the device is 1.48x (95 %: 1.48 to 1.48), as promised or better."
     )
+
+
+def test_a_wait_whose_removal_gave_less_than_its_ledger_promised_is_said(settings, db):
+    study_id = actions.submit(settings, question(kind="input", frameworks=["torch"]), by="test")
+    for trial in studies.trials(db, study_id):
+        is_loader = trial.member.arm.startswith("Loader")
+        ledger = {"compute": 4.0, "input_wait": 2.0 if is_loader else 0.01}
+        end(db, trial.member.run_id, rate=1000.0 if is_loader else 1100.0, facts={"ledger": ledger})
+    assert report.of(db, actions.find(db, study_id)).answer.endswith("1.1), less than promised.")
 
 
 def test_an_input_study_probes_each_number_of_workers_and_names_the_best(settings, db):
@@ -217,8 +226,10 @@ def test_an_input_study_probes_each_number_of_workers_and_names_the_best(setting
     assert [card.arm for card in shown.cards] == list(rates)
     assert shown.answer == (
         "By its ledger, Loader on the host, 0 workers would train 1.50x as fast without its input "
-        "wait; Data set on the device is 1.50x (95 %: 1.5 to 1.5). Of the loaders, Loader on the "
-        "host, 2 workers is the fastest: 1.25x (95 %: 1.25 to 1.25) Loader on the host, 0 workers."
+        "wait; Data set on the device is 1.50x (95 %: 1.5 to 1.5), as promised or better. Of the "
+        "loaders, Loader on the "
+        "host, 2 workers is the fastest, 1.25x as fast as Loader on the host, 0 workers (95 %: "
+        "1.25 to 1.25)."
     )
     probed = shown.as_json()["input"]
     assert [one["promised"] for one in probed] == [1.5, None, 1.25]
