@@ -43,8 +43,9 @@ def roofline(found: Roofline, arms: Sequence[str]) -> go.Figure:
             "showlegend": True,
             "legend": LEGEND,
             "xaxis": {"title": {"text": "Arithmetic intensity (FLOPs per byte)"}, "type": "log",
-                      "tickformat": "~g", "dtick": 1},
-            "yaxis": {"title": {"text": "GFLOP/s"}, "type": "log", "tickformat": ",~g", "dtick": 1},
+                      "tickformat": "~g", "dtick": "D2"},
+            "yaxis": {"title": {"text": "GFLOP/s"}, "type": "log", "tickformat": ",~g",
+                      "dtick": "D2"},
         },
     )  # fmt: skip
 

@@ -24,10 +24,11 @@ from engine.cli_options import (
     store_option,
 )
 from engine.cli_output import console, json_line
-from engine.config import FRAMEWORK_NAMES
+from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
 from engine.format import duration
 from engine.settings import Settings
 from engine.studies import actions, report
+from engine.studies.cost import Prices, is_price
 from engine.studies.question import usual_workers
 from engine.studies.report import Report
 from storage import database, runs, studies
@@ -133,11 +134,24 @@ def study_list(settings: Settings, limit: int, as_json: bool) -> None:
 
 @study.command("show")
 @click.argument("study_id")
+@click.option(
+    "--price", "per_hour", multiple=True, metavar="KIND=$", help="An hour's; such as gpu=2.5."
+)
+@click.option("--kwh", type=float, help="$ a kWh of electricity.")
+@click.option("--co2", type=float, help="g CO2 a kWh.")
 @json_option
 @store_option
-def study_show(settings: Settings, study_id: str, as_json: bool) -> None:
-    """A study's report."""
-    output.show(of(settings, study_id), as_json)
+def study_show(
+    settings: Settings,
+    study_id: str,
+    per_hour: tuple[str, ...],
+    kwh: float | None,
+    co2: float | None,
+    as_json: bool,
+) -> None:
+    """A study's report; with prices, what it cost and from when on an arm is cheaper."""
+    prices = Prices(_per_hour(per_hour), _checked("--kwh", kwh), _checked("--co2", co2))
+    output.show(of(settings, study_id), as_json, prices)
 
 
 @study.command("stop")
@@ -164,6 +178,28 @@ def study_resume(settings: Settings, study_id: str, seeds: int, watch: bool, as_
         follow(settings, study_id, as_json)
     else:
         told(settings, study_id, as_json)
+
+
+def _per_hour(given: tuple[str, ...]) -> dict[str, float]:
+    """`gpu=2.5` -> $ an hour by kind of hardware."""
+    found = {}
+    for pair in given:
+        kind, _, text = pair.partition("=")
+        try:
+            price = float(text)
+        except ValueError:
+            price = float("nan")
+        if kind not in ACCELERATOR_NAMES or not is_price(price):
+            kinds = ", ".join(ACCELERATOR_NAMES)
+            raise click.UsageError(f"--price takes KIND=$ with KIND of {kinds}, got {pair!r}.")
+        found[kind] = price
+    return found
+
+
+def _checked(option: str, value: float | None) -> float | None:
+    if value is not None and not is_price(value):
+        raise click.UsageError(f"{option} must be between 0 and a million, got {value:g}.")
+    return value
 
 
 def question_of(kind: str, base: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.cli_output import console, json_line, plain, table
-from engine.format import UNKNOWN, duration, figure, gib
+from engine.format import UNKNOWN, amount, duration, figure, gib
 from engine.statistics import Estimate
-from engine.studies import report, scaling
+from engine.studies import cost, report, scaling
+from engine.studies.cost import Prices
 from engine.studies.measured import Card
 from engine.studies.plan import Planned, Prediction
 from engine.studies.question import KIND_NAMES, Question
@@ -20,6 +21,7 @@ from engine.studies.report import Report
 from storage import runs
 from storage.studies import Study, Trial
 
+NO_PRICES = Prices({})
 LEVEL_STYLES = {"green": "green", "amber": "yellow", "red": "red"}
 
 
@@ -61,10 +63,10 @@ def _row_json(study: Study, latest: Sequence[Trial]) -> dict[str, Any]:
     }
 
 
-def show(shown: Report, as_json: bool) -> None:
+def show(shown: Report, as_json: bool, prices: Prices = NO_PRICES) -> None:
     """Verdict first, then the report card and the findings; or all of it as one JSON object."""
     if as_json:
-        json_line(shown.as_json())
+        json_line(shown.as_json() | _costs_json(shown, prices))
         return
     out = console()
     level = shown.verdict.level
@@ -78,7 +80,31 @@ def show(shown: Report, as_json: bool) -> None:
     out.print(_cards(shown.cards))
     for line in filter(None, [shown.answer, *(f"{f.arm}. {f.sentence}" for f in shown.findings)]):
         out.print(plain(line))
+    for line in _costs(shown, prices):
+        out.print(plain(line))
     click.echo(_duration(shown))
+
+
+def _costs(shown: Report, prices: Prices) -> Iterator[str]:
+    """What each arm cost by the prices, and from when on one is ahead."""
+    if prices.given:
+        yield f"Costs by: {cost.in_words(prices)}."
+        for card in shown.cards:
+            of_arm = cost.of(card, prices)
+            told = of_arm.why_not or f"{with_interval(of_arm.usd, cost.usd)} a run"
+            yield f"{card.arm}: {told}, CO2 {amount(of_arm.co2_g, 'g')}."
+    yield from cost.break_evens(shown.cards, prices)
+
+
+def _costs_json(shown: Report, prices: Prices) -> dict[str, Any]:
+    costs = {card.arm: cost.of(card, prices) for card in shown.cards}
+    told = {
+        arm: one._asdict() | {"usd": one.usd and one.usd._asdict()} for arm, one in costs.items()
+    }
+    return {
+        "costs": told if prices.given else {},
+        "break_even": cost.break_evens(shown.cards, prices),
+    }
 
 
 def with_interval(estimate: Estimate | None, show_figure: Callable[[float], str] = figure) -> str:

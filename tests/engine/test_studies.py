@@ -10,7 +10,9 @@ from engine.config import RunConfig
 from engine.problems import ConfigError
 from engine.studies import actions, findings, giving_up, plan, report
 from engine.studies.question import Question
-from storage import database, metrics, readings, runs, studies
+from engine.tpu import program
+from engine.tpu.check import TpuCheck
+from storage import database, metrics, readings, runs, studies, tpu_checks
 from storage.metrics import Point
 from storage.readings import Reading
 from tests.processes import SMALL, eventually, kill, lab
@@ -388,3 +390,23 @@ def test_a_study_survives_the_kill_of_its_supervisor(tmp_path):
 def _final(db, study_id):
     shown = report.of(db, actions.find(db, study_id))
     return shown if shown.status in runs.FINAL else None
+
+
+def test_what_the_tpus_compiler_said_of_the_same_step_is_a_bound_and_no_point(settings, db):
+    asked = question(base=SMALL | {"input": "device_resident"})
+    config = asked.arms()[0].config
+    check = TpuCheck(
+        program=program.key(config), topology="v5e:2x2", chips=1, precision="fp32",
+        compiler="libtpu", compiles=True, message=None, hbm_bytes=1, hbm_available_bytes=2,
+        flops=2e9, bytes=10**8, bound_s=1e-3, binds="memory", compile_s=1.0,
+    )  # fmt: skip
+    tpu_checks.put(db, check.program, check.topology, 1.0, check.as_json())
+    study_id = actions.submit(settings, asked, by="test")
+    end_all(db, study_id, facts=HARDLY_USED)
+    found = report.of(db, actions.find(db, study_id)).roofline
+    (bound,) = found.bounds  # both frameworks' steps are one program on a TPU
+    assert (bound.intensity, bound.flops_per_s, bound.step_s) == (20.0, 2e12, 1e-3)
+    assert "v5e:2x2" in bound.name
+    assert {point.arm for point in found.points} == {"PyTorch on CPU", "Keras/TensorFlow on CPU"}
+    assert {point.flops_per_s for point in found.points} == {1e9}  # 1,000 steps a second
+    assert [roof.name for roof in found.roofs] == ["A CPU, fp32", "TPU v5e chip, bf16"]
