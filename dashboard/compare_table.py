@@ -37,8 +37,11 @@ overflow-wrap:anywhere}
 .cmp .base{font-size:.8em;opacity:.65;display:block}
 .cmp-legend{display:flex;flex-wrap:wrap;gap:.2rem .3rem;max-height:9rem;overflow:auto;
 font-size:.85rem;margin:0!important;padding:0!important;list-style:none}
-.cmp-legend li{display:flex;align-items:center;gap:.4rem;padding:.1rem .45rem;border-radius:6px;
-cursor:default;margin:0;overflow-wrap:anywhere}
+.cmp-legend li{margin:0!important;padding:0!important}
+.cmp-legend button{all:unset;box-sizing:border-box;display:flex;align-items:center;gap:.4rem;
+padding:.1rem .45rem;border-radius:6px;cursor:pointer;overflow-wrap:anywhere}
+.cmp-legend button:focus-visible{outline:2px solid currentColor}
+.cmp-legend button[aria-pressed=false]{opacity:.45;text-decoration:line-through}
 .cmp-swatch{display:inline-block;flex:none;width:1.5rem;height:3px;border-radius:2px;
 vertical-align:middle;margin-right:.2rem}
 .cmp-legend .lit,.cmp tr.lit>*,.cmp td.lit,.cmp th.lit{box-shadow:
@@ -54,10 +57,13 @@ RANKS = {"best": "▲ best", "worst": "▽ worst"}
 
 
 def legend(entries: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """Names with their curves' colours, each with the ids of the runs that it stands for."""
+    """Names with their curves' colours, each with the ids of the runs that it stands for.
+
+    Each is a button that the charts' script listens to: it hides its curves, and shows them again.
+    """
     items = "".join(
-        f'<li tabindex="0" data-run="{html.escape(" ".join(ids))}">{swatch(place)}'
-        f"{html.escape(name)}</li>"
+        f'<li><button type="button" aria-pressed="true" data-run="{html.escape(" ".join(ids))}">'
+        f"{swatch(place)}{html.escape(name)}</button></li>"
         for place, (name, ids) in enumerate(entries)
     )
     return f'<ul class="cmp-legend" aria-label="Curves">{items}</ul>'

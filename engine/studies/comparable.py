@@ -71,7 +71,9 @@ def speeds(db: Database, every: Sequence[Run]) -> Verdict | None:
     if len(every) < 2:
         return None
     checks = [_same_job(every), _code(every), _device(every), _versions(every), _quiet(db, every)]
-    checks += filter(None, [_timed_long_enough(every), _not_hardware(every), _throttled(db, every)])
+    timed = [run for run in every if run.facts.get("steady_s") is not None]
+    long_enough = _timed_long_enough(timed) if timed else None
+    checks += filter(None, [long_enough, _not_hardware(every), _throttled(db, every)])
     return of(checks)
 
 

@@ -7,6 +7,7 @@ from dashboard import bands, charts, compare_charts, compare_table, comparison, 
 from dashboard.charts import Curve
 from dashboard.compare_charts import Axis, Named
 from engine.config import RunConfig
+from engine.studies import comparable
 from storage import database, metrics, run_list, runs
 from storage.metrics import Point
 
@@ -90,6 +91,27 @@ def test_equal_figures_are_neither_best_nor_worst_and_unknown_ones_are_not_ranke
 )
 def test_a_distance_is_in_points_percent_or_times(value, base, unit, told):
     assert comparison.delta(value, base, unit) == told
+
+
+def test_speeds_of_less_than_two_runs_that_started_are_not_judged(make, tmp_path):
+    with database.opened(tmp_path) as db:
+        config = RunConfig.parse({}).model_dump(mode="json")
+        waiting = runs.create(db, name="w", config=config, total_steps=1, submitted_by="test")
+        found = run_list.of_ids(db, [make({}).id, waiting])
+        assert comparable.speeds(db, found) is None
+
+
+def test_the_same_job_on_another_host_is_compared_with_reserve(make, tmp_path):
+    git = {"commit": "a" * 40, "dirty": False}
+    found = [make({"seed": s}, environment={"hostname": h, "git": git})
+             for s, h in ((1, "a"), (2, "b"))]  # fmt: skip
+    with database.opened(tmp_path) as db:
+        verdict = comparable.speeds(db, found)
+    assert verdict.level == "amber"
+    sentences = " ".join(check.sentence for check in verdict.checks)
+    assert "Versions differ between runs: host." in sentences
+    assert "The same job: mlp on fashion_mnist." in sentences
+    assert "Steady steps" not in sentences  # how long they were timed is not known
 
 
 def test_only_what_differs_is_shown_unless_all_is_asked_for(make):
