@@ -182,6 +182,12 @@ def test_runs_that_were_taken_at_other_times_are_interpolated_but_not_beyond_the
     assert np.allclose(band.high[early], 2 * (band.x[early] - 0.001).clip(0), atol=0.02)
 
 
+def test_against_time_runs_meet_at_the_same_epoch_and_time_never_falls():
+    epochs = np.array([1.0, 2, 3])
+    fast, slow = (epochs, epochs * 10), (epochs[:2], epochs[:2] * 100)
+    assert bands.reached(epochs, [fast, slow]).tolist() == [55, 110, 110]
+
+
 def test_no_points_make_an_empty_band():
     assert len(bands.of([(np.array([1.0]), np.array([np.nan]))]).x) == 0
 
@@ -219,6 +225,16 @@ def test_an_outlier_is_marked_at_the_edge_of_an_axis_that_it_does_not_stretch():
     assert (mark.x[0], mark.y[0], mark.customdata[0]) == (150, high, 1e6)
     assert mark.marker.symbol == "triangle-up"
     assert max(figure.data[0].y) == 1e6  # the curve keeps its peak
+
+
+def test_a_band_that_reaches_beyond_the_axis_is_marked_too():
+    x, y = np.arange(100), np.sin(np.arange(100) / 10)
+    high = y.copy()
+    high[50] = 1e6
+    band = Curve("a", "g", x, y, low=y - 0.1, high=high)
+    figure = charts.curves([band], y_title="Loss", x_axis="step", robust=True)
+    assert figure.layout.meta["beyond"] == 1
+    assert (figure.data[-1].x[0], figure.data[-1].customdata[0]) == (50, 1e6)
 
 
 def test_all_values_are_shown_if_asked_for_or_on_a_logarithmic_axis():
