@@ -43,6 +43,7 @@ def settle(page: Page) -> None:
     page.wait_for_timeout(300)
     page.wait_for_selector(SETTLED, timeout=60_000)
     assert page.locator('[data-testid="stException"]').count() == 0
+    page.wait_for_selector(".accelboard-plot[data-state=drawn]", timeout=60_000)
     waiting = "document.querySelectorAll('.accelboard-plot[data-state=loading]').length"
     eventually(lambda: page.evaluate(waiting) == 0, 30)
 
@@ -244,6 +245,7 @@ def test_all_that_was_chosen_is_restored_in_a_fresh_browser(site, new_page):
 def test_the_farthest_outlier_is_marked_and_the_axis_shows_all_on_demand(site, browser_page):
     page = site.visit(browser_page, site.ids)
     axis = "document.querySelector('.st-key-panel-train_loss .js-plotly-plot')._fullLayout.yaxis"
+    page.wait_for_selector(".st-key-panel-train_loss [data-state=drawn]")
     assert page.evaluate(f"{axis}.range[1]") < 2
     expect(page.get_by_text("One outlying point lies beyond the axis")).to_be_visible()
     page.get_by_role("button", name="Axes", exact=True).click()
