@@ -39,6 +39,16 @@ def of(curves: Sequence[tuple[Floats, Floats]]) -> Band:
         return Band(x, *np.nanpercentile(values, (50, *ends), axis=0))
 
 
+def reached(x: Floats, curves: Sequence[tuple[Floats, Floats]]) -> Floats:
+    """When runs were at each x, in the median; each curve is a run's x and its times. It never
+    falls, as it would where a slow run ends before the others."""
+    known = [curve for curve in curves if len(curve[0])]
+    if not known or not len(x):
+        return np.empty(0)
+    times = np.array([np.interp(x, *curve, left=np.nan, right=np.nan) for curve in known])
+    return np.maximum.accumulate(np.nanmedian(times, axis=0))
+
+
 def _grid(xs: Sequence[Floats]) -> Floats:
     """The runs' own x while they are few, so that an epoch's median is of that epoch."""
     every = np.unique(np.concatenate(xs))

@@ -254,28 +254,34 @@ def _beyond(
     """A mark at the edge for each curve's farthest point beyond it, and how many lie there."""
     marks, count = [], 0
     for curve, uid in identified:
-        y = np.asarray(curve.y, dtype=np.float64)
-        outside = {"down": y < within[0], "up": y > within[1]}
-        for way, places in outside.items():
-            if not places.any():
+        highest = curve.y if curve.high is None else curve.high
+        lowest = curve.y if curve.low is None else curve.low
+        for way, values, edge in (("up", highest, within[1]), ("down", lowest, within[0])):
+            sign = 1 if way == "up" else -1
+            over = sign * (np.asarray(values, dtype=np.float64) - edge)
+            places = np.flatnonzero(over > 0)
+            if not len(places):
                 continue
-            count += int(places.sum())
-            masked = np.where(places, y, np.nan)
-            at = int(np.nanargmax(masked) if way == "up" else np.nanargmin(masked))
-            marks.append(_mark(curve, f"{uid}{way}", at, within[way == "up"], scale, hover))
-            marks[-1]["marker"] |= {"symbol": f"triangle-{way}"}
+            count += len(places)
+            at = int(places[np.argmax(over[places])])
+            mark = _mark(curve, f"{uid}{way}", at, (edge, float(values[at])), scale, hover)
+            mark["marker"]["symbol"] = f"triangle-{way}"
+            marks.append(mark)
     return marks, {"beyond": count}
 
 
-def _mark(curve: Curve, uid: str, at: int, edge: float, scale: float, hover: str) -> dict[str, Any]:
+def _mark(
+    curve: Curve, uid: str, at: int, y: tuple[float, float], scale: float, hover: str
+) -> dict[str, Any]:
+    """`y` is where it is drawn, and the value that it stands for."""
     return {
         "type": "scatter",
         "uid": uid,
         "meta": {"runs": curve.runs, "name": curve.name, "of": "mark"},
         "text": [_hover_name(curve.name)],
         "x": _scaled(curve.x[at : at + 1], scale),
-        "y": [edge],
-        "customdata": [float(curve.y[at])],
+        "y": [y[0]],
+        "customdata": [y[1]],
         "mode": "markers",
         "cliponaxis": False,
         "marker": {"color": color(curve.color_index), "size": 10},

@@ -89,21 +89,27 @@ def _offers(found: Sequence[Run], total: int, text: str, ids: list[str]) -> None
         what = f"No other run matches {text[:60]!r}." if text.strip() else "There is no other run."
         st.caption(plain(what))
         return
-    for run in found[:FOUND]:
-        st.button(
-            f"{plain(_name(run))} :gray[{plain(_figures(run))}]", icon=":material/add:",
-            key=f"add-{run.id}", type="tertiary", on_click=links.put,
-            kwargs={"runs": [*ids, run.id]},
-        )  # fmt: skip
-    several = [run.id for run in found[:room]]
-    if len(several) > 1 and text.strip():
-        told = f"all {len(several)}" if total <= len(several) else f"the newest {len(several)}"
-        st.button(
-            f"Add {told}", key="add-all", icon=":material/playlist_add:", on_click=links.put,
-            kwargs={"runs": [*ids, *several]},
-        )  # fmt: skip
+    with st.container(gap="xxsmall"):
+        _offer_all([run.id for run in found[:room]], total, text, ids)
+        for run in found[:FOUND]:
+            st.button(
+                f"{plain(_name(run))} :gray[{plain(_figures(run))}]", icon=":material/add:",
+                key=f"add-{run.id}", type="tertiary", on_click=links.put,
+                kwargs={"runs": [*ids, run.id]},
+            )  # fmt: skip
     if not text.strip():
         st.caption("The newest runs. Search to find others.")
+
+
+def _offer_all(several: list[str], total: int, text: str, ids: list[str]) -> None:
+    """What was searched for is often a sweep: all of it with one click."""
+    if len(several) < 2 or not text.strip():
+        return
+    told = f"all {len(several)}" if total <= len(several) else f"the newest {len(several)}"
+    st.button(
+        f"Add {told}", key="add-all", icon=":material/playlist_add:", on_click=links.put,
+        kwargs={"runs": [*ids, *several]},
+    )  # fmt: skip
 
 
 def _name(run: Run) -> str:

@@ -32,13 +32,15 @@ overflow-wrap:anywhere}
 .cmp .best{background:rgba(0,158,115,.2)}.cmp .worst{background:rgba(213,94,0,.16)}
 .cmp .rank{font-size:.85em;margin-right:.35em;opacity:.8}
 .cmp .differs{background:rgba(230,159,0,.2);font-weight:600}
-.cmp td.state{white-space:nowrap}
 .cmp td.value{max-width:18rem;overflow-wrap:anywhere}.cmp .section{font-weight:600;opacity:.7}
-.cmp .base{font-size:.8em;opacity:.65;display:block}
+.cmp .note{font-size:.8em;opacity:.65;display:block}
 .cmp-legend{display:flex;flex-wrap:wrap;gap:.2rem .3rem;max-height:9rem;overflow:auto;
 font-size:.85rem;margin:0!important;padding:0!important;list-style:none}
-.cmp-legend li{display:flex;align-items:center;gap:.4rem;padding:.1rem .45rem;border-radius:6px;
-cursor:default;margin:0;overflow-wrap:anywhere}
+.cmp-legend li{margin:0!important;padding:0!important}
+.cmp-legend button{all:unset;box-sizing:border-box;display:flex;align-items:center;gap:.4rem;
+padding:.1rem .45rem;border-radius:6px;cursor:pointer;overflow-wrap:anywhere}
+.cmp-legend button:focus-visible{outline:2px solid currentColor}
+.cmp-legend button[aria-pressed=false]{opacity:.45;text-decoration:line-through}
 .cmp-swatch{display:inline-block;flex:none;width:1.5rem;height:3px;border-radius:2px;
 vertical-align:middle;margin-right:.2rem}
 .cmp-legend .lit,.cmp tr.lit>*,.cmp td.lit,.cmp th.lit{box-shadow:
@@ -54,10 +56,13 @@ RANKS = {"best": "▲ best", "worst": "▽ worst"}
 
 
 def legend(entries: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """Names with their curves' colours, each with the ids of the runs that it stands for."""
+    """Names with their curves' colours, each with the ids of the runs that it stands for.
+
+    Each is a button that the charts' script listens to: it hides its curves, and shows them again.
+    """
     items = "".join(
-        f'<li tabindex="0" data-run="{html.escape(" ".join(ids))}">{swatch(place)}'
-        f"{html.escape(name)}</li>"
+        f'<li><button type="button" aria-pressed="true" data-run="{html.escape(" ".join(ids))}">'
+        f"{swatch(place)}{html.escape(name)}</button></li>"
         for place, (name, ids) in enumerate(entries)
     )
     return f'<ul class="cmp-legend" aria-label="Curves">{items}</ul>'
@@ -72,15 +77,15 @@ def results(
     `order` is the runs' places as they come; without it, as they were picked.
     """
     titles = [f"<th class=figure>{html.escape(column.title)}</th>" for column in columns]
-    head = f"<tr><th>Run</th><th>Status</th><th class=figure>Took</th>{''.join(titles)}</tr>"
+    head = f"<tr><th>Run</th><th class=figure>Took</th>{''.join(titles)}</tr>"
     rows = []
     for place in order or range(len(picked)):
         run = picked[place]
         status, duration = state(run)
         cells = "".join(_figure(column, place) for column in columns)
         rows.append(
-            f'<tr data-run="{run.id}">{_named("th", run, base, names, colors, links)}'
-            f"<td class=state>{status}</td><td class=figure>{duration}</td>{cells}</tr>"
+            f'<tr data-run="{run.id}"><th>{_named(run, base, names, colors, links, status)}</th>'
+            f"<td class=figure>{duration}</td>{cells}</tr>"
         )
     return _table(head, "".join(rows), "Results of each run")
 
@@ -93,8 +98,7 @@ def differences(
     ordered = [base, *(run for run in picked if run is not base)]
     places = [list(picked).index(run) for run in ordered]
     named = [
-        _named("th", run, base, names, colors, links).replace("<th", f'<th data-run="{run.id}"', 1)
-        for run in ordered
+        f'<th data-run="{run.id}">{_named(run, base, names, colors, links)}</th>' for run in ordered
     ]
     rows, section = [], ""
     for row in found:
@@ -123,14 +127,15 @@ def _figure(column: Column, place: int) -> str:
 
 
 def _named(
-    tag: str, run: Run, base: Run, names: Mapping[str, str], colors: Mapping[str, int], links: bool
-) -> str:
-    name = html.escape(names[run.id])
+    run: Run, base: Run, names: Mapping[str, str], colors: Mapping[str, int], links: bool,
+    status: str = "",
+) -> str:  # fmt: skip
+    name, title = html.escape(names[run.id]), html.escape(" ".join(run.name.split()))
     if links:
         name = f'<a href="/run?id={run.id}" target="_self">{name}</a>'
-    mark = "<span class=base>base</span>" if run is base else ""
-    title = html.escape(" ".join(run.name.split()))
-    return f'<{tag} title="{title}">{swatch(colors[run.id])} {name}{mark}</{tag}>'
+    notes = " · ".join(filter(None, ["base" if run is base else "", status]))
+    note = f"<span class=note>{notes}</span>" if notes else ""
+    return f'<span title="{title}">{swatch(colors[run.id])} {name}</span>{note}'
 
 
 def _difference(row: Difference, ordered: Sequence[Run], places: Sequence[int]) -> str:

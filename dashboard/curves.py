@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dashboard import bands, charts
+from dashboard.bands import Band
 from dashboard.charts import Curve
 from dashboard.components.plot import payload
 from dashboard.links import LogAxis, XAxis
@@ -135,9 +136,7 @@ def of_groups(
     """One metric of groups of runs, each as its median between its lowest and its highest."""
     drawn = []
     for place, (name, members) in enumerate(groups.items()):
-        found = [_curve(db, run, key, x_axis, name, place, zone) for run in members]
-        band = bands.of([(c.x.astype(np.float64), c.y) for c in found])
-        x = band.x.astype(found[0].x.dtype) if x_axis == "clock" else band.x
+        x, band = _band(db, members, key, x_axis, zone)
         ids = tuple(run.id for run in members)
         drawn.append(
             Curve(
@@ -145,6 +144,24 @@ def of_groups(
             )
         )
     return _compared(drawn, key, x_axis, log_y, robust)
+
+
+def _band(
+    db: Database, members: list[Run], key: str, x_axis: XAxis, zone: str | None
+) -> tuple[NDArray[Any], Band]:
+    """Runs take each epoch in a time of their own: against time, they meet at the same epoch."""
+    found = [metrics.outline(db, run.id, key) for run in members]
+    if x_axis == "step":
+        band = bands.of([(of.step.astype(np.float64), of.value) for of in found])
+        return band.x, band
+    band = bands.of([(of.epoch, of.value) for of in found])
+    if x_axis == "epoch":
+        return band.x, band
+    begun = [(run.started_at or 0.0) - run.earlier_s for run in members]
+    since = begun if x_axis == "time" else [0.0] * len(members)
+    taken = [(of.epoch, of.at - start) for of, start in zip(found, since, strict=True)]
+    x = bands.reached(band.x, taken)
+    return (_dates(x, zone) if x_axis == "clock" else x), band
 
 
 def _compared(drawn: list[Curve], key: str, x_axis: XAxis, log_y: bool, robust: bool) -> go.Figure:

@@ -35,6 +35,8 @@ const CONFIG = {
 };
 const FORMULA = /^[=+\-@\t\r]/; // a spreadsheet would take such a name for a formula
 const LIGHT = "accelboard-light"; // the event that says which runs are pointed at
+const HIDE = "accelboard-hide"; // the event that says that other curves are hidden now
+const hidden = (window.accelboardHidden ??= new Set()); // runs whose names were clicked
 const charts = new WeakMap(); // root element -> its chart
 let library;
 
@@ -79,9 +81,9 @@ function create(root) {
   chart.observer.observe(root);
   root.addEventListener("pointerdown", () => hold(chart));
   chart.gone = new AbortController();
-  document.addEventListener(LIGHT, ({ detail }) => shade(chart, detail), {
-    signal: chart.gone.signal,
-  });
+  const { signal } = chart.gone;
+  document.addEventListener(LIGHT, ({ detail }) => shade(chart, detail), { signal });
+  document.addEventListener(HIDE, () => draw(chart), { signal });
   root.addEventListener("pointerover", ({ target }) => {
     const entry = target.closest(".legend .traces");
     if (entry) light(entry.__data__?.[0]?.trace?.meta?.runs ?? []);
@@ -114,14 +116,16 @@ async function draw(chart) {
   const width = root.clientWidth;
   if (!window.Plotly || !width || held) return;
   const template = { layout: theme(root) };
-  const shown = JSON.stringify([width, template]);
+  const shown = JSON.stringify([width, template, ...hidden]);
   if (shown === chart.shown) return;
   chart.shown = shown;
   const { data, layout } = structuredClone(figure); // Plotly writes zoom and visibility into them
+  for (const trace of data) if (isHidden(trace)) trace.visible = false;
   try {
     await window.Plotly.react(canvas, data, { ...layout, template, width, height }, CONFIG);
     root.setAttribute("data-state", "drawn");
     point(chart);
+    press();
   } catch (error) {
     fail(chart, error, UNDRAWN);
   }
@@ -155,6 +159,27 @@ function shade({ root, canvas }, runs) {
   root.toggleAttribute("data-lit", found);
 }
 
+function isHidden({ meta }) {
+  return meta?.runs?.length > 0 && meta.runs.every((id) => hidden.has(id));
+}
+
+// A click on a name hides its curves in all charts, and shows them again.
+function toggle({ target }) {
+  const button = target.closest?.("button[data-run]");
+  if (!button) return;
+  const isShown = button.getAttribute("aria-pressed") === "true";
+  for (const id of button.dataset.run.split(" ")) isShown ? hidden.add(id) : hidden.delete(id);
+  press();
+  document.dispatchEvent(new CustomEvent(HIDE));
+}
+
+function press() {
+  for (const button of document.querySelectorAll("button[data-run]")) {
+    const isShown = !button.dataset.run.split(" ").every((id) => hidden.has(id));
+    button.setAttribute("aria-pressed", String(isShown));
+  }
+}
+
 // Once a document, however many charts there are.
 function listen() {
   if (window.accelboardListens) return;
@@ -168,6 +193,7 @@ function listen() {
     light(element ? runsOf(element) : []);
   };
   for (const event of ["pointerover", "focusin"]) document.addEventListener(event, over);
+  document.addEventListener("click", toggle);
   document.addEventListener(LIGHT, ({ detail }) => {
     for (const element of document.querySelectorAll("[data-run]")) {
       element.classList.toggle("lit", runsOf(element).some((id) => detail.includes(id)));

@@ -73,9 +73,9 @@ def speeds(every: Sequence[Run], known: Known) -> Verdict | None:
         return None
     checks = [_same_job(every), _code(every), _device(every)]
     checks += [_versions(every), _quiet(every, known)]
-    checks += filter(
-        None, [_timed_long_enough(every), _not_hardware(every), _throttled(every, known)]
-    )
+    timed = [run for run in every if run.facts.get("steady_s") is not None]
+    long_enough = _timed_long_enough(timed) if timed else None
+    checks += filter(None, [long_enough, _not_hardware(every), _throttled(every, known)])
     return of(checks)
 
 

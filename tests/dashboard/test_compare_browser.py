@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from engine import launch
 from engine.config import RunConfig
 from storage import database, metrics, runs
 from storage.metrics import Point
-from tests.processes import eventually, free_port, healthy, lab
+from tests.processes import ENDLESS, Lab, eventually, free_port, healthy, lab
 
 pytestmark = pytest.mark.browser
 SETTLED = '[data-testid="stApp"][data-test-script-state="notRunning"]'
@@ -23,8 +24,8 @@ LONG_POINTS = 100_000
 
 
 class Site:
-    def __init__(self, url: str, ids: list[str], long_ids: list[str]) -> None:
-        self.url, self.ids, self.long_ids = url, ids, long_ids
+    def __init__(self, made: Lab, url: str, ids: list[str], long_ids: list[str]) -> None:
+        self.lab, self.url, self.ids, self.long_ids = made, url, ids, long_ids
 
     def path(self, ids: list[str], **state: str) -> str:
         named = [f"runs={run_id}" for run_id in ids]
@@ -41,6 +42,7 @@ def settle(page: Page) -> None:
     page.wait_for_timeout(300)
     page.wait_for_selector(SETTLED, timeout=60_000)
     assert page.locator('[data-testid="stException"]').count() == 0
+    page.wait_for_selector(".accelboard-plot[data-state=drawn]", timeout=60_000)
     waiting = "document.querySelectorAll('.accelboard-plot[data-state=loading]').length"
     eventually(lambda: page.evaluate(waiting) == 0, 30)
 
@@ -55,7 +57,7 @@ def site(tmp_path_factory):
         made.env["ACCELBOARD_PORT"] = str(port := free_port())
         made.start("-m", "dashboard")
         eventually(lambda: healthy(port))
-        yield Site(f"http://127.0.0.1:{port}", ids, long_ids)
+        yield Site(made, f"http://127.0.0.1:{port}", ids, long_ids)
 
 
 def _run(db, name, seed):
@@ -125,8 +127,27 @@ def test_a_run_that_is_pointed_at_stands_out_in_all_charts_and_tables(site, brow
     page.mouse.move(5, 5)
     eventually(lambda: lit(page) == {}, 10)
 
-    page.locator(".cmp-legend li").nth(0).focus()
+    page.locator(".cmp-legend button").nth(0).focus()
     eventually(lambda: set(lit(page).get("", [])) == {site.ids[0]}, 10)
+
+
+def test_a_name_hides_its_curves_in_all_charts_until_it_is_pressed_again(site, browser_page):
+    page = site.visit(browser_page, site.ids)
+    drawn = "[...document.querySelectorAll('.scatterlayer')].map(l => l.children.length)"
+    before = page.evaluate(drawn)
+    name = page.locator(".cmp-legend button").nth(1)
+    name.focus()
+    page.keyboard.press("Enter")
+    eventually(lambda: page.evaluate(drawn) == [count - 1 for count in before], 10)
+    expect(name).to_have_attribute("aria-pressed", "false")
+    page.get_by_role("button", name="Last", exact=True).or_(
+        page.get_by_role("radio", name="Last", exact=True)
+    ).click()  # draws the page anew
+    settle(page)
+    assert page.evaluate(drawn) == [count - 1 for count in before]
+    expect(name).to_have_attribute("aria-pressed", "false")
+    name.click()
+    eventually(lambda: page.evaluate(drawn) == before, 10)
 
 
 def test_a_chart_is_downloaded_as_png_svg_and_data(site, browser_page):
@@ -222,12 +243,12 @@ def test_all_that_was_chosen_is_restored_in_a_fresh_browser(site, new_page):
 
 def test_the_farthest_outlier_is_marked_and_the_axis_shows_all_on_demand(site, browser_page):
     page = site.visit(browser_page, site.ids)
-    axis = "document.querySelector('.st-key-panel-train_loss .js-plotly-plot')?._fullLayout?.yaxis"
-    eventually(lambda: page.evaluate(f"{axis}?.range[1]"), 30)
+    axis = "document.querySelector('.st-key-panel-train_loss .js-plotly-plot')._fullLayout.yaxis"
+    page.wait_for_selector(".st-key-panel-train_loss [data-state=drawn]")
     assert page.evaluate(f"{axis}.range[1]") < 2
     expect(page.get_by_text("One outlying point lies beyond the axis")).to_be_visible()
     page.get_by_role("button", name="Axes", exact=True).click()
-    page.get_by_text("All values", exact=True).click()
+    page.get_by_test_id("stPopoverBody").get_by_text("All values", exact=True).click()
     eventually(lambda: page.evaluate(f"{axis}.range[1]") > 1e6, 20)
     settle(page)
     assert "full=1" in page.evaluate("location.href")
@@ -258,3 +279,26 @@ def test_the_page_fits_its_window_and_its_tables_scroll_within_it(site, new_page
     behind = page.locator(".stApp").evaluate("(app) => getComputedStyle(app).backgroundColor")
     assert painted == behind
     assert json.dumps(lit(page)) == "{}"
+
+
+def test_a_running_run_is_followed_and_what_was_chosen_stays(site, browser_page):
+    run_id = site.lab.submit(ENDLESS)
+    site.lab.training(run_id, epochs=3)
+    page = site.visit(browser_page, [site.ids[0], run_id], metric="train_loss")
+    chart = "document.querySelector('[class*=plot-compare-train_loss] .js-plotly-plot')"
+    count = f"{chart}._fullData.find(t => t.meta.runs[0] === '{run_id}').x.length"
+    box = page.locator(".st-key-panel-train_loss .nsewdrag").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(500)
+    zoomed = page.evaluate(f"{chart}._fullLayout.xaxis.range")
+    page.get_by_role("button", name="Runs (2)").click()
+    before = page.evaluate(count)
+    eventually(lambda: page.evaluate(count) > before + 1, 30)
+    assert page.evaluate(f"{chart}._fullLayout.xaxis.range") == zoomed
+    expect(page.get_by_test_id("stPopoverBody")).to_be_visible()
+    launch.stop(site.lab.settings, run_id, by="test")
+    assert site.lab.over(run_id).status == "STOPPED"
+    eventually(lambda: page.get_by_text("Stopped").count() > 0, 20)

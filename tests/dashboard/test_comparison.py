@@ -7,6 +7,7 @@ from dashboard import bands, charts, compare_charts, compare_table, comparison, 
 from dashboard.charts import Curve
 from dashboard.compare_charts import Axis, Named
 from engine.config import RunConfig
+from engine.studies import comparable
 from storage import database, metrics, run_list, runs
 from storage.metrics import Point
 
@@ -92,6 +93,27 @@ def test_a_distance_is_in_points_percent_or_times(value, base, unit, told):
     assert comparison.delta(value, base, unit) == told
 
 
+def test_speeds_of_less_than_two_runs_that_started_are_not_judged(make, tmp_path):
+    with database.opened(tmp_path) as db:
+        config = RunConfig.parse({}).model_dump(mode="json")
+        waiting = runs.create(db, name="w", config=config, total_steps=1, submitted_by="test")
+        found = run_list.of_ids(db, [make({}).id, waiting])
+        assert comparable.speeds(db, found) is None
+
+
+def test_the_same_job_on_another_host_is_compared_with_reserve(make, tmp_path):
+    git = {"commit": "a" * 40, "dirty": False}
+    found = [make({"seed": s}, environment={"hostname": h, "git": git})
+             for s, h in ((1, "a"), (2, "b"))]  # fmt: skip
+    with database.opened(tmp_path) as db:
+        verdict = comparable.speeds(db, found)
+    assert verdict.level == "amber"
+    sentences = " ".join(check.sentence for check in verdict.checks)
+    assert "Versions differ between runs: host." in sentences
+    assert "The same job: mlp on fashion_mnist." in sentences
+    assert "Steady steps" not in sentences  # how long they were timed is not known
+
+
 def test_only_what_differs_is_shown_unless_all_is_asked_for(make):
     found = [make({"seed": s}, environment={"python": "3.11", "hostname": h})
              for s, h in ((1, "a"), (2, "b"))]  # fmt: skip
@@ -160,6 +182,12 @@ def test_runs_that_were_taken_at_other_times_are_interpolated_but_not_beyond_the
     assert np.allclose(band.high[early], 2 * (band.x[early] - 0.001).clip(0), atol=0.02)
 
 
+def test_against_time_runs_meet_at_the_same_epoch_and_time_never_falls():
+    epochs = np.array([1.0, 2, 3])
+    fast, slow = (epochs, epochs * 10), (epochs[:2], epochs[:2] * 100)
+    assert bands.reached(epochs, [fast, slow]).tolist() == [55, 110, 110]
+
+
 def test_no_points_make_an_empty_band():
     assert len(bands.of([(np.array([1.0]), np.array([np.nan]))]).x) == 0
 
@@ -197,6 +225,16 @@ def test_an_outlier_is_marked_at_the_edge_of_an_axis_that_it_does_not_stretch():
     assert (mark.x[0], mark.y[0], mark.customdata[0]) == (150, high, 1e6)
     assert mark.marker.symbol == "triangle-up"
     assert max(figure.data[0].y) == 1e6  # the curve keeps its peak
+
+
+def test_a_band_that_reaches_beyond_the_axis_is_marked_too():
+    x, y = np.arange(100), np.sin(np.arange(100) / 10)
+    high = y.copy()
+    high[50] = 1e6
+    band = Curve("a", "g", x, y, low=y - 0.1, high=high)
+    figure = charts.curves([band], y_title="Loss", x_axis="step", robust=True)
+    assert figure.layout.meta["beyond"] == 1
+    assert (figure.data[-1].x[0], figure.data[-1].customdata[0]) == (50, 1e6)
 
 
 def test_all_values_are_shown_if_asked_for_or_on_a_logarithmic_axis():
