@@ -3,10 +3,11 @@
 import streamlit as st
 
 from dashboard import pages, run_table, saved_views
-from dashboard.header import header
+from dashboard.header import header, warn_of_link
 
 with header("Runs"):
     saved_views.control("")
     if st.button("New run", type="primary", icon=":material/add:", key="new-run"):
         st.switch_page(pages.NEW, query_params={})
+warn_of_link()
 run_table.show()
