@@ -14,6 +14,8 @@ from engine.settings import PROJECT, Settings
 
 
 def main() -> None:
+    if sys.argv[1:]:
+        _say_how(sys.argv[1:])
     try:
         configured = settings.load()
     except ConfigError as error:
@@ -37,6 +39,18 @@ def main() -> None:
     flags = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", *flags]
     os.execv(sys.executable, command)
+
+
+def _say_how(arguments: list[str]) -> None:
+    """Nothing is started by one who asks for help, or for what is not there."""
+    usage = (
+        f"{__doc__}\n\nIt takes no arguments: see Settings in the README for the environment "
+        "variables, such as ACCELBOARD_PORT and ACCELBOARD_STORE."
+    )
+    if set(arguments) & {"-h", "--help"}:
+        print(usage)
+        sys.exit()
+    sys.exit(f"Unknown argument {arguments[0]!r}. {usage.splitlines()[-1]}")
 
 
 def url(configured: Settings) -> str:

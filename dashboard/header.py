@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from dashboard import pages, words
+from dashboard import links, pages, store, words
 from dashboard.components.copy_link import copy_link
 
 
@@ -21,7 +21,13 @@ def header(title: str, *, kicker: str = "") -> Iterator[None]:
             horizontal=True, width="content", vertical_alignment="center", gap="small"
         ):
             yield
-            copy_link(key="copy-link")
+            copy_link(key="copy-link", public_address=store.configured().public_address)
+
+
+def warn_of_link() -> None:
+    """Say what of the address is not shown, since it is not what it should be."""
+    for sentence in links.misread():
+        st.warning(words.plain(sentence), icon=":material/link_off:")
 
 
 def not_found(what: str, way_back: str = "All runs") -> None:

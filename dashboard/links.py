@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
 
 import streamlit as st
 
-from engine.config import ACCELERATOR_NAMES
+from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
 from engine.studies.cost import Prices, is_price
+from storage.runs import STATUSES
 
 XAxis = Literal["epoch", "step", "time", "clock"]
 LogAxis = Literal["x", "y"]
@@ -75,6 +76,33 @@ def prices() -> Prices:
     """All prices of the address."""
     per_hour = {kind: value for kind in ACCELERATOR_NAMES if (value := price(kind)) is not None}
     return Prices(per_hour, price("kwh"), price("co2"))
+
+
+def misread() -> list[str]:
+    """A sentence on each parameter of the address that is not what it should be."""
+    found = []
+    for name, (is_right, wanted) in RULES.items():
+        wrong = [value for value in st.query_params.get_all(name) if not is_right(value)]
+        if wrong:
+            found.append(
+                f"The link's {name!r} must be {wanted}, got {wrong[0][:60]!r}: it is left out."
+            )
+    return found
+
+
+def _one_of(choices: Collection[str]) -> tuple[Callable[[str], bool], str]:
+    return (lambda value: value in choices), f"one of {', '.join(choices)}"
+
+
+RULES: dict[str, tuple[Callable[[str], bool], str]] = {
+    "x": _one_of(X_AXES),
+    "smooth": (is_smoothing, f"a number from 0 to {MOST_SMOOTHED}"),
+    "page": (lambda value: value == str(page_number()), "a whole number from 1"),
+    "archived": _one_of(("1",)),
+    "status": _one_of(STATUSES),
+    "framework": _one_of(tuple(FRAMEWORK_NAMES)),
+    "accelerator": _one_of(tuple(ACCELERATOR_NAMES)),
+}
 
 
 def unknown_path(known: Collection[str], address: str | None) -> str | None:

@@ -13,7 +13,7 @@ from engine.problems import ConfigError
 from storage.runs import Run
 
 
-def of_selected(chosen: Sequence[Run]) -> None:
+def of_selected(chosen: Sequence[Run], baseline: str) -> None:
     ids = [run.id for run in chosen]
     if st.button(
         f"Compare {len(ids)} runs" if len(ids) > 1 else "Compare",
@@ -23,6 +23,7 @@ def of_selected(chosen: Sequence[Run]) -> None:
         key="compare-selected",
     ):
         st.switch_page(pages.COMPARE, query_params={"runs": ids})
+    _baseline(ids, baseline)
     if not chosen:
         return
     with st.popover("Tag", icon=":material/sell:"):
@@ -44,6 +45,20 @@ def of_selected(chosen: Sequence[Run]) -> None:
         )
         if st.button("Delete for good", type="primary", key="delete-selected"):
             _each(chosen, _delete, "deleted")
+
+
+def _baseline(ids: list[str], baseline: str) -> None:
+    """Measure all runs against the selected one, or against none."""
+    if len(ids) == 1 and ids != [baseline]:
+        if st.button("Baseline", icon=":material/straighten:", key="set-baseline",
+                     help="Show each figure with its distance from this run's."):  # fmt: skip
+            links.put(baseline=ids[0])
+            st.rerun()
+    elif baseline and st.button(
+        "No baseline", icon=":material/close:", key="drop-baseline", help=f"It is {baseline}."
+    ):
+        links.put(baseline=None)
+        st.rerun()
 
 
 def _each(chosen: Sequence[Run], change: Callable[[Run, str], None], done: str) -> None:

@@ -22,6 +22,8 @@ MOST_EPOCHS = 100_000
 
 def draw(run: Run) -> None:
     with header(run.name, kicker=f"Run {run.id}"):
+        if st.context.is_embedded:
+            return  # who reads it in another page came to look
         if run.active:
             _stop_button(run)
         else:

@@ -14,6 +14,7 @@ from dashboard.words import plain
 from engine import metrics
 from engine.format import metric
 from storage import run_list, runs
+from storage.database import Database
 from storage.fields import BadQuery
 from storage.run_list import Group
 from storage.runs import Run
@@ -26,6 +27,7 @@ ROW_PX, HEADER_PX, MOST_ROWS = 36, 40, 16
 
 def show() -> None:
     """The filters, and under them the table, which is drawn again every two seconds."""
+    st.session_state.pop("listed", None)
     _table(run_view.controls())
 
 
@@ -47,6 +49,7 @@ def _runs(view: RunView) -> None:
         found = run_list.page(db, view.wanted, sort=view.sort, limit=PAGE_ROWS, offset=begin)
         total = sum(runs.counts(db).values())
         baseline = runs.get(db, view.baseline) if view.baseline else None
+        listed, changed = _kept(db, found.runs)
     if view.baseline and baseline is None:
         st.warning(f"The baseline is no run of this store: {plain(view.baseline[:60])}.")
     if not total:
@@ -54,8 +57,27 @@ def _runs(view: RunView) -> None:
     elif not found.total:
         st.info("No run matches the filters.", icon=":material/filter_alt_off:")
     else:
-        chosen = _selectable(found.runs, view, baseline)
+        if changed and st.button(
+            "The list has changed: update it", icon=":material/refresh:", key="update-list"
+        ):
+            st.session_state.pop("listed")
+            st.rerun(scope="fragment")
+        chosen = _selectable(listed, view, baseline)
         _under(chosen, found.total, total, number, view)
+
+
+def _kept(db: Database, found: list[Run]) -> tuple[list[Run], bool]:
+    """The runs to show, and whether those that are found are others.
+
+    While a list is longer than the table is high, its figures change but its rows stay, so that
+    nobody loses their place because a colleague has started a run.
+    """
+    ids = [run.id for run in found]
+    before: list[str] = st.session_state.get("listed", [])
+    if ids == before or min(len(before), len(ids)) <= MOST_ROWS:
+        st.session_state["listed"] = ids
+        return found, False
+    return run_list.of_ids(db, before), True
 
 
 def _selectable(found: list[Run], view: RunView, baseline: Run | None) -> list[Run]:
@@ -66,14 +88,14 @@ def _selectable(found: list[Run], view: RunView, baseline: Run | None) -> list[R
     """
     ids = [run.id for run in found]
     before = st.session_state.get("selected", [])
-    key = f"runs-{hash((*ids, view.columns))}"
+    key = f"runs-{hash((*ids, view.columns, view.pinned))}"
     state = st.dataframe(
         pd.DataFrame([_row(run, view.columns, baseline) for run in found]),
         key=key,
         hide_index=True,
         height=HEADER_PX + ROW_PX * min(len(found), MOST_ROWS),
         row_height=ROW_PX,
-        column_config=_columns(ids, view.columns, baseline),
+        column_config=_columns(ids, view, baseline),
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [ids.index(i) for i in before if i in ids]}},
@@ -96,11 +118,12 @@ def _row(run: Run, columns: tuple[str, ...], baseline: Run | None) -> dict[str, 
     return cells
 
 
-def _columns(ids: list[str], columns: tuple[str, ...], baseline: Run | None) -> dict[str, Any]:
+def _columns(ids: list[str], view: RunView, baseline: Run | None) -> dict[str, Any]:
+    columns = view.columns
     open_button = st.column_config.ButtonColumn(
-        "Run", type="tertiary", key="open", on_click=_open, args=(ids,)
+        "Run", type="tertiary", key="open", on_click=_open, args=(ids,), pinned=True, width=116
     )
-    shown = {word: run_columns.shown(word) for word in columns}
+    shown = {word: run_columns.shown(word, word in view.pinned) for word in columns}
     deltas = {
         f"Δ {word}": st.column_config.NumberColumn(
             f"Δ {run_columns.title(word).lower()}", format="%+.4g"
@@ -129,7 +152,7 @@ def _under(chosen: list[Run], found: int, total: int, number: int, view: RunView
     if opened:
         st.switch_page(pages.RUN, query_params={"id": opened})
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_actions.of_selected(chosen)
+        run_actions.of_selected(chosen, view.baseline)
         downloads.table("runs", lambda: _all(view))
         last = math.ceil(found / PAGE_ROWS)
         for label, to in (("Previous", number - 1), ("Next", number + 1)):

@@ -25,20 +25,22 @@ QUERY_HELP = (
 
 @dataclass(frozen=True)
 class RunView:
-    """`group` and `baseline` are "" for none; `sort` is a word, "-" before it: descending."""
+    """`pinned` are some of `columns`. `group` and `baseline` are "" for none; `sort` is a word, "-"
+    before it: descending."""
 
     wanted: Wanted
     columns: tuple[str, ...]
+    pinned: tuple[str, ...]
     sort: str
     group: str
     baseline: str
 
 
 def controls() -> RunView:
-    """The search, the filters and what to show of the runs."""
-    with store.opened() as db:
-        keys, tags = fields.metric_keys(db), runs.all_tags(db)
-        workloads = run_list.choices(db, "workload")
+    """The search, the filters and what to show of the runs, all of it in the address.
+
+    The menus look up what there is to choose only while they are open.
+    """
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
             "Search", key="q", bind="query-params", placeholder="Name, tag, id or workload"
@@ -47,53 +49,91 @@ def controls() -> RunView:
             "Query", key="query", bind="query-params", help=QUERY_HELP,
             placeholder="accuracy > 0.9 and framework = torch",
         )  # fmt: skip
-        with st.popover("Filter", icon=":material/filter_alt:"):
-            wanted = _filters(text, query, tags, workloads)
-        with st.popover("Show", icon=":material/view_column:"):
-            return _shown(wanted, keys)
+        filters = st.popover(
+            "Filter", icon=":material/filter_alt:", key="filter-menu", on_change="rerun"
+        )
+        shown = st.popover("Show", icon=":material/view_column:", key="show-menu",
+                           on_change="rerun")  # fmt: skip
+    if filters.open:
+        with filters:
+            _choose_filters()
+    if shown.open:
+        with shown:
+            _choose_shown()
+    return view(text, query)
 
 
-def _filters(text: str, query: str, tags: list[str], workloads: list[str]) -> Wanted:
-    statuses = _some("status", {status: status.capitalize() for status in runs.STATUSES})
-    frameworks = _some("framework", FRAMEWORK_NAMES)
-    accelerators = _some("accelerator", ACCELERATOR_NAMES)
-    of_workloads = _some("workload", {name: name for name in workloads})
-    tagged = _some("tag", {tag: tag for tag in tags})
-    since, until = (_day(name) for name in ("since", "until"))
+def view(text: str, query: str) -> RunView:
+    """What the address asks for."""
+    given = st.query_params.get_all
+    wanted = Wanted(
+        text, query, _known("status"), _known("framework"), _known("accelerator"),
+        given("workload"), given("tag"), _text("since"), _text("until"),
+        st.query_params.get("archived") == "1", queries.vocabulary(),
+    )  # fmt: skip
+    columns = tuple(dict.fromkeys(given("columns"))) or run_columns.DEFAULT
+    pinned = tuple(column for column in given("pinned") if column in columns)
+    sort = st.query_params.get("sort", run_list.NEWEST)
+    return RunView(wanted, columns, pinned, sort, _text("group"), _text("baseline"))
+
+
+def _known(name: str) -> list[str]:
+    return [value for value in st.query_params.get_all(name) if links.RULES[name][0](value)]
+
+
+def _text(name: str) -> str:
+    return st.query_params.get(name, "").strip()
+
+
+def _choose_filters() -> None:
+    with store.opened() as db:
+        tags, workloads = runs.all_tags(db), run_list.choices(db, "workload")
+    _some("status", {status: status.capitalize() for status in runs.STATUSES})
+    _some("framework", FRAMEWORK_NAMES)
+    _some("accelerator", ACCELERATOR_NAMES)
+    _some("workload", {name: name for name in workloads})
+    _some("tag", {tag: tag for tag in tags})
+    for name in ("since", "until"):
+        _day(name)
     archived = st.toggle(
         "Archived runs too", value=st.query_params.get("archived") == "1", key="filter-archived"
     )
     links.put(archived="1" if archived else None)
-    return Wanted(
-        text, query, statuses, frameworks, accelerators, of_workloads, tagged, since, until,
-        archived, queries.vocabulary(),
-    )  # fmt: skip
 
 
-def _shown(wanted: Wanted, keys: list[str]) -> RunView:
-    options = run_columns.options(keys, list(wanted.vocabulary.config))
-    columns = _some("columns", {word: run_columns.title(word) for word in options},
-                    default=run_columns.DEFAULT)  # fmt: skip
+def _choose_shown() -> None:
+    with store.opened() as db:
+        keys = fields.metric_keys(db)
+    config = list(queries.vocabulary().config)
+    options = run_columns.options(keys, config)
+    titles = {word: run_columns.title(word) for word in options}
+    columns = _some("columns", titles, default=run_columns.DEFAULT,
+                    help="In the order in which they are chosen.")  # fmt: skip
+    _some("pinned", {word: titles[word] for word in columns}, placeholder="None",
+          help="They stay at the left while the others scroll.")  # fmt: skip
     words = ["submitted", *(word for word in options if word != "submitted")]
     given = st.query_params.get("sort", run_list.NEWEST)
     by = _one("Sort by", words, given.lstrip("-"), {w: run_columns.title(w) for w in words})
     down = st.toggle("Descending", value=given.startswith("-"), key="show-descending")
     sort = f"{'-' if down else ''}{run_columns.SORTED_BY.get(by, by)}"
     titles = {"": "Nothing"} | {w: GROUP_TITLES.get(w, run_columns.title(w)) for w in GROUPS}
-    titles |= {f"config.{w}": run_columns.title(f"config.{w}") for w in wanted.vocabulary.config}
+    titles |= {f"config.{w}": run_columns.title(f"config.{w}") for w in config}
     group = _one("Group by", list(titles), st.query_params.get("group", ""), titles)
     baseline = st.text_input(
         "Baseline", value=st.query_params.get("baseline", ""), key="show-baseline",
-        placeholder="The id of a run", help="Figures are shown with their distance from its.",
+        placeholder="The id of a run",
+        help="Figures are shown with their distance from its. Or select a run and press Baseline.",
     )  # fmt: skip
     links.put(
         sort=None if sort == run_list.NEWEST else sort, group=group or None,
-        baseline=baseline or None,
+        baseline=baseline.strip() or None,
     )  # fmt: skip
-    return RunView(wanted, columns or run_columns.DEFAULT, sort, group, baseline.strip())
 
 
-def _some(name: str, titles: Mapping[str, str], default: Collection[str] = ()) -> tuple[str, ...]:
+def _some(
+    name: str, titles: Mapping[str, str], default: Collection[str] = (), *,
+    placeholder: str = "Any", help: str | None = None,
+) -> tuple[str, ...]:  # fmt: skip
     """Some of the choices, or none for any. The address holds their names, not their titles."""
     given = [choice for choice in st.query_params.get_all(name) if choice in titles]
     chosen = st.multiselect(
@@ -102,7 +142,8 @@ def _some(name: str, titles: Mapping[str, str], default: Collection[str] = ()) -
         default=given or list(default),
         key=f"filter-{name}",
         format_func=titles.__getitem__,
-        placeholder="Any",
+        placeholder=placeholder,
+        help=help,
     )
     links.put(**{name: None if chosen == list(default) else chosen})
     return tuple(chosen)
@@ -119,11 +160,10 @@ def _one(label: str, choices: list[str], given: str, titles: Mapping[str, str]) 
     return chosen if chosen is not None else choices[0]
 
 
-def _day(name: str) -> str:
+def _day(name: str) -> None:
     given = st.query_params.get(name, "")
     day = st.text_input(
         {"since": "Submitted since", "until": "Submitted until"}[name], value=given,
         key=f"filter-{name}", placeholder="2025-01-31 or 7d",
     )  # fmt: skip
-    links.put(**{name: day or None})
-    return day.strip()
+    links.put(**{name: day.strip() or None})

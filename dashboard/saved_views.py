@@ -22,10 +22,10 @@ def control(page: str) -> None:
         name = st.text_input("Name of this view", key="view-name", max_chars=MAX_NAME_CHARS)
         if st.button("Save view", key="save-view", disabled=not name.strip()):
             state = {key: st.query_params.get_all(key) for key in st.query_params}
-            with store.opened() as db:
-                view_id = views.create(
-                    db, name=name.strip(), page=page, state=state, by=launch.this_user()
-                )
+            view_id = launch.save_view(
+                store.configured(), name=name.strip(), page=page, state=state,
+                by=launch.this_user(),
+            )  # fmt: skip
             st.markdown(f"Saved as [/v/{view_id}](/v/{view_id}).")
         with store.opened() as db:
             saved = views.of_page(db, page)
@@ -40,8 +40,7 @@ def _row(view: View) -> None:
             "", icon=":material/delete:", key=f"view-delete-{view.id}",
             help=f"Remove the view. Saved by {plain(view.created_by)}.", type="tertiary",
         ):  # fmt: skip
-            with store.opened() as db:
-                views.delete(db, view.id)
+            launch.delete_view(store.configured(), view.id, by=launch.this_user())
             st.rerun()
 
 

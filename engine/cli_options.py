@@ -17,20 +17,34 @@ from engine.config import unflatten
 from engine.launch import NotPossible, UnknownRun
 from engine.problems import ConfigError, Problem
 from engine.tpu.environment import CheckImpossible
+from storage import database
 from storage.fields import BadQuery
 
 EXIT_BAD_INPUT, EXIT_UNKNOWN_RUN, EXIT_NOT_POSSIBLE, EXIT_INTERRUPTED = 2, 4, 5, 130
 EXIT_OF_STATUS = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 3}
+# Commands that make no store where there is none.
+NEEDS_A_STORE = {
+    *("list_runs", "show", "watch", "stop", "retry", "resume", "edit", "archive", "restore"),
+    *("delete", "export_run", "study_list", "study_show", "study_stop", "study_resume"),
+    *("reference_add", "reference_list", "reference_run", "reference_remove"),
+    *("reference_alerts", "reference_acknowledge"),
+}
 
 
 def store_option(command: Callable[..., None]) -> Callable[..., None]:
-    """Give the command `--store`, and its function the settings instead; errors in a sentence."""
+    """Give the command `--store`, and its function the settings instead; errors in a sentence.
+
+    What reads or changes runs makes no store that is not there: its path may be mistyped.
+    """
 
     @click.option(
         "--store", type=click.Path(path_type=Path, file_okay=False), help="The store's folder."
     )
     @functools.wraps(command)
     def wrapped(store: Path | None, **arguments: Any) -> None:
+        if store and command.__name__ in NEEDS_A_STORE and not database.path_of(store).exists():
+            click.echo(f"Error: There is no store in {str(store)!r}. Check the path.", err=True)
+            sys.exit(EXIT_NOT_POSSIBLE)
         try:
             command(settings=settings.load(store), **arguments)
         except ConfigError as error:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,11 @@ from engine.devices import Hardware
 from engine.format import amount
 from engine.problems import ConfigError, Problem
 from engine.settings import PROJECT, Settings
-from storage import database, ids, runs
+from storage import database, ids, runs, views
 from storage.runs import Run
 
+MOST_NAME_CHARS = 200
+SAID_ELSEWHERE = ("devices", "timeout_s", "target_accuracy")  # or of no interest in a name
 LOG_TAIL_BYTES = 64 << 10
 SUPERVISOR_START_S = 10.0
 
@@ -249,6 +251,24 @@ def _archive(settings: Settings, run_id: str, archived: bool, by: str) -> None:
     note(settings, f"{by} {'archived' if archived else 'restored'} run {run_id}")
 
 
+def save_view(
+    settings: Settings, *, name: str, page: str, state: Mapping[str, Sequence[str]], by: str
+) -> str:
+    """Keep a page's state under a name; its short id."""
+    with database.opened(settings.store) as db:
+        view_id = views.create(db, name=name, page=page, state=state, by=by)
+    note(settings, f"{by} saved view {view_id}")
+    return view_id
+
+
+def delete_view(settings: Settings, view_id: str, *, by: str) -> None:
+    """Remove a saved view; one that is gone already stays so."""
+    with database.opened(settings.store) as db:
+        gone = views.delete(db, view_id)
+    if gone:
+        note(settings, f"{by} deleted view {view_id}")
+
+
 def note(settings: Settings, sentence: str) -> None:
     """Who changed what, a line each in the store's `changes.log`."""
     at = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -261,9 +281,19 @@ def details_of(run: Run) -> dict[str, Any]:
 
 
 def default_name(config: RunConfig) -> str:
-    """`mlp, PyTorch on CPU`; a run of XLA on a CPU says so."""
+    """`mlp, PyTorch on CPU, seed 3`: also what differs from what a form begins with."""
     framework = FRAMEWORK_NAMES[config.framework]
-    return f"{config.workload.name}, {framework} on {where(config)}"
+    told = f"{config.workload.name}, {framework} on {where(config)}"
+    usual = RunConfig.parse(
+        {"framework": config.framework, "accelerator": config.accelerator,
+         "workload": {"name": config.workload.name}}
+    ).flat()  # fmt: skip
+    differing = [
+        f"{name.rpartition('.')[2].replace('_', ' ')} {value}"
+        for name, value in config.flat().items()
+        if usual.get(name) != value and name not in SAID_ELSEWHERE
+    ]
+    return ", ".join([told, *differing])[:MOST_NAME_CHARS]
 
 
 def find(db: Any, run_id: str) -> Run:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -41,6 +43,10 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="Network address the dashboard listens on."
     )
     port: int = Field(default=8501, ge=1, le=65_535, description="Port the dashboard listens on.")
+    public_address: str = Field(
+        default="",
+        description="Address under which others reach the dashboard, for links that are copied.",
+    )
     python_keras: Path = Field(
         default=Path(sys.executable), description="Interpreter of Keras/TensorFlow trainers."
     )
@@ -92,6 +98,16 @@ class Settings(BaseSettings):
             raise ValueError(f"Unknown framework {unknown[0]!r}. Choose from: {choices}.")
         return text
 
+    @field_validator("public_address")
+    @classmethod
+    def _web_address(cls, text: str) -> str:
+        parts = urlsplit(text)
+        if text and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query):
+            raise ValueError(
+                f"Public address must begin with http:// or https:// and name a host, got {text!r}."
+            )
+        return text.rstrip("/")
+
     @field_validator("store", "data_dir")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
@@ -133,7 +149,25 @@ def _file() -> Path:
 
 
 def load(store: Path | None = None) -> Settings:
-    """Settings as they stand now; `store` overrides what is configured. Raise `ConfigError`."""
+    """Settings as they stand now; `store` overrides what is configured. Raise `ConfigError`.
+
+    Read again only if the environment or the file is another: pages ask many times a second.
+    """
+    ours = (one for one in os.environ.items() if one[0].upper().startswith(("ACCELBOARD_", "HOME")))
+    return _load(store, tuple(sorted(ours)), _state_of(_file()))
+
+
+def _state_of(file: Path) -> tuple[Path, int, int] | None:
+    """What tells a file from a later one of its name; None if there is none."""
+    try:
+        about = file.stat()
+    except OSError:
+        return None
+    return file, about.st_mtime_ns, about.st_size
+
+
+@lru_cache(maxsize=16)
+def _load(store: Path | None, *_state: object) -> Settings:
     given: dict[str, Any] = {"store": store} if store else {}
     try:
         return Settings(**given)

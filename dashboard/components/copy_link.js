@@ -8,9 +8,15 @@ export default function ({ data, parentElement }) {
   button.querySelector(".label").textContent = data.label;
   button.setAttribute("aria-label", data.label);
   button.onclick = async () => {
-    const copied = await copy(window.location.href, parentElement);
+    const copied = await copy(link(data.address), parentElement);
     answer(parentElement, button, copied ? "Copied" : "Not copied");
   };
+}
+
+// Others may reach the dashboard under another address than this browser does.
+function link(address) {
+  const { href, pathname, search } = window.location;
+  return address ? address + pathname + search : href;
 }
 
 async function copy(text, parent) {

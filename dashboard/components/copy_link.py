@@ -15,6 +15,9 @@ _mount = component(
 )
 
 
-def copy_link(label: str = "Copy link", *, key: str) -> None:
-    """Say "Copied" for two seconds; the script does not run again."""
-    _mount(key=key, data={"label": label}, width="content")
+def copy_link(label: str = "Copy link", *, key: str, public_address: str = "") -> None:
+    """Say "Copied" for two seconds; the script does not run again.
+
+    With a public address, the link begins with that in place of the browser's own.
+    """
+    _mount(key=key, data={"label": label, "address": public_address}, width="content")

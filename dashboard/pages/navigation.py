@@ -13,8 +13,10 @@ from dashboard.header import not_found
 BRAND = Path(__file__).parents[1] / "brand"
 
 st.set_page_config(page_title="Accelboard", page_icon=str(BRAND / "mark.svg"), layout="wide")
-st.logo(BRAND / "wordmark.svg", size="medium")
-page = st.navigation(pages.of_a_reader(), position="top")
+is_embedded = st.context.is_embedded  # ?embed=true: in another page, without ways out of this one
+if not is_embedded:
+    st.logo(BRAND / "wordmark.svg", size="medium")
+page = st.navigation(pages.of_a_reader(), position="hidden" if is_embedded else "top")
 store.stop_if_unusable()
 store.warn_if_unsupervised()
 unknown = links.unknown_path({known.url_path for known in pages.ALL}, st.context.url)

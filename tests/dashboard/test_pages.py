@@ -7,9 +7,10 @@ from dashboard import saved_views, server, store, words
 from engine.config import RunConfig
 from engine.tpu import program
 from engine.tpu.check import TpuCheck
-from storage import alerts, database, metrics, readings, runs, tpu_checks, views
+from storage import alerts, database, metrics, readings, run_list, runs, tpu_checks, views
 from storage.metrics import Point
 from storage.readings import Reading
+from storage.run_list import Wanted
 from tests.processes import eventually
 
 
@@ -526,3 +527,99 @@ def test_links_saved_by_the_first_version_keep_working(here):
     frame = visit(**state).dataframe[0].value
     assert list(frame.columns) == ["open", "name", "last.train_loss", "config.seed"]
     assert list(frame["name"]) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "sentence"),
+    [
+        ("runs", {"status": "FOO"}, "must be one of PENDING"),
+        ("runs", {"archived": "yes"}, "must be one of 1, got 'yes'"),
+        ("run", {"x": "weeks"}, "must be one of epoch, step, time, clock, got 'weeks'"),
+        ("run", {"smooth": "lots"}, "must be a number from 0 to 0.99, got 'lots'"),
+        ("run", {"smooth": "nan"}, "got 'nan'"),
+    ],
+)
+def test_what_a_link_cannot_mean_is_said_and_left_out(here, page, query, sentence):
+    run_id = finished(here)
+    at = visit(page, **({"id": run_id} if page == "run" else {}), **query)
+    assert sentence in at.warning[0].value.replace("\\", "").replace("\u2060", "")
+    assert len(at.dataframe) >= (page == "runs")
+
+
+def test_curves_restore_from_the_address(here):
+    at = visit("run", id=finished(here), x="clock", smooth="0.6", log="y")
+    assert at.slider(key="smooth").value == 0.6
+    assert not at.warning
+
+
+def test_metrics_of_ones_own_are_grouped_by_what_is_before_a_slash(here):
+    run_id = finished(here)
+    with database.opened(here) as db:
+        points = [Point(key, 30, 3.0, 140.0, 1.0) for key in ("gan/real", "gan/fake", "extra")]
+        metrics.add(db, run_id, points)
+    labels = [expander.label for expander in visit("run", id=run_id).expander]
+    assert labels == ["Other curves", "gan"]
+
+
+def test_a_run_that_is_through_can_be_trained_on(here):
+    run_id = finished(here)
+    with database.opened(here) as db:
+        runs.note_facts(db, run_id, {"checkpoint": 2})
+    at = visit("run", id=run_id)
+    assert at.number_input(key=f"resume-epochs-{run_id}").value == 20
+    at.button(key="resume").click().run()
+    assert "cannot be resumed" in at.error[0].value  # this one left no checkpoint
+
+
+def test_a_log_is_searched(here):
+    run_id = finished(here)
+    folder = here / "runs" / run_id
+    folder.mkdir(parents=True)
+    (folder / "trainer.log").write_text("one\nTWO here\nthree\n")
+    at = visit("run", id=run_id)
+    assert at.code[0].value == "one\nTWO here\nthree"
+    at.text_input(key="log-search").set_value("two").run()
+    assert at.code[0].value == "TWO here"
+    assert "1 line" in told(at)
+
+
+def test_files_of_a_run_are_listed(here):
+    run_id = finished(here)
+    folder = here / "runs" / run_id
+    folder.mkdir(parents=True)
+    (folder / "trainer.log").write_text("12345")
+    row = visit("run", id=run_id, tab="Files").dataframe[0].value.iloc[0]
+    assert (row["File"], row["Size"]) == ("trainer.log", "5 B")
+    assert row["Download"] == f"/files/{run_id}/trainer.log"
+
+
+def test_rows_of_a_long_list_stay_until_the_reader_asks_for_the_new_ones(here, monkeypatch):
+    from dashboard import run_table  # not sooner: pages are made in a script run
+
+    first = [create(here, f"run {number}") for number in range(20)][::-1]
+    state = {}
+    monkeypatch.setattr(run_table.st, "session_state", state)
+    with database.opened(here) as db:
+        found = run_list.page(db, Wanted(), limit=100).runs
+        assert run_table._kept(db, found) == (found, False)
+        late = create(here, "late")
+        found = run_list.page(db, Wanted(), limit=100).runs
+        kept, changed = run_table._kept(db, found)
+        assert ([run.id for run in kept], changed) == (first, True)
+        state.clear()
+        kept, changed = run_table._kept(db, found)
+    assert ([run.id for run in kept], changed) == ([late, *first], False)
+
+
+def test_views_that_are_saved_and_deleted_are_noted_with_who_did(here):
+    create(here)
+    at = visit(q="x")
+    at.text_input(key="view-name").set_value("mine").run()
+    at.button(key="save-view").click().run()
+    with database.opened(here) as db:
+        (view,) = views.of_page(db, "")
+    at.run()
+    at.button(key=f"view-delete-{view.id}").click().run()
+    noted = (here / "changes.log").read_text()
+    assert f"saved view {view.id}." in noted
+    assert f"deleted view {view.id}." in noted

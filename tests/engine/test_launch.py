@@ -3,6 +3,7 @@
 import pytest
 
 from engine import devices, launch
+from engine.config import RunConfig
 from engine.devices import Hardware
 from engine.job import Device
 from engine.problems import ConfigError
@@ -37,3 +38,16 @@ def test_a_data_set_that_is_larger_than_memory_says_by_how_much(tmp_path):
     (sentence,) = refused(tmp_path, accelerator="cpu", dataset={"name": "synthetic", **shape})
     assert sentence.startswith("The synthetic data set needs 312,")
     assert sentence.endswith("Take fewer or smaller samples.")
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({}, "mlp, PyTorch on CPU"),
+        ({"seed": 3, "batch_size": 256}, "mlp, PyTorch on CPU, batch size 256, seed 3"),
+        ({"framework": "keras"}, "mlp, Keras/TensorFlow on CPU"),
+        ({"workload": {"name": "mlp", "width": 16}}, "mlp, PyTorch on CPU, width 16"),
+    ],
+)
+def test_a_run_without_a_name_is_called_by_what_it_does_differently(fields, name):
+    assert launch.default_name(RunConfig.parse(fields)) == name

@@ -45,3 +45,16 @@ def test_a_file_that_is_named_must_be_there(file):
 def test_without_anything_it_listens_on_this_host_only(file):
     file.write_text("")
     assert (settings.load().address, settings.load().port) == ("127.0.0.1", 8501)
+
+
+def test_a_setting_that_changes_is_seen_by_the_next_reader(monkeypatch):
+    for port in (9001, 9002):
+        monkeypatch.setenv("ACCELBOARD_PORT", str(port))
+        assert settings.load().port == port
+
+
+@pytest.mark.parametrize("text", ["team.example", "ftp://team.example", "https://", "javascript:x"])
+def test_a_public_address_that_is_none_is_said_in_a_sentence(monkeypatch, text):
+    monkeypatch.setenv("ACCELBOARD_PUBLIC_ADDRESS", text)
+    with pytest.raises(ConfigError, match="Public address must begin with"):
+        settings.load()
