@@ -49,10 +49,13 @@ def spots(cards: Sequence[Card], given: Prices) -> tuple[list[Spot], list[Spot]]
 
 
 def _price(grid: Any, name: str, label: str, told: str) -> float | None:
-    given = links.price(name)
+    """The address fills the field once: a default would come back whenever it is emptied."""
+    key = f"price-{name}"
+    if key not in st.session_state:
+        st.session_state[key] = links.price(name)
     value = grid.number_input(
-        label, value=given, min_value=0.0, max_value=cost.HIGHEST_PRICE, step=0.01, format="%g",
-        key=f"price-{name}", help=told, placeholder="none",
+        label, value=None, min_value=0.0, max_value=cost.HIGHEST_PRICE, step=0.01, format="%g",
+        key=key, help=told, placeholder="none",
     )  # fmt: skip
     links.put(**{name: None if value is None else f"{value:g}"})
     return value
