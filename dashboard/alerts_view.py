@@ -61,8 +61,9 @@ def reference_control(run: Run) -> None:
             "Repeated by `python -m engine reference run`, which alerts when its throughput "
             "leaves the band of its own history."
         )
-        name = st.text_input("Name of the job", value=run.name, key=f"reference-name-{run.id}",
-                             max_chars=references.LONGEST_NAME)  # fmt: skip
+        longest = references.LONGEST_NAME
+        name = st.text_input("Name of the job", value=run.name[:longest],
+                             key=f"reference-name-{run.id}", max_chars=longest)  # fmt: skip
         if st.button("Make it a reference job", type="primary", key="reference-add"):
             _add(run, name)
 

@@ -141,7 +141,7 @@ def verdict(picked: Sequence[Run]) -> Verdict | None:
     return _verdict(str(store.configured().store), _state(picked), picked)
 
 
-@st.cache_data(max_entries=100, show_spinner=False)
+@st.cache_data(max_entries=100, ttl=10, show_spinner=False)  # readings come late
 def _verdict(where: str, state: tuple[object, ...], _picked: Sequence[Run]) -> Verdict | None:
     with store.opened() as db:
         known = {run.id: evidence.of(db, run) for run in _picked}

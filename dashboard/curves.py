@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
@@ -196,10 +197,17 @@ def _curve(
     )
 
 
+def _zone(name: str | None) -> tzinfo | None:
+    """The reader's, or this server's where it is not known here."""
+    try:
+        return ZoneInfo(name or "")
+    except (ZoneInfoNotFoundError, ValueError):
+        return datetime.now().astimezone().tzinfo
+
+
 def _dates(at: NDArray[np.float64], zone: str | None) -> NDArray[Any]:
     """Unix seconds as the dates that a clock in the zone shows, of type datetime64."""
-    where = zone or datetime.now().astimezone().tzinfo
-    dates = pd.to_datetime(at, unit="s", utc=True).tz_convert(where)
+    dates = pd.to_datetime(at, unit="s", utc=True).tz_convert(_zone(zone))
     return dates.tz_localize(None).to_numpy().astype("datetime64[ms]")
 
 

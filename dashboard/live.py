@@ -81,7 +81,8 @@ def _charts(run: Run, panels: dict[str, tuple[str, ...]], view: CurveView) -> No
                 store.configured().store, run.id, curves.version(run), keys, view, CHART_HEIGHT,
                 f"{name} by {view.x}",
             )  # fmt: skip
-            plot.mount(drawn, key=f"plot-{run.id}-{keys[0]}", height=CHART_HEIGHT)
+            if drawn:  # not of a run that was deleted meanwhile
+                plot.mount(drawn, key=f"plot-{run.id}-{keys[0]}", height=CHART_HEIGHT)
 
 
 def _state(run: Run, doing: str) -> None:

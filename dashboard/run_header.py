@@ -55,7 +55,7 @@ def _stop_button(run: Run) -> None:
 def _stop(run_id: str) -> None:
     try:
         launch.stop(store.configured(), run_id, by=launch.this_user())
-    except launch.NotPossible as error:
+    except (launch.NotPossible, launch.UnknownRun) as error:
         st.toast(plain(str(error)))
 
 
@@ -91,7 +91,7 @@ def _more_epochs(run: Run) -> None:
 def _submit(make: Callable[..., str], run: Run, **more: Mapping[str, Any]) -> None:
     try:
         new_id = make(store.configured(), run.id, by=launch.this_user(), **more)
-    except (launch.ConfigError, launch.NotPossible) as error:
+    except (launch.ConfigError, launch.NotPossible, launch.UnknownRun) as error:
         st.error(plain(str(error)), icon=":material/error:")
     else:
         st.switch_page(pages.RUN, query_params={"id": new_id})

@@ -8,7 +8,7 @@ import importlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import psutil
 import streamlit as st
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, StreamingResponse
 from starlette.routing import Route
 
 from dashboard import saved_views
@@ -29,6 +29,7 @@ from storage.views import View
 
 NAVIGATION = Path(__file__).parent / "pages" / "navigation.py"
 # Imported as the first reader comes, and then kept out of every later collection.
+PIECE_BYTES = 1 << 20
 WARM_MODULES = ("pandas", "plotly.graph_objects", "plotly.io", "streamlit.dataframe_util")
 
 log = logging.getLogger("accelboard")
@@ -127,7 +128,7 @@ async def to_view(request: Request) -> RedirectResponse | PlainTextResponse:
     return RedirectResponse(where)
 
 
-async def to_file(request: Request) -> FileResponse | PlainTextResponse:
+async def to_file(request: Request) -> StreamingResponse | PlainTextResponse:
     """A file of a run's folder. It is sent in pieces: a checkpoint may be larger than memory."""
     run_id, name = str(request.path_params["run_id"]), str(request.path_params["name"])
     found = await asyncio.to_thread(_file, run_id, name)
@@ -137,8 +138,20 @@ async def to_file(request: Request) -> FileResponse | PlainTextResponse:
             "there is.",
             status_code=404,
         )
-    file_name = f"{run_id}-{found.path.name}"
-    return FileResponse(found.path, filename=file_name, media_type="application/octet-stream")
+    head = {
+        "content-length": str(found.size_bytes),
+        "content-disposition": f'attachment; filename="{run_id}-{found.path.name}"',
+    }
+    return StreamingResponse(_pieces(found), headers=head, media_type="application/octet-stream")
+
+
+def _pieces(file: RunFile) -> Iterator[bytes]:
+    """As much of it as there was when it was asked for: a log grows on."""
+    left = file.size_bytes
+    with file.path.open("rb") as opened:
+        while left and (piece := opened.read(min(left, PIECE_BYTES))):
+            left -= len(piece)
+            yield piece
 
 
 def _file(run_id: str, name: str) -> RunFile | None:

@@ -116,9 +116,10 @@ def _header(shown: Report) -> None:
             st.button("Extend", icon=":material/add:", key="extend-study", on_click=_do,
                       args=(actions.extend, study_id), kwargs={"seeds": 1},
                       help="One more repeat of each arm.")  # fmt: skip
+        prices = links.prices()  # a download is made where the address is not known
         st.download_button(
             "Report (HTML)",
-            lambda: study_file.page(shown, links.prices()),
+            lambda: study_file.page(shown, prices),
             file_name=f"study-{study_id}.html",
             mime="text/html",
             icon=":material/download:",

@@ -430,5 +430,5 @@ main.add_command(cli_studies.study)
 main.add_command(cli_references.reference)
 _usual = dict.fromkeys(RunConfig.model_fields, "") | RunConfig().flat()
 submit.help = (submit.help or "").replace(
-    "{fields}", "\n".join(f"  {key}={value}" for key, value in _usual.items())
+    "{fields}", "\n    ".join(f"  {key}={value}" for key, value in _usual.items())
 )

@@ -13,8 +13,15 @@ from datetime import datetime
 import click
 
 from engine import launch, references
-from engine.cli_options import EXIT_INTERRUPTED, EXIT_OF_STATUS, json_option, store_option
+from engine.cli_options import (
+    EXIT_INTERRUPTED,
+    EXIT_NOT_POSSIBLE,
+    EXIT_OF_STATUS,
+    json_option,
+    store_option,
+)
 from engine.cli_output import console, json_line, plain, table
+from engine.problems import ConfigError
 from engine.references import FEWEST, Judgement
 from engine.settings import Settings
 from storage import alerts, database
@@ -74,7 +81,7 @@ def reference_list(settings: Settings, as_json: bool) -> None:
 def reference_run(settings: Settings, name: str | None, every: bool, as_json: bool) -> None:
     """Repeat a job, wait for it, and alert if it left the band of its own history.
 
-    Exit status 1 if an alert was raised.
+    Exit status 1 if an alert was raised, 5 if a job could not be repeated.
     """
     if every == (name is not None):
         raise click.UsageError("Give the name of one reference job, or --all.")
@@ -83,9 +90,16 @@ def reference_run(settings: Settings, name: str | None, every: bool, as_json: bo
         jobs = stored.list_all(db) if every else [references.find(db, name or "")]
     if not jobs:
         click.echo("No reference jobs yet. Name one: python -m engine reference add RUN", err=True)
-    found = [judged for job in jobs for judged in _repeat(settings, job, as_json)]
-    alerted = any(one.standing == "alert" for one in found)
-    sys.exit(EXIT_OF_STATUS["FAILED" if alerted else "SUCCEEDED"])
+    found, refused = [], False
+    for job in jobs:
+        try:
+            found += _repeat(settings, job, as_json)
+        except (ConfigError, launch.NotPossible) as error:  # the other jobs have their turn
+            click.echo(f"Error: {job.name} cannot be repeated. {error}", err=True)
+            refused = True
+    if any(one.standing == "alert" for one in found):
+        sys.exit(EXIT_OF_STATUS["FAILED"])
+    sys.exit(EXIT_NOT_POSSIBLE if refused else 0)
 
 
 @reference.command("remove")

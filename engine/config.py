@@ -38,6 +38,7 @@ PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "gpu": ("fp32", "tf32", "bf16", "fp16"),
     "tpu": ("fp32", "bf16"),
 }
+MOST_WORKERS = 64  # of a loader on the host
 DEFAULT_BATCH_SIZE = {"keras": 32, "torch": 128, "torch_xla": 128}
 
 
@@ -175,7 +176,7 @@ class RunConfig(Section):
     loader_workers: int = Field(
         default=0,
         ge=0,
-        le=64,
+        le=MOST_WORKERS,
         description="Processes (in TensorFlow: threads) beside the trainer that make batches for "
         "a loader on the host; 0 makes them in the trainer.",
     )

@@ -23,8 +23,17 @@ def send(addresses: str, title: str, body: str) -> list[str]:
             continue
         capture: Any = apprise.LogCapture(level=logging.WARNING, fmt="%(message)s")
         with capture as log:  # in memory
-            is_sent, heard = service.notify(body=body, title=title), log.getvalue()
+            is_sent, heard = _sent(service, title, body), log.getvalue()
         if not is_sent:
             reason = " ".join(heard.split())[:LONGEST_REASON] or "no reason was given"
             problems.append(f"{service.url(privacy=True)} was not reached: {reason}")
     return problems
+
+
+def _sent(service: Any, title: str, body: str) -> bool:
+    """Whatever a service's own code raises is its trouble, and is told like any other."""
+    try:
+        return bool(service.notify(body=body, title=title))
+    except Exception as error:  # noqa: BLE001
+        logging.getLogger("apprise").warning("%s: %s", type(error).__name__, error)
+        return False

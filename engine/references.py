@@ -64,7 +64,7 @@ def add(settings: Settings, run_id: str, *, by: str, name: str = "") -> str:
     """Name a run that succeeded as a reference job; the job's name."""
     with database.opened(settings.store) as db:
         run = launch.find(db, run_id)
-        name = _named(name.strip() or run.name)
+        name = _named(name.strip() or run.name[:LONGEST_NAME].strip())
         if run.status != "SUCCEEDED":
             raise NotPossible(f"Run {run_id} is {run.status}; a reference is a run that succeeded.")
         config = RunConfig.parse(run.config).model_dump(mode="json")
@@ -190,6 +190,7 @@ def _send(settings: Settings, db: Database, alert_id: str) -> tuple[str, ...]:
     alert = alerts.get(db, alert_id)
     if alert is None or not settings.alerts.strip():
         return ()
+    alerts.note_sent(db, alert_id, "sending was begun and has not ended")
     problems = tuple(notify.send(settings.alerts, "Accelboard alert", in_words(alert)))
     alerts.note_sent(db, alert_id, " ".join(problems) or "sent")
     for problem in problems:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,14 @@ def listed(settings: Settings, run: Run) -> list[RunFile]:
     folder = supervisor.run_dir_of(settings.store, run.id)
     found: list[RunFile] = []
     for path in sorted(folder.rglob("*")) if folder.exists() else []:
-        if path.is_symlink() or not path.is_file() or len(found) == MOST_FILES:
+        if len(found) == MOST_FILES:
+            break
+        try:
+            about = path.lstat()
+        except FileNotFoundError:  # a checkpoint's predecessor, or a run that is being deleted
             continue
-        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            continue
         name = path.relative_to(folder).as_posix()
         found.append(RunFile(name, path, about.st_size, about.st_mtime))
     return found

@@ -15,6 +15,7 @@ import json
 import os
 import sqlite3
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
             "--store",
             type=Path,
             default=_usual_store(),
-            help="Its folder; else ACCELBOARD_STORE's.",
+            help="Its folder; else that of the settings.",
         )
         if name == "sql":
             command.add_argument("query", help="One statement that reads.")
@@ -80,7 +81,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _usual_store() -> Path:
-    return Path(os.environ.get("ACCELBOARD_STORE") or Path(__file__).parents[1] / "store")
+    """As the dashboard finds it: the variable, else the settings' file, else the usual folder."""
+    project = Path(__file__).parents[1]
+    file = Path(os.environ.get("ACCELBOARD_SETTINGS") or project / "accelboard.toml").expanduser()
+    noted = tomllib.loads(file.read_text("utf-8")).get("store") if file.exists() else None
+    chosen = os.environ.get("ACCELBOARD_STORE") or noted or project / "store"
+    return Path(chosen).expanduser()
 
 
 def _opened(file: Path) -> sqlite3.Connection:

@@ -18,6 +18,7 @@ import psutil
 
 from engine import devices, journal, launch, supervisor
 from engine.events import Metrics
+from engine.launchers.local import identity_of
 from engine.settings import PROJECT, Settings
 from storage import database, metrics, runs
 from storage.runs import Run
@@ -157,11 +158,12 @@ class Lab:
 
     def end(self) -> None:
         """End what was started here, and what that started."""
-        pids = [process.pid for process in self._started]
+        pids = [process.pid for process in self._started if process.poll() is None]
         pids.append(launch.supervisor_pid(self.settings) or 0)
         with database.opened(self.store) as db:
-            pids += [run.pid or 0 for run in runs.running(db)]
-        for pid in filter(None, pids):
+            trainers = [run.process for run in runs.running(db) if run.process]
+        pids += [t["pid"] for t in trainers if identity_of(t["pid"]) == t]
+        for pid in filter(None, pids):  # none of a process that is gone: another may have it now
             kill(pid)
         for process in self._started:
             process.wait()

@@ -91,9 +91,11 @@ def test_a_new_run_moves_neither_the_rows_nor_the_selection(site, browser_page):
     table = page.locator('[data-testid="stDataFrame"]')
     box = table.bounding_box()
     page.mouse.move(box["x"] + 300, box["y"] + 300)
+    scroller = "document.querySelector('[data-testid=stDataFrame] .dvn-scroller')?.scrollTop"
     page.mouse.wheel(0, 300)
+    eventually(lambda: (page.evaluate(scroller) or 0) > 100, 20)
+    settle(page)
     page.mouse.click(box["x"] + 18, box["y"] + 40 + 36 * 3 + 18)
-    scroller = "document.querySelector('[data-testid=stDataFrame] .dvn-scroller').scrollTop"
     eventually(lambda: page.get_by_role("button", name="Archive").count() == 1, 20)
     settle(page)
     before = page.evaluate(scroller)

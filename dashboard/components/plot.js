@@ -159,7 +159,10 @@ function shade({ root, canvas }, runs) {
   root.toggleAttribute("data-lit", found);
 }
 
+// What was hidden on another page is not hidden here: its legend is there.
 function isHidden({ meta }) {
+  if (hidden.page !== location.pathname) hidden.clear();
+  hidden.page = location.pathname;
   return meta?.runs?.length > 0 && meta.runs.every((id) => hidden.has(id));
 }
 

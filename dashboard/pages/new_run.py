@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import forms, pages, store, tpu_view
+from dashboard import form_state, forms, pages, store, tpu_view
 from dashboard.header import header, not_found
 from dashboard.words import plain
 from engine import launch
@@ -22,7 +22,7 @@ with store.opened() as db:
     tags, busy, waiting = runs.all_tags(db), runs.leases(db), len(runs.queue(db))
 
 try:
-    refused = forms.begin(cloned, settings, hardware)
+    refused = form_state.begin(cloned, settings, hardware)
 except ConfigError as error:
     not_found(f"Run {clone} cannot be cloned by this version. {error}")
     st.stop()
@@ -49,16 +49,18 @@ with called:
 
 found, config, details = list(refused), None, None
 try:
-    config, details = launch.check(forms.raw_config(), forms.raw_details(), settings, hardware)
+    config, details = launch.check(
+        form_state.raw_config(), form_state.raw_details(), settings, hardware
+    )
 except ConfigError as error:
     found += error.problems
 with problems:
     for problem in found:
         st.error(plain(problem.sentence), icon=":material/error:")
     if refused:
-        st.button("Use the form as it stands", on_click=forms.accept, key="accept")
+        st.button("Use the form as it stands", on_click=form_state.accept, key="accept")
     else:
-        forms.write_address(cloned, hardware)
+        form_state.write_address(cloned, hardware)
 
 start = place_of_start.button(
     "Start run",
@@ -82,7 +84,7 @@ with summary:
             in_line = f"{len(busy)} of {len(hardware.devices)} devices in use, "
             in_line += f"{counted(waiting, 'run')} waiting"
             st.caption(f"{in_line}: this one starts when its devices are free.")
-        st.code(forms.command_line(config, hardware), language="bash", wrap_lines=True)
+        st.code(form_state.command_line(config, hardware), language="bash", wrap_lines=True)
 if config is not None:
     with called, st.container(border=True, gap="small"):
         st.markdown("**Would it run on a TPU?**")

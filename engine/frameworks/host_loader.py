@@ -51,7 +51,7 @@ class Rows:
 def _made(config: RunConfig, data: Data, rows: Rows) -> DataLoader[Batch]:
     from torch.utils.data import DataLoader
 
-    from engine.frameworks.samples import Samples
+    from engine.frameworks.samples import Samples, leave_stopping_to_the_trainer
 
     on_gpu, pinned = config.accelerator == "gpu", config.loader_pinned
     options: dict[str, Any] = {"pin_memory": on_gpu if pinned is None else pinned}
@@ -60,6 +60,7 @@ def _made(config: RunConfig, data: Data, rows: Rows) -> DataLoader[Batch]:
             "num_workers": config.loader_workers,
             "prefetch_factor": config.loader_prefetch,
             "persistent_workers": True,
+            "worker_init_fn": leave_stopping_to_the_trainer,
             "multiprocessing_context": _start(config),
         }
     samples = Samples(data.train_images, data.train_labels)

@@ -47,6 +47,8 @@ def launch(main: Main, job: Job) -> None:
     signal.signal(signal.SIGTERM, hand_on)
     for process in replicas:
         process.start()
+    if asked_to_stop.is_set():  # while some had not started
+        hand_on()
     fallen = _first_to_fall(replicas)
     rendezvous_of(job.run_dir).unlink(missing_ok=True)
     if fallen is not None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+def leave_stopping_to_the_trainer(_worker: int) -> None:
+    """A worker's first act: a run is stopped by a signal to all of its processes, and a worker that
+    died of it would look like a failure. Workers end with the trainer.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class Samples(Dataset[Batch]):

@@ -140,4 +140,7 @@ class Recording:
 
 def _compiled(script: str) -> Any:
     """By itself, since PyTorch keeps the locals of whoever compiles."""
-    return torch.jit.CompilationUnit(script).replay
+    try:
+        return torch.jit.CompilationUnit(script).replay
+    except RuntimeError as error:
+        raise NotRecordable(f"TorchScript has no words for it: {error}") from error

@@ -42,14 +42,6 @@ class Cost(NamedTuple):
     why_not: str
 
 
-class BreakEven(NamedTuple):
-    """From so many epochs on `better` is ahead of `other`; None if always, or never."""
-
-    better: str
-    other: str
-    epochs: int | None
-
-
 def is_price(value: float) -> bool:
     return math.isfinite(value) and 0 <= value <= HIGHEST_PRICE
 

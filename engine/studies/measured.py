@@ -9,6 +9,7 @@ from typing import Literal
 
 from engine import efficiency, statistics
 from engine.describe import throughput, took
+from engine.format import figure
 from engine.ledger import ACCOUNTS
 from engine.statistics import Estimate
 from engine.studies import evidence, windows
@@ -209,3 +210,10 @@ def _ledger(measured: Sequence[Run]) -> dict[str, float]:
         return {}
     middle = {name: median(one.get(name, 0.0) for one in ledgers) for name in ACCOUNTS}
     return {name: seconds for name, seconds in middle.items() if seconds > 0}
+
+
+def interval(estimate: Estimate) -> str:
+    """` (95 %: 1.31 to 1.52)`, or nothing where it is not known."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f" (95 %: {figure(estimate.low)} to {figure(estimate.high)})"

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine import statistics
-from engine.format import figure
 from engine.statistics import Estimate
-from engine.studies.measured import Card
+from engine.studies.measured import Card, interval
 from engine.studies.question import Question
 
 HELD_WITHIN = 0.1  # of the promised ratio
@@ -51,7 +50,7 @@ def answer(question: Question, cards: Sequence[Card]) -> str:
     if first.gave:
         is_kept = first.gave.value >= first.promised * (1 - HELD_WITHIN)
         told += (
-            f"; {question.arms()[0].label} is {first.gave.value:.2f}x{_interval(first.gave)}, "
+            f"; {question.arms()[0].label} is {first.gave.value:.2f}x{interval(first.gave)}, "
             f"{'as promised or better' if is_kept else 'less than promised'}"
         )
     return f"{told}.{_best(found, cards)}"
@@ -59,7 +58,7 @@ def answer(question: Question, cards: Sequence[Card]) -> str:
 
 def _best(found: Sequence[Probe], cards: Sequence[Card]) -> str:
     """What workers gave, if there was a choice of them."""
-    rates = {card.arm: _rates(card) for card in cards}
+    rates = {card.arm: card.rates for card in cards}
     known = [probe.arm for probe in found if rates[probe.arm]]
     if len(known) < 2:
         return ""
@@ -71,7 +70,7 @@ def _best(found: Sequence[Probe], cards: Sequence[Card]) -> str:
         return ""
     if gain.value <= 1:
         return f" No number of workers was faster than {first}."
-    told = f"{gain.value:.2f}x as fast as {first}{_interval(gain)}"
+    told = f"{gain.value:.2f}x as fast as {first}{interval(gain)}"
     if gain.low is None or gain.low <= 1:
         return f" Of the loaders, {best} has the highest median, {told}: too close to tell apart."
     return f" Of the loaders, {best} is the fastest, {told}."
@@ -80,7 +79,7 @@ def _best(found: Sequence[Probe], cards: Sequence[Card]) -> str:
 def _probe(card: Card, resident: Card | None) -> Probe:
     waited, computed = card.ledger.get("input_wait", 0.0), card.ledger.get("compute", 0.0)
     steps = waited + computed
-    gave = statistics.ratio(_rates(resident), _rates(card)) if resident else None
+    gave = statistics.ratio(resident.rates, card.rates) if resident else None
     known = bool(waited and computed)
     return Probe(
         card.arm,
@@ -88,13 +87,3 @@ def _probe(card: Card, resident: Card | None) -> Probe:
         steps / computed if known else None,
         gave,
     )
-
-
-def _rates(card: Card) -> list[float]:
-    return [repeat.samples_per_s for repeat in card.repeats if repeat.samples_per_s]
-
-
-def _interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f" (95 %: {figure(estimate.low)} to {figure(estimate.high)})"

@@ -13,6 +13,7 @@ from engine.config import (
     ACCELERATOR_NAMES,
     FRAMEWORK_NAMES,
     IMPOSSIBLE_PAIRS,
+    MOST_WORKERS,
     RunConfig,
     Section,
 )
@@ -90,7 +91,10 @@ class Question(Section):
     )
     baseline: str = Field(default="", description="The arm that others are compared with.")
     cool_down_s: float = Field(
-        default=2.0, ge=0, le=3600, description="Rest of the host before each run, in seconds."
+        default=2.0,
+        ge=0,
+        le=3600,
+        description="Seconds without a run's end before each.",
     )
     order_seed: int = Field(default=0, ge=0, description="Fixes the random order of the runs.")
     advice: Advice | None = None
@@ -233,7 +237,7 @@ def _through_each_input(question: Question) -> Iterator[Arm]:
 
 def usual_workers() -> tuple[int, ...]:
     """Workers to try on this host: none, then doubled up to its logical cores."""
-    cores = os.cpu_count() or 1
+    cores = min(os.cpu_count() or 1, MOST_WORKERS)
     return (0, *(2**power for power in range(cores.bit_length())))
 
 

@@ -22,7 +22,7 @@ from engine.studies import (
 from engine.studies.comparable import Check, Verdict
 from engine.studies.evidence import Evidence, Learning
 from engine.studies.findings import Finding
-from engine.studies.measured import Card
+from engine.studies.measured import Card, interval
 from engine.studies.question import Question
 from engine.studies.roofline import Roofline
 from engine.studies.windows import Percentiles
@@ -30,8 +30,6 @@ from storage import runs, studies
 from storage.database import Database
 from storage.runs import Run
 from storage.studies import Study, Trial
-
-HELD_WITHIN = 0.1  # of the promised ratio of samples/s
 
 
 @dataclass(frozen=True)
@@ -291,7 +289,7 @@ def _whether_it_held(question: Question, cards: Sequence[Card]) -> str:
     if advice.promised is None:
         faster = measured_ratio.low is not None and measured_ratio.low > 1
         return f"The advice ({advice.rule}) {'held' if faster else 'did not hold'}: {told}."
-    held = measured_ratio.value >= advice.promised * (1 - HELD_WITHIN)
+    held = measured_ratio.value >= advice.promised * (1 - pipeline.HELD_WITHIN)
     verb = "held" if held else "did not hold"
     return (
         f"The advice ({advice.rule}) {verb}: {advice.promised:.2f}x was promised, and it is {told}."
@@ -305,13 +303,6 @@ def _ratio_of_whole_runs(question: Question, cards: Sequence[Card]) -> statistic
         for count, card in zip(epochs, cards, strict=True)
     )
     return statistics.ratio(changed, as_it_was)
-
-
-def interval(estimate: statistics.Estimate) -> str:
-    """` (95 %: 1.31 to 1.52)`, or nothing where it is not known."""
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f" (95 %: {figure(estimate.low)} to {figure(estimate.high)})"
 
 
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:

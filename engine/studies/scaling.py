@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine import describe, statistics
-from engine.format import figure
 from engine.statistics import Estimate
-from engine.studies.measured import Card
+from engine.studies.measured import Card, interval
 from engine.studies.question import Question
 
 LAWS = {"strong": "Amdahl", "weak": "Gustafson"}
@@ -111,7 +110,7 @@ def answer(question: Question, cards: Sequence[Card]) -> str:
     assert most.speedup
     told = (
         f"{most.arm} train {most.speedup.value:.2f}x as fast as {found.points[0].arm}"
-        f"{_interval(most.speedup)}: {100 * most.speedup.value / most.ideal:.0f} % of the ideal "
+        f"{interval(most.speedup)}: {100 * most.speedup.value / most.ideal:.0f} % of the ideal "
         f"{most.ideal:g}x."
     )
     return f"{told} {in_words(found)}".strip()
@@ -156,9 +155,3 @@ def _serial(mode: str, fewest: int, repeats: Sequence[Measured]) -> tuple[Estima
     fit = statistics.serial_fraction if mode == "strong" else statistics.scaled_serial_fraction
     found = fit(devices, speedups)
     return found, "" if found else "No speed-up over one device is known yet."
-
-
-def _interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f" (95 %: {figure(estimate.low)} to {figure(estimate.high)})"

@@ -7,7 +7,7 @@ from dashboard import bands, charts, compare_charts, compare_table, comparison, 
 from dashboard.charts import Curve
 from dashboard.compare_charts import Axis, Named
 from engine.config import RunConfig
-from engine.studies import comparable
+from engine.studies import comparable, evidence
 from storage import database, metrics, run_list, runs
 from storage.metrics import Point
 
@@ -98,7 +98,7 @@ def test_speeds_of_less_than_two_runs_that_started_are_not_judged(make, tmp_path
         config = RunConfig.parse({}).model_dump(mode="json")
         waiting = runs.create(db, name="w", config=config, total_steps=1, submitted_by="test")
         found = run_list.of_ids(db, [make({}).id, waiting])
-        assert comparable.speeds(db, found) is None
+        assert comparable.speeds(found, {run.id: evidence.of(db, run) for run in found}) is None
 
 
 def test_the_same_job_on_another_host_is_compared_with_reserve(make, tmp_path):
@@ -106,7 +106,7 @@ def test_the_same_job_on_another_host_is_compared_with_reserve(make, tmp_path):
     found = [make({"seed": s}, environment={"hostname": h, "git": git})
              for s, h in ((1, "a"), (2, "b"))]  # fmt: skip
     with database.opened(tmp_path) as db:
-        verdict = comparable.speeds(db, found)
+        verdict = comparable.speeds(found, {run.id: evidence.of(db, run) for run in found})
     assert verdict.level == "amber"
     sentences = " ".join(check.sentence for check in verdict.checks)
     assert "Versions differ between runs: host." in sentences

@@ -109,7 +109,7 @@ def test_replicas_leave_when_their_parent_is_killed(tmp_path):
 
 def test_sigterm_stops_all_replicas_in_good_order(tmp_path):
     job, process, _ = training(tmp_path)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
     stopped = trainers.outcome(job, process)
     assert stopped.exit_code == 0, stopped.log
     assert stopped.events[-1] == Finished("STOPPED")
@@ -119,7 +119,7 @@ def test_replicas_feed_themselves_by_workers_of_their_own(tmp_path):
     job, process, replicas = training(tmp_path, input="host_loader", loader_workers=1)
     workers = [worker for replica in replicas for worker in replica.children()]
     assert len(workers) >= 2
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)  # as the supervisor does: all of them hear it
     stopped = trainers.outcome(job, process)
     assert stopped.exit_code == 0, stopped.log
     assert stopped.events[-1] == Finished("STOPPED")

@@ -1,13 +1,14 @@
 """Runs in the store: states change once, devices are leased whole, final states stay."""
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+import subprocess
+import sys
 
 import pytest
 from sqlite_utils import Database as Known
 
 from engine.config import RunConfig
+from engine.settings import PROJECT
 from storage import database, ids, metrics, runs
 from storage.metrics import Point
 from storage.migrations import migrations
@@ -128,18 +129,24 @@ def test_the_queue_is_by_priority_then_time(db):
     assert [run.id for run in runs.list_newest(db, 2)] == [urgent, late]
 
 
-def _open_and_create(store):
-    database.prepare(store)
-    with database.opened(store) as db:
-        return create(db)
+OPEN_AND_CREATE = """
+import pathlib, sys
+from storage import database
+from tests.storage.test_runs import create
+database.prepare(pathlib.Path(sys.argv[1]))
+with database.opened(pathlib.Path(sys.argv[1])) as db:
+    print(create(db))
+"""
 
 
 def test_many_processes_may_open_a_new_store_at_once(tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(4, mp_context=spawn) as pool:  # lets them end: a Pool terminates them
-        made = list(pool.map(_open_and_create, [tmp_path / "new"] * 8))
+    command = [sys.executable, "-c", OPEN_AND_CREATE, str(tmp_path / "new")]
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    openers = [subprocess.Popen(command, cwd=PROJECT, text=True, **both) for _ in range(6)]
+    said = [opener.communicate(timeout=120) for opener in openers]
+    assert [opener.returncode for opener in openers] == [0] * 6, said
     with database.opened(tmp_path / "new") as db:
-        assert sorted(made) == sorted(run.id for run in runs.queue(db))
+        assert sorted(out.strip() for out, _ in said) == sorted(run.id for run in runs.queue(db))
 
 
 def test_a_store_of_an_older_schema_is_brought_up_to_date_with_its_runs(tmp_path):

@@ -1,5 +1,7 @@
 """Studies in the store: their runs keep their order, and a cell's last try counts."""
 
+import json
+
 import pytest
 from sqlite_utils import Database as Known
 
@@ -69,9 +71,17 @@ def test_a_store_of_version_3_gets_studies_and_keeps_its_runs(tmp_path):
         known = Known(db)
         migrations.apply(known, stop_before="create_studies")
         db.execute("PRAGMA user_version = 3")
-        run_id = runs.create(db, name="old", config=CONFIG, total_steps=1, submitted_by="test")
+        run_id = "0a1b2c3d4e5f"
+        known["runs"].insert(
+            {
+                **{"id": run_id, "name": "old", "submitted_by": "test", "submitted_at": 1.0},
+                **{"config": json.dumps(CONFIG), "workload": "mlp", "dataset": "synthetic"},
+                **{"framework": "torch", "accelerator": "cpu", "total_steps": 1},
+            }
+        )
     database.prepare(tmp_path)
     with database.opened(tmp_path) as db:
+        assert runs.get(db, run_id).name == "old"
         study = create(db)
         studies.add(db, study, run_id, "a", 0, False)
         assert studies.of_run(db, run_id) == study
