@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import os
 
 import numpy as np
 import torch
@@ -13,10 +13,11 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def leave_stopping_to_the_trainer(_worker: int) -> None:
-    """A worker's first act: a run is stopped by a signal to all of its processes, and a worker that
-    died of it would look like a failure. Workers end with the trainer.
+    """A worker's first act: out of the run's process group, all of which is told to stop at once,
+    and a worker that died of it would look like a failure. Workers end with the trainer; one that
+    was killed leaves them to PyTorch's watchdog, for 5 s at most.
     """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.setpgid(0, 0)
 
 
 class Samples(Dataset[Batch]):

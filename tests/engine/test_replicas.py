@@ -80,16 +80,15 @@ def training(tmp_path, **config):
     return job, process, replicas_of(process)
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_replica_that_is_killed_fails_the_run_and_leaves_no_orphan(tmp_path, rank):
+def test_a_replica_that_is_killed_fails_the_run_and_leaves_no_orphan(tmp_path):
     job, process, replicas = training(tmp_path)
     assert len(replicas) == 2
-    os.kill(sorted(replicas, key=lambda replica: replica.pid)[rank].pid, signal.SIGKILL)
+    os.kill(max(replica.pid for replica in replicas), signal.SIGKILL)
     ended = trainers.outcome(job, process)
     assert ended.exit_code == EXIT_FAILED
     assert ended.events[-1] == Failed(
         "crashed",
-        f"Process {rank + 1} of the run's 2 was killed by SIGKILL, and the others cannot train "
+        "Process 2 of the run's 2 was killed by SIGKILL, and the others cannot train "
         "without it. If nobody did that by hand, the host ran out of memory: try fewer devices or "
         "a smaller batch size.",
     )
@@ -135,12 +134,11 @@ def test_replicas_that_diverge_say_so_once(tmp_path):
     assert [event.kind for event in run.events if isinstance(event, Failed)] == ["diverged"]
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_residual_net_with_its_batch_norm_learns_on_two_devices(framework, tmp_path):
+def test_a_residual_net_with_its_batch_norm_learns_on_two_devices(tmp_path):
     small = {"name": "synthetic", "height": 8, "width": 8, "train_samples": 512,
              "test_samples": 128}  # fmt: skip
     run = trainers.train(
-        tmp_path, framework=framework, devices=2, workload={"name": "resnet", "width": 4},
+        tmp_path, framework="torch", devices=2, workload={"name": "resnet", "width": 4},
         dataset=small, batch_size=32, epochs=2,
     )  # fmt: skip
     assert run.exit_code == 0, run.log
