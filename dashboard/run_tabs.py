@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import performance_view, readings_view, run_files, store, tpu_view
 from engine import launch
 from engine.config import flatten
+from engine.describe import flattened
 from storage.runs import Run
 
 POLL_S = 3.0
@@ -50,20 +51,10 @@ def _configuration(run: Run) -> None:
 
 def _environment(run: Run) -> None:
     named = {f"device {d['id']}": f"{d['name']}, found by {d['found_by']}" for d in run.devices}
-    _facts(named | _flat(run.environment))
+    _facts(named | flattened(run.environment))
 
 
 def _facts(facts: dict[str, str]) -> None:
     shown = {name: value for name, value in facts.items() if value != ""}
     rows = {"": list(shown), "value": list(shown.values())}
     st.dataframe(rows, hide_index=True, width="stretch", height="content")
-
-
-def _flat(nested: dict[str, object], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in nested.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = "—" if value is None else str(value)
-    return flat

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from engine.config import ACCELERATOR_NAMES, RunConfig
+from engine.format import UNKNOWN
 from storage import metrics
 from storage.database import Database
 from storage.runs import Run
@@ -66,3 +69,14 @@ def remaining_s(db: Database, run: Run, now: float | None = None) -> float | Non
     pace_s = (last.at - first.at) / (last.step - first.step)
     since = (time.time() if now is None else now) - last.at
     return max(0.0, (run.total_steps - last.step) * pace_s - since)
+
+
+def flattened(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """A run's environment as `{"git.commit": …}`; what is not known is told so."""
+    flat: dict[str, str] = {}
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = UNKNOWN if value is None else str(value)
+    return flat

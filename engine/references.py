@@ -8,14 +8,14 @@ a normal distribution's standard deviation (Rousseeuw and Croux, 1993) and heeds
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from engine import devices, launch, notify
 from engine.config import RunConfig, RunDetails
-from engine.describe import throughput
+from engine.describe import flattened, throughput
 from engine.format import UNKNOWN, figure
 from engine.launch import NotPossible
 from engine.problems import ConfigError, Problem
@@ -208,18 +208,9 @@ def _place(run: Run) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _surroundings(run: Run) -> dict[str, str]:
-    flat: dict[str, str] = {}
-    _flatten(run.environment, "", flat)
+    flat = flattened(run.environment)
     flat.pop("interpreter", None)
     return flat
-
-
-def _flatten(nested: Mapping[str, Any], prefix: str, into: dict[str, str]) -> None:
-    for name, value in nested.items():
-        if isinstance(value, Mapping):
-            _flatten(value, f"{prefix}{name}.", into)
-        else:
-            into[f"{prefix}{name}"] = UNKNOWN if value is None else str(value)
 
 
 def _named(name: str) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def divide_cpu(devices: int) -> None:
-    """To be called before torch_xla is imported."""
+    """To be called before torch_xla first looks for devices, which importing it does not."""
     os.environ["CPU_NUM_DEVICES"] = str(devices)
 
 
