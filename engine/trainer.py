@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-import threading
 import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import events
+from engine import events, stopping
 from engine.environment import process_age_s
 from engine.failures import RunFailed
 from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, READY, STANDBY, Job
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 
 FULL_DISK_WAIT_S = 60.0
 
-_stop_asked = threading.Event()
 _began_at = time.time() - process_age_s()  # Unix time; on standby: when it got its run
 
 
@@ -46,7 +43,7 @@ def run(job: Job, replica: Replica) -> None:
     ledger = open_ledger(job)
     failed = False
     try:
-        for event in training.train(job, replica, stop_was_asked, ledger):
+        for event in training.train(job, replica, stopping.was_asked, ledger):
             with ledger.aside("idle"):
                 if writer:
                     writer.append(event)
@@ -95,15 +92,6 @@ def _drain(writer: Writer) -> bool:
     return True
 
 
-def listen_for_sigterm() -> None:
-    """For the process's main thread: torch_xla runs replicas in another one."""
-    signal.signal(signal.SIGTERM, lambda *_: _stop_asked.set())
-
-
-def stop_was_asked() -> bool:
-    return _stop_asked.is_set()
-
-
 def stand_by(framework: str) -> Path:
     """Wait, with everything imported, for a run; its folder. Leave if none will come."""
     global _began_at
@@ -129,7 +117,7 @@ def _print_to(log: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    listen_for_sigterm()
+    stopping.listen()
     on_standby = arguments[0] == STANDBY
     job = Job.load(stand_by(arguments[1]) if on_standby else Path(arguments[0]))
     if on_standby:
@@ -142,6 +130,6 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__mp_main__":  # a replica's process: spawned, it imports what its parent ran
-    listen_for_sigterm()
+    stopping.listen()
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -17,7 +17,7 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from engine import journal
+from engine import journal, stopping
 from engine.events import Event, Failed, Finished
 from engine.frameworks import Replica
 from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, Job
@@ -61,7 +61,12 @@ def rendezvous_of(run_dir: Path) -> Path:
 
 
 def _replica(main: Main, job: Job, replica: Replica) -> None:
-    """What each process does, with its share of the host's cores."""
+    """What each process does, with its share of the host's cores.
+
+    It listens again, since what else starts with a process, as the measuring of a test's coverage
+    does, may have put a handler of its own in place.
+    """
+    stopping.listen()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // replica.world)))
     threading.Thread(target=_leave_with_parent, daemon=True).start()
