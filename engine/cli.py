@@ -55,7 +55,8 @@ PARITY_DEFAULTS = {"framework": "torch", "accelerator": "cpu", "batch_size": "12
 def main() -> None:
     """Train the same model on whatever hardware there is, and keep what it took.
 
-    Exit status: 0 well, 1 the run failed, 2 bad input, 3 stopped, 4 no such run, 5 not possible.
+    Exit status: 0 well, 1 the run failed, 2 bad input, 3 stopped, 4 no such run, 5 not possible,
+    130 watching was interrupted.
     """
 
 
@@ -66,7 +67,7 @@ def main() -> None:
 @click.option("--name", default="", help="What to call the run.")
 @click.option("--tag", "tags", multiple=True, help="For finding it again; repeatable.")
 @click.option("--notes", default="", help="Why this run.")
-@click.option("--priority", default=0, help="Higher goes first.", show_default=True)
+@click.option("--priority", default="0", metavar="NUMBER", help="Higher goes first, -100 to 100.")
 @click.option("--watch", is_flag=True, help="Follow the run until it is over.")
 @json_option
 @store_option

@@ -9,13 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, Self
+from types import NoneType
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from engine import conflicts
-from engine.problems import ConfigError, Problem, problems_of
+from engine.problems import ConfigError, Problem, cut, is_text, problems_of, shown
 
 Framework = Literal["keras", "torch", "torch_xla"]
 Accelerator = Literal["cpu", "gpu", "tpu"]
@@ -38,14 +46,33 @@ PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "gpu": ("fp32", "tf32", "bf16", "fp16"),
     "tpu": ("fp32", "bf16"),
 }
+MOST_DEVICES = 1024
+COUNT_OR_IDS = "Devices must be a count or ids such as cpu:0,gpu:1"
 MOST_WORKERS = 64  # of a loader on the host
 DEFAULT_BATCH_SIZE = {"keras": 32, "torch": 128, "torch_xla": 128}
+
+
+def _is_number(annotation: Any) -> bool:
+    return {int, float, NoneType} >= set(get_args(annotation) or [annotation])
 
 
 class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, raw: Any) -> Any:
+        """Else pydantic takes true for 1."""
+        if not isinstance(raw, Mapping):
+            return raw
+        as_text = {
+            name: str(raw[name]).lower()
+            for name, info in cls.model_fields.items()
+            if isinstance(raw.get(name), bool) and _is_number(info.annotation)
+        }
+        return {**raw, **as_text}
 
 
 class Mlp(Section):
@@ -208,21 +235,32 @@ class RunConfig(Section):
             return {**raw, "batch_size": default} if default else raw
         return raw
 
-    @field_validator("devices")
+    @field_validator("loader_prefetch", "loader_pinned", "timeout_s", mode="before")
     @classmethod
-    def _some_devices(cls, devices: int | tuple[str, ...]) -> int | tuple[str, ...]:
-        if isinstance(devices, int) and not 1 <= devices <= 1024:
-            raise _problem("devices", f"Devices must be between 1 and 1,024, got {devices:,}.")
-        if isinstance(devices, tuple) and not all(devices):
-            raise _problem("devices", "Devices must be a count or ids such as cpu:0,gpu:1.")
-        if isinstance(devices, tuple) and len(set(devices)) != len(devices):
-            raise _problem("devices", f"Devices names one twice: {', '.join(devices)}.")
-        return devices
+    def _left_empty(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _count_or_ids(cls, devices: Any) -> int | tuple[str, ...]:
+        given = _devices_from_text(devices) if isinstance(devices, str) else devices
+        if isinstance(given, (list, tuple)) and given and all(map(is_text, given)):
+            if len(set(given)) != len(given):
+                raise _problem("devices", f"Devices names one twice: {cut(', '.join(given))}.")
+            return tuple(given)
+        if isinstance(given, bool) or not isinstance(given, (int, float)) or given % 1:
+            got = cut(repr(devices))
+            raise _problem("devices", f"{COUNT_OR_IDS}, got {got}.")
+        if not 1 <= given <= MOST_DEVICES:
+            raise _problem(
+                "devices", f"Devices must be between 1 and {MOST_DEVICES:,}, got {shown(given)}."
+            )
+        return int(given)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for problem in _conflicts(self):
-            raise _problem(*problem)
+        if found := _conflicts(self):
+            raise PydanticCustomError("problems", "several", {"problems": found})
         return self
 
     @classmethod
@@ -296,6 +334,10 @@ class RunDetails(Section):
     def _short_tags(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
         trimmed = tuple(dict.fromkeys(tag.strip() for tag in tags if tag.strip()))
         for tag in trimmed:
+            if not is_text(tag):
+                raise _problem(
+                    "tags", "A tag holds characters that are not Unicode text; type it again."
+                )
             if len(tag) > 50:
                 raise _problem(
                     "tags", f"A tag may have 50 characters at most, got {len(tag):,} in one."

@@ -36,7 +36,7 @@ from storage import database, ids, runs, views
 from storage.runs import Run
 
 MOST_NAME_CHARS = 200
-SAID_ELSEWHERE = ("devices", "timeout_s", "target_accuracy")  # or of no interest in a name
+SAID_ELSEWHERE = ("devices", "timeout_s")  # or of no interest in a name
 LOG_TAIL_BYTES = 64 << 10
 SUPERVISOR_START_S = 10.0
 
@@ -370,7 +370,7 @@ def end_supervisor(settings: Settings) -> int | None:
 
 
 def _with_accelerator(raw: Mapping[str, Any], hardware: Hardware) -> Mapping[str, Any]:
-    if not isinstance(raw, Mapping) or raw.get("accelerator"):
+    if raw.get("accelerator") is not None:
         return raw
     possible, _ = accelerators_of(str(raw.get("framework", "torch")), hardware)
     return {**raw, "accelerator": possible[0]} if possible else raw

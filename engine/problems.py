@@ -10,6 +10,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 SHOWN_VALUE_CHARS = 60
+# Of a run and not of its config: where else they are given.
+OF_A_RUN = {
+    "name": "--name",
+    "tag": "--tag",
+    "tags": "--tag",
+    "notes": "--notes",
+    "priority": "--priority",
+}
 
 
 class Problem(NamedTuple):
@@ -29,17 +37,38 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
     """Our sentences for pydantic's findings, the first of each field."""
     found: dict[str, Problem] = {}
     for details in error.errors(include_url=False):
-        field = _field(details, model)
-        found.setdefault(field, Problem(field, _sentence(details, field, model)))
+        for problem in _problems(details, model):
+            found.setdefault(problem.field, problem)
     return list(found.values())
+
+
+def _problems(details: ErrorDetails, model: type[BaseModel]) -> list[Problem]:
+    if details["type"] == "problems":
+        return details.get("ctx", {})["problems"]
+    field = _field(details, model)
+    return [Problem(field, _sentence(details, field, model))]
 
 
 def shown(value: Any) -> str:
     """A value as a sentence quotes it: text in quotes and cut short, numbers plain."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        text = repr(value)
-        return text if len(text) <= SHOWN_VALUE_CHARS else f"{text[: SHOWN_VALUE_CHARS - 1]}…"
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+        return cut(repr(value))
+    return cut(f"{value:,}") if isinstance(value, int) else f"{value:g}"
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= SHOWN_VALUE_CHARS else f"{text[: SHOWN_VALUE_CHARS - 1]}…"
+
+
+def is_text(value: Any) -> bool:
+    """Whether it is text with something in it that can be stored: no half of a character pair."""
+    if not isinstance(value, str) or not value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _field(details: ErrorDetails, model: type[BaseModel]) -> str:
@@ -129,30 +158,45 @@ def _field_info(model: type[BaseModel], details: ErrorDetails, field: str) -> An
     return chosen[0].model_fields[inner]
 
 
-def _members(info: Any) -> tuple[type[BaseModel], ...]:
-    """The models a section's field may hold: one, or those of its union."""
-    return getattr(info.annotation, "__args__", None) or (info.annotation,)
+def _members(info: Any) -> list[type[BaseModel]]:
+    """The models a section's field may hold: one, or those of its union; of a plain field, none."""
+    held = getattr(info.annotation, "__args__", None) or (info.annotation,)
+    return [one for one in held if isinstance(one, type) and issubclass(one, BaseModel)]
 
 
-def _has_inner(model: type[BaseModel], section: str, field: str) -> bool:
-    members = _members(model.model_fields[section])
-    return any(field in getattr(member, "model_fields", {}) for member in members)
+def _inner(member: type[BaseModel]) -> list[str]:
+    return [name for name in member.model_fields if name != "name"]
 
 
 def _suggestion(field: str, model: type[BaseModel], path: tuple[Any, ...]) -> str:
-    """Of a section, the fields of the one that was chosen."""
     section, _, inner = field.partition(".")
     if inner and section in model.model_fields:
         members = _members(model.model_fields[section])
-        chosen = [m for m in members if m.model_fields["name"].default in path]
-        known = [
-            f"{section}.{name}" for member in chosen or members for name in member.model_fields
-        ]
-    else:
-        known = list(model.model_fields)
-    known = [name for name in dict.fromkeys(known) if not name.endswith(".name") and name != field]
-    dotted = [f"{name}.{field}" for name in model.model_fields if _has_inner(model, name, field)]
-    if dotted:  # `width` of a section
-        return f" Did you mean {dotted[0]!r}?"
+        return _of_section(section, inner, members, path) if members else _meant(section)
+    if field in OF_A_RUN and field not in model.model_fields:
+        return f" It is of the run, not of its config: give {OF_A_RUN[field]}."
+    for name, info in model.model_fields.items():  # `width` of a section
+        if any(field in _inner(member) for member in _members(info)):
+            return _meant(f"{name}.{field}")
+    return _closest(field, list(model.model_fields))
+
+
+def _of_section(section: str, inner: str, members: list[type[BaseModel]], path: Any) -> str:
+    """Of the one that was chosen; or which other one has it."""
+    chosen = [m for m in members if m.model_fields["name"].default in path] or members
+    others = [m.model_fields["name"].default for m in members if inner in _inner(m)]
+    if others:
+        return f" It is of another {section}: choose {section}={others[0]}."
+    known = [f"{section}.{name}" for member in chosen for name in _inner(member)]
+    if not known:
+        return f" {chosen[0].model_fields['name'].default} has no fields to set."
+    return _closest(f"{section}.{inner}", list(dict.fromkeys(known)))
+
+
+def _meant(name: str) -> str:
+    return f" Did you mean {name!r}?"
+
+
+def _closest(field: str, known: list[str]) -> str:
     close = difflib.get_close_matches(field, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else f" Choose one of: {', '.join(known)}."
+    return _meant(close[0]) if close else f" Choose one of: {', '.join(known)}."

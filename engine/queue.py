@@ -8,6 +8,7 @@ from typing import NamedTuple
 from engine.config import ACCELERATOR_NAMES, RunConfig
 from engine.devices import Hardware
 from engine.job import Device
+from engine.problems import cut
 from storage.runs import Run
 
 
@@ -52,7 +53,7 @@ def why_impossible(config: RunConfig, hardware: Hardware) -> str | None:
     if isinstance(config.devices, tuple):
         unknown = [name for name in config.devices if name not in {d.id for d in here}]
         if unknown:
-            return f"{', '.join(unknown)} is no {kind} of this host. Choose from: {ids}."
+            return f"{cut(', '.join(unknown))} is no {kind} of this host. Choose from: {ids}."
     elif config.leased > len(here):
         return f"{config.devices} {kind} devices were asked for, and this host has {len(here)}."
     if config.accelerator == "tpu" and config.device_count != len(here):

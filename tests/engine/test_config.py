@@ -65,6 +65,25 @@ BAD = [
      "Height must be between 1 and 1,024, got 0."),
     ({"devices": 0}, "Devices must be between 1 and 1,024, got 0."),
     ({"devices": ["cpu:0", "cpu:0"]}, "Devices names one twice: cpu:0, cpu:0."),
+    ({"devices": []}, "Devices must be a count or ids such as cpu:0,gpu:1, got []."),
+    ({"devices": [0, 1]}, "Devices must be a count or ids such as cpu:0,gpu:1, got [0, 1]."),
+    ({"devices": ["\udcff"]},
+     "Devices must be a count or ids such as cpu:0,gpu:1, got ['\\udcff']."),
+    ({"devices": True}, "Devices must be a count or ids such as cpu:0,gpu:1, got True."),
+    ({"epochs": True}, "Epochs must be a whole number, got 'true'."),
+    ({"learning_rate": True}, "Learning rate must be a finite number, got 'true'."),
+    ({"epochs.x": 3}, "Unknown field 'epochs.x'. Did you mean 'epochs'?"),
+    ({"framework.x": 3}, "Unknown field 'framework.x'. Did you mean 'framework'?"),
+    ({"devices.x": 3}, "Unknown field 'devices.x'. Did you mean 'devices'?"),
+    ({"loader_pinned.x": 3}, "Unknown field 'loader_pinned.x'. Did you mean 'loader_pinned'?"),
+    ({"dataset": {"name": "fashion_mnist", "height": 8}},
+     "Unknown field 'dataset.height'. It is of another dataset: choose dataset=synthetic."),
+    ({"dataset": {"name": "fashion_mnist", "sides": 8}},
+     "Unknown field 'dataset.sides'. fashion_mnist has no fields to set."),
+    ({"workload": {"name": "mlp", "heads": 8}},
+     "Unknown field 'workload.heads'. It is of another workload: choose workload=vit."),
+    ({"name": "x"}, "Unknown field 'name'. It is of the run, not of its config: give --name."),
+    ({"accelerator": ""}, "Unknown accelerator ''. Choose one of: cpu, gpu, tpu."),
     ([1], "Config must be an object of named fields, got [1]."),
 ]  # fmt: skip
 
@@ -76,6 +95,16 @@ def test_bad_input_gets_one_clear_sentence(raw, sentence):
 
 def test_each_wrong_field_is_named_at_once():
     assert len(sentences({"epochs": 0, "seed": -1, "optimizer": "lion"})) == 3
+
+
+def test_all_that_does_not_fit_together_is_named_at_once():
+    found = sentences({"devices": 3, "loader_workers": 2})
+    assert [sentence.partition(" ")[0] for sentence in found] == ["Batch", "Loader"]
+
+
+def test_what_may_be_left_empty_may_be_given_empty():
+    given = {"timeout_s": "", "loader_prefetch": "", "loader_pinned": "", "devices": "1"}
+    assert RunConfig.parse_flat(given) == RunConfig()
 
 
 def test_defaults_are_the_patterns_examples():
@@ -124,6 +153,8 @@ def test_odd_names_are_kept_as_they_are(name):
     [
         ({"name": "x" * 10_000}, "Name may have 200 characters at most, got 10,000."),
         ({"name": "\ud800"}, "Name holds characters that are not Unicode text; type it again."),
+        ({"tags": ["\udcff"]}, "A tag holds characters that are not Unicode text; type it again."),
+        ({"priority": "abc"}, "Priority must be a whole number, got 'abc'."),
         ({"tags": ["x" * 51]}, "A tag may have 50 characters at most, got 51 in one."),
         ({"tags": [str(i) for i in range(21)]}, "Tags may have 20 entries at most, got 21."),
         ({"priority": 101}, "Priority must be between -100 and 100, got 101."),
