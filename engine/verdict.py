@@ -29,15 +29,22 @@ class Overdue(NamedTuple):
 
 def overdue(run: Run, now: float, silent_s: float, stall_s: float) -> Overdue | None:
     """Whether a RUNNING run has used up its time, or has been silent for too long."""
-    timeout_s = run.config.get("timeout_s")
-    if timeout_s and run.started_at and now - run.started_at > timeout_s:
-        return Overdue("timed_out", f"The run took longer than its limit of {timeout_s:g} s.")
+    late = _out_of_time(run, now)
+    if late:
+        return late
     if silent_s > stall_s:
         return Overdue(
             "stalled",
             f"The trainer was silent for {silent_s:.0f} s and was ended. "
             "If its steps are that long, raise ACCELBOARD_STALL_S.",
         )
+    return None
+
+
+def _out_of_time(run: Run, at: float) -> Overdue | None:
+    timeout_s = run.config.get("timeout_s")
+    if timeout_s and run.started_at and at - run.started_at > timeout_s:
+        return Overdue("timed_out", f"The run took longer than its limit of {timeout_s:g} s.")
     return None
 
 
@@ -57,6 +64,10 @@ def of(
         return Verdict("STOPPED", at)
     if because:
         return Verdict("FAILED", now, because.kind, because.sentence)
+    heard_at = at if event else run.last_event_at or now
+    late = _out_of_time(run, heard_at) if event or exited.code is None else None
+    if late:  # an earlier supervisor ended it, and did not live to say so
+        return Verdict("FAILED", heard_at, late.kind, late.sentence)
     if isinstance(event, events.Finished):
         return Verdict("STOPPED", at)
     kind, sentence = _of_exit(run, exited)
@@ -75,6 +86,12 @@ def with_what_fitted(end: Verdict, batch_size: int | None) -> Verdict:
 
 def _of_exit(run: Run, exited: Exit) -> tuple[FailureKind, str]:
     reached = f"after {run.epoch:.1f} epochs" if run.step else "before its first step"
+    if exited.code is None and exited.watched:
+        return "crashed", (
+            f"The trainer ended {reached} without saying why. How it exited went to the supervisor "
+            "that had started it, which is gone. The log's last lines may tell; if they do not, it "
+            "was probably killed, by hand or because the host ran out of memory."
+        )
     if exited.code is None:
         return "lost", (
             f"The trainer went away {reached} while no supervisor was there to see how: the host "

@@ -14,9 +14,13 @@ from engine.job import Job
 
 @dataclass(frozen=True)
 class Exit:
-    """How a trainer ended: its exit status, or minus the signal; None if nobody saw."""
+    """How a trainer ended: its exit status, or minus the signal; None if nobody was told.
+
+    `watched` says that the supervisor saw it run and then be gone, whatever it was told.
+    """
 
     code: int | None
+    watched: bool = True
 
 
 class Trainer(Protocol):

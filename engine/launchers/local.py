@@ -59,7 +59,7 @@ class Child(_Process):
 
 
 class Adopted(_Process):
-    """A trainer that an earlier supervisor started: only whether it is there can be known."""
+    """A trainer that an earlier supervisor started: the kernel tells us only that it is gone."""
 
     def __init__(self, identity: dict[str, Any]) -> None:
         self.identity = identity

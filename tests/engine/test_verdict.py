@@ -64,7 +64,7 @@ def test_the_trainers_own_words_are_the_failure(run):
         (-11, "crashed", "killed by SIGSEGV"),
         (3, "crashed", "exited with status 3"),
         (0, "crashed", "without saying why"),
-        (None, "lost", "no supervisor was there"),
+        (None, "crashed", "without saying why. How it exited went to the supervisor"),
         (EXIT_JOURNAL_LOST, "disk_full", "disk was full"),
     ],
 )
@@ -85,8 +85,24 @@ def test_time_used_up_and_silence_are_told_apart(run):
 
 
 def test_a_run_found_gone_long_after_is_lost_when_it_was_last_heard(run):
-    end = verdict.of(run, None, Exit(None), NOW + 40_000)
+    end = verdict.of(run, None, Exit(None, watched=False), NOW + 40_000)
     assert (end.failure_kind, end.finished_at) == ("lost", 1990.0)
+    assert "no supervisor was there" in end.failure
+
+
+@pytest.mark.parametrize(
+    ("ended", "last_event_at"), [(Finished("STOPPED"), 1000.0), (None, 6001.0)]
+)
+def test_a_run_past_its_time_whose_supervisor_went_away_too_has_timed_out(
+    run, ended, last_event_at
+):
+    """The supervisor that asked it to stop is gone before it has stopped."""
+    row = dataclasses.replace(run, last_event_at=last_event_at)
+    record = Record(9, 6001.0, ended) if ended else None
+    end = verdict.of(row, record, Exit(None, watched=False), 6050.0)
+    assert (end.status, end.failure_kind, end.finished_at) == ("FAILED", "timed_out", 6001.0)
+    asked = dataclasses.replace(row, stop_requested_at=5900.0)
+    assert verdict.of(asked, record, Exit(None, watched=False), 6050.0).status == "STOPPED"
 
 
 def test_a_run_out_of_memory_is_told_the_largest_batch_that_fitted(run):
