@@ -22,7 +22,7 @@ SHOWN_NOW = ("utilisation", "duty_cycle", "cpu", "memory_bytes", "power_w", "tem
 
 @st.fragment(run_every=POLL_S)
 def devices() -> None:
-    """A card for each device, and one for each kind that is not here."""
+    """A card for each device, and one for each kind or device that is missing."""
     found = store.hardware()
     with store.opened() as db:
         users = {device: runs.get(db, run_id) for device, run_id in runs.leases(db).items()}
@@ -33,9 +33,9 @@ def devices() -> None:
             _device(device, users.get(device.id))
             for process in (p for p in others if p.device_id == device.id):
                 st.text(f"pid {process.pid} {process.name}: {gib(process.memory_bytes)}")
-    for accelerator, why in found.missing.items():
+    for what, why in found.missing.items():
         with grid.cell():
-            st.markdown(f"**No {ACCELERATOR_NAMES[accelerator]}**")
+            st.markdown(f"**No {plain(ACCELERATOR_NAMES.get(what, what))}**")
             st.caption(plain(why))
 
 
@@ -74,12 +74,12 @@ def _now(device: Device) -> None:
 def frameworks() -> None:
     """Which frameworks can train here, and with which interpreter."""
     st.markdown("**Frameworks**")
-    settings, versions = store.configured(), engine_devices.framework_versions()
+    settings = store.configured()
     rows = []
     for name, title in FRAMEWORK_NAMES.items():
         interpreter = settings.interpreter(name)
         missing = engine_devices.framework_missing(name, interpreter)
-        version = versions[name] or "—"
+        version = engine_devices.framework_version(name, interpreter) or "—"
         rows.append(
             {
                 "Framework": title,

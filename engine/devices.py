@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pynvml
 
-from engine import environment
+from engine import environment, interpreters
 from engine.job import Device
 
 NVIDIA_VENDOR, GOOGLE_VENDOR = "0x10de", "0x1ae0"
@@ -36,11 +36,12 @@ PRECISION_NEEDS = {"tf32": 8.0, "bf16": 8.0}  # NVIDIA's compute capability: Amp
 DISPLAY_CLASS = "0x03"
 # The installed package that each framework is known by.
 PACKAGES = {"keras": "tensorflow", "torch": "torch", "torch_xla": "torch_xla"}
+ALL_PACKAGES = tuple(PACKAGES.values())
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What was found, and for each accelerator that has no device here, why."""
+    """What was found; and why what is missing is, by accelerator or by a single device's id."""
 
     devices: tuple[Device, ...]
     missing: dict[str, str]
@@ -59,34 +60,47 @@ class DeviceProcess:
     memory_bytes: int | None
 
 
-def find(pci: Path = PCI_DEVICES) -> Hardware:
-    """Look for every kind of device; `pci` is where the kernel lists the PCI bus."""
-    gpus, no_gpu = _gpus(pci)
-    tpus, no_tpu = _tpus(pci)
-    missing = {"gpu": no_gpu, "tpu": no_tpu}
-    return Hardware(
-        (_cpu(), *gpus, *tpus), {kind: why for kind, why in missing.items() if why is not None}
-    )
+def find(pci: Path = PCI_DEVICES, nvml: Any = pynvml) -> Hardware:
+    """Look for every kind of device.
+
+    The parameters are the boundary to hardware: where the kernel lists the PCI bus, and a module
+    like pynvml.
+    """
+    gpus, no_gpus = _gpus(pci, nvml)
+    tpus = _tpus(pci)
+    missing = no_gpus if tpus else no_gpus | {"tpu": "No Google TPU on the PCI bus."}
+    return Hardware((_cpu(), *gpus, *tpus), missing)
 
 
-def framework_versions() -> dict[str, str | None]:
-    """Version of each framework in this interpreter, None where it is not installed."""
-    return {framework: _version(package) for framework, package in PACKAGES.items()}
+def framework_version(framework: str, interpreter: Path) -> str | None:
+    """A framework's version in the interpreter of its trainers; None if that cannot be told."""
+    if interpreter == Path(sys.executable):
+        return _version(PACKAGES[framework])
+    return (interpreters.versions(interpreter, ALL_PACKAGES) or {}).get(PACKAGES[framework])
 
 
 def framework_missing(framework: str, interpreter: Path) -> str | None:
     """Why a framework's trainers cannot run here, None if they can.
 
-    An interpreter of its own is taken at its word: it is looked into when a trainer starts.
+    An interpreter that does not answer is looked into when a trainer starts.
     """
     if interpreter != Path(sys.executable):
-        return None if interpreter.exists() else f"its interpreter {interpreter} does not exist"
-    if framework_versions()[framework] is not None:
+        return _missing_in(interpreter, PACKAGES[framework])
+    if framework_version(framework, interpreter) is not None:
         return None
     if framework == "torch_xla" and (sys.platform, platform.machine()) != ("linux", "x86_64"):
         where = f"{platform.system()} on {platform.machine()}"
         return f"torch_xla 2.9 has no wheel for {where}; it needs Linux on x86_64"
     return "its package is not installed in this environment; run `make run` again to install it"
+
+
+def _missing_in(interpreter: Path, package: str) -> str | None:
+    if not interpreter.exists():
+        return f"its interpreter {interpreter} does not exist"
+    found = interpreters.versions(interpreter, ALL_PACKAGES)
+    if found is None or package in found:
+        return None
+    return f"its interpreter {interpreter} has no package {package}; install it there"
 
 
 def precision_missing(device: Device, precision: str) -> str | None:
@@ -101,23 +115,23 @@ def precision_missing(device: Device, precision: str) -> str | None:
     )
 
 
-def processes(hardware: Hardware) -> list[DeviceProcess]:
+def processes(hardware: Hardware, nvml: Any = pynvml) -> list[DeviceProcess]:
     """Who computes on the GPUs now, by NVIDIA's driver; empty without one."""
     found: list[DeviceProcess] = []
     gpus = hardware.of("gpu")
     if not gpus:
         return found
-    with _nvml():
+    with _opened(nvml):
         for gpu in gpus:
-            found += _processes_of(gpu)
+            found += _processes_of(gpu, nvml)
     return found
 
 
-def _processes_of(gpu: Device) -> list[DeviceProcess]:
+def _processes_of(gpu: Device, nvml: Any) -> list[DeviceProcess]:
     """Empty too where the driver does not tell, as for a GPU that has just been lost."""
     try:
-        handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
-        users = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        handle = nvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
+        users = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
     except pynvml.NVMLError:
         return []
     return [DeviceProcess(gpu.id, p.pid, _process_name(p.pid), p.usedGpuMemory) for p in users]
@@ -137,44 +151,59 @@ def _cpu() -> Device:
     )
 
 
-def _gpus(pci: Path) -> tuple[list[Device], str | None]:
+def _gpus(pci: Path, nvml: Any) -> tuple[list[Device], dict[str, str]]:
+    """Those that answer; and why there is none, or which one does not answer."""
+    gpus: list[Device] = []
+    missing: dict[str, str] = {}
     try:
-        with _nvml():
-            count = pynvml.nvmlDeviceGetCount()
-            gpus = [_gpu(index) for index in range(count)]
+        with _opened(nvml):
+            for index in range(nvml.nvmlDeviceGetCount()):
+                try:
+                    gpus.append(_gpu(index, nvml))
+                except pynvml.NVMLError as error:
+                    missing[f"gpu:{index}"] = _why_silent(error)
     except pynvml.NVMLError as error:
-        return [], _why_no_gpu(error, pci)
-    return gpus, None if gpus else "NVIDIA's driver is loaded, but it lists no GPU."
+        return [], {"gpu": _why_no_gpu(error, pci)}
+    if missing and not gpus:
+        missing = {"gpu": "None answers.", **missing}
+    return gpus, missing or ({} if gpus else {"gpu": "NVIDIA's driver is loaded, but lists none."})
 
 
-def _gpu(index: int) -> Device:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+def _why_silent(error: pynvml.NVMLError) -> str:
+    return (
+        f"NVIDIA's driver lists it, but it does not answer ({error}). `nvidia-smi` and the kernel's"
+        " log may tell more; a GPU that was lost comes back with a restart of the host."
+    )
+
+
+def _gpu(index: int, nvml: Any) -> Device:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
     return Device(
         id=f"gpu:{index}",
         accelerator="gpu",
-        name=pynvml.nvmlDeviceGetName(handle),
+        name=nvml.nvmlDeviceGetName(handle),
         found_by="NVML",
-        uuid=pynvml.nvmlDeviceGetUUID(handle),
-        memory_bytes=_gpu_memory(handle),
+        uuid=nvml.nvmlDeviceGetUUID(handle),
+        memory_bytes=_gpu_memory(handle, nvml),
         details={
-            "driver": pynvml.nvmlSystemGetDriverVersion(),
-            "compute capability": _compute_capability(handle),
+            "driver": nvml.nvmlSystemGetDriverVersion(),
+            "compute capability": _compute_capability(handle, nvml),
         },
     )
 
 
-def _compute_capability(handle: Any) -> str | None:
+def _compute_capability(handle: Any, nvml: Any) -> str | None:
     try:
-        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+        major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
     except pynvml.NVMLError:
         return None
     return f"{major}.{minor}"
 
 
-def _gpu_memory(handle: Any) -> int | None:
+def _gpu_memory(handle: Any, nvml: Any) -> int | None:
     """None for a GPU that has no memory of its own to tell of."""
     try:
-        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+        return int(nvml.nvmlDeviceGetMemoryInfo(handle).total)
     except pynvml.NVMLError:
         return None
 
@@ -186,28 +215,21 @@ def _why_no_gpu(error: pynvml.NVMLError, pci: Path) -> str:
         if _read(device / "class").startswith(DISPLAY_CLASS)
     ]
     if on_bus:
-        return (
-            f"{len(on_bus)} NVIDIA GPU on the PCI bus, but the driver does not answer ({error}). "
-            "Load or install NVIDIA's driver."
-        )
+        gpus = f"{len(on_bus)} NVIDIA GPU{'s' if on_bus[1:] else ''} on the PCI bus"
+        return f"{gpus}, but the driver does not answer ({error}). Load or install NVIDIA's driver."
     return f"No NVIDIA GPU on the PCI bus, and no driver ({error})."
 
 
-def _tpus(pci: Path) -> tuple[list[Device], str | None]:
+def _tpus(pci: Path) -> list[Device]:
     chips = [
         (device.name, TPU_PCI_IDS[_read(device / "device")])
         for device in _pci_devices(pci, GOOGLE_VENDOR)
         if _read(device / "device") in TPU_PCI_IDS
     ]
-    tpus = [
+    return [
         Device(f"tpu:{index}", "tpu", name, "the PCI bus", uuid=address)
         for index, (address, name) in enumerate(chips)
     ]
-    if not tpus:
-        return [], "No Google TPU on the PCI bus."
-    if _version("torch_xla") is None:
-        return [], f"{len(tpus)} TPU chips on the PCI bus, but torch_xla is not installed."
-    return tpus, None
 
 
 def _pci_devices(pci: Path, vendor: str) -> list[Path]:
@@ -237,9 +259,9 @@ def _process_name(pid: int) -> str:
 
 
 @contextmanager
-def _nvml() -> Iterator[None]:
-    pynvml.nvmlInit()
+def _opened(nvml: Any) -> Iterator[None]:
+    nvml.nvmlInit()
     try:
         yield
     finally:
-        pynvml.nvmlShutdown()
+        nvml.nvmlShutdown()

@@ -52,6 +52,8 @@ def why_impossible(config: RunConfig, hardware: Hardware) -> str | None:
     ids = ", ".join(device.id for device in here)
     if isinstance(config.devices, tuple):
         unknown = [name for name in config.devices if name not in {d.id for d in here}]
+        if unknown and unknown[0] in hardware.missing:
+            return f"{unknown[0]} is missing. {hardware.missing[unknown[0]]}"
         if unknown:
             return f"{cut(', '.join(unknown))} is no {kind} of this host. Choose from: {ids}."
     elif config.leased > len(here):

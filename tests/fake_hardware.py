@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -73,6 +74,59 @@ class FakeNvml:
 
     def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle):
         return self._answer("nvmlDeviceGetCurrentClocksThrottleReasons", self.reasons)
+
+
+class FakeDriver:
+    """In place of pynvml where devices are looked for: GPUs by index, some of them `lost`."""
+
+    def __init__(self, gpus=1, lost=(), no_driver=False):
+        self._gpus, self._lost, self._no_driver = gpus, lost, no_driver
+
+    def nvmlInit(self):
+        if self._no_driver:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
+
+    def nvmlShutdown(self):
+        pass
+
+    def nvmlSystemGetDriverVersion(self):
+        return "999.1"
+
+    def nvmlDeviceGetCount(self):
+        return self._gpus
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        if index in self._lost:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+        return index
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        return self.nvmlDeviceGetHandleByIndex(int(uuid.removeprefix("GPU-")))
+
+    def nvmlDeviceGetName(self, index):
+        return f"Fake {index}"
+
+    def nvmlDeviceGetUUID(self, index):
+        return f"GPU-{index}"
+
+    def nvmlDeviceGetMemoryInfo(self, index):
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+    def nvmlDeviceGetCudaComputeCapability(self, index):
+        return 9, 0
+
+    def nvmlDeviceGetComputeRunningProcesses(self, index):
+        return [SimpleNamespace(pid=os.getpid(), usedGpuMemory=5 << 20)]
+
+
+def fake_pci(folder, *devices):
+    """A folder like /sys/bus/pci/devices of (vendor, device, class) each."""
+    for number, ids in enumerate(devices):
+        device = folder / f"0000:00:{number:02x}.0"
+        device.mkdir(parents=True)
+        for name, value in zip(("vendor", "device", "class"), ids, strict=True):
+            (device / name).write_text(f"{value}\n")
+    return folder
 
 
 class FakeTpuMonitoring:

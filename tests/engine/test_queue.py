@@ -1,5 +1,6 @@
 """Who gets which devices: priority, then time; whole devices; nobody starves."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -103,3 +104,10 @@ def test_a_device_that_is_not_there_is_named_with_what_is(db, fields, sentence):
     submit(db, **fields)
     (placement,) = queue.place(waiting(db), HOST, set())
     assert placement.impossible == sentence
+
+
+def test_a_device_that_was_lost_is_named_with_why(db):
+    host = dataclasses.replace(HOST, missing={"gpu:2": "GPU is lost."})
+    submit(db, accelerator="gpu", devices=["gpu:0", "gpu:2"])
+    (placement,) = queue.place(waiting(db), host, set())
+    assert placement.impossible == "gpu:2 is missing. GPU is lost."
