@@ -22,6 +22,7 @@ from storage.fields import BadQuery
 
 EXIT_BAD_INPUT, EXIT_UNKNOWN_RUN, EXIT_NOT_POSSIBLE, EXIT_INTERRUPTED = 2, 4, 5, 130
 EXIT_OF_STATUS = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 3}
+STORE = f"{__name__}.store"
 # Commands that make no store where there is none.
 NEEDS_A_STORE = {
     *("list_runs", "show", "watch", "stop", "retry", "resume", "edit", "archive", "restore"),
@@ -31,22 +32,32 @@ NEEDS_A_STORE = {
 }
 
 
+def _keep_store(ctx: click.Context, _: click.Parameter, store: Path | None) -> None:
+    if store:
+        ctx.meta[STORE] = store
+
+
+# Before a command or after it; the last one counts.
+store_argument = click.option(
+    "--store",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The store's folder; else that of the settings.",
+    expose_value=False,
+    callback=_keep_store,
+)
+
+
 def store_option(command: Callable[..., None]) -> Callable[..., None]:
-    """Give the command `--store`, and its function the settings instead; errors in a sentence.
+    """Give the command `--store`, and its function the settings instead; errors in a sentence."""
 
-    What reads or changes runs makes no store that is not there: its path may be mistyped.
-    """
-
-    @click.option(
-        "--store", type=click.Path(path_type=Path, file_okay=False), help="The store's folder."
-    )
+    @store_argument
     @functools.wraps(command)
-    def wrapped(store: Path | None, **arguments: Any) -> None:
-        if store and command.__name__ in NEEDS_A_STORE and not database.path_of(store).exists():
-            click.echo(f"Error: There is no store in {str(store)!r}. Check the path.", err=True)
-            sys.exit(EXIT_NOT_POSSIBLE)
+    def wrapped(**arguments: Any) -> None:
         try:
-            command(settings=settings.load(store), **arguments)
+            found = settings.load(click.get_current_context().meta.get(STORE))
+            if command.__name__ in NEEDS_A_STORE:
+                _check_there(found.store)
+            command(settings=found, **arguments)
         except ConfigError as error:
             for problem in error.problems:
                 click.echo(f"Error: {problem.sentence}", err=True)
@@ -67,6 +78,15 @@ def store_option(command: Callable[..., None]) -> Callable[..., None]:
             sys.exit(EXIT_NOT_POSSIBLE)
 
     return wrapped
+
+
+def _check_there(store: Path) -> None:
+    """What reads or changes runs makes no store that is not there: its path may be mistyped."""
+    if not database.path_of(store).exists():
+        raise NotPossible(
+            f"There is no store in {str(store)!r}. Check the path; the first run that is submitted "
+            "makes one."
+        )
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")

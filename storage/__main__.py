@@ -58,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m storage", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
+    where = "Its folder; else that of the settings."
+    parser.add_argument("--store", type=Path, default=_usual_store(), help=where)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, told in (
         ("path", "The database's file."),
@@ -65,12 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         ("sql", "What a SELECT gives."),
     ):
         command = commands.add_parser(name, help=told, description=told)
-        command.add_argument(
-            "--store",
-            type=Path,
-            default=_usual_store(),
-            help="Its folder; else that of the settings.",
-        )
+        command.add_argument("--store", type=Path, default=argparse.SUPPRESS, help=where)
         if name == "sql":
             command.add_argument("query", help="One statement that reads.")
         if name != "path":
