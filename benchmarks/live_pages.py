@@ -20,7 +20,7 @@ from benchmarks import store
 from benchmarks.figures import Figure
 from benchmarks.served import CHROMIUM, FLAGS, Served, served
 from benchmarks.sessions import Reader
-from engine import devices, launch, supervisor
+from engine import devices, launch, supervision
 from storage import database, metrics
 from storage.metrics import Point
 
@@ -49,7 +49,7 @@ WATCH = """() => {
 def figures(folder: Path) -> Iterator[Figure]:
     with served(folder) as at:
         yield _logged_to_drawn(at)
-    with supervisor.locked(folder), served(folder) as at, _logging(folder) as run_ids:
+    with supervision.locked(folder), served(folder) as at, _logging(folder) as run_ids:
         yield from _readers(at, run_ids)
 
 

@@ -40,7 +40,7 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
     """Bring the store up to date and start its supervisor; then warm up, while we answer."""
     configured = settings.load()
     database.prepare(configured.store)
-    launch.ensure_supervisor(configured)
+    launch.ensure_supervisor(configured, as_configured=True)
     send_at_once()
     warming = asyncio.create_task(asyncio.to_thread(warm_up))
     try:

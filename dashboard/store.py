@@ -75,8 +75,7 @@ def stop_if_unusable() -> None:
 @st.cache_data(ttl=2, show_spinner=False)
 def _is_supervised(store: str) -> bool:
     """Looked at once in 2 s for all readers; one that is missing is started."""
-    if launch.supervisor_pid(configured()) is None:
-        launch.ensure_supervisor(configured())
+    launch.keep_supervised(configured())
     return launch.supervisor_pid(configured()) is not None
 
 

@@ -7,6 +7,7 @@ possible now, 130 watching was interrupted.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -24,6 +25,7 @@ from engine import (
     launch,
     parity,
     queries,
+    supervision,
     supervisor,
     transfer,
 )
@@ -37,6 +39,7 @@ from engine.cli_options import (
     given_pairs,
     json_option,
     set_option,
+    store_argument,
     store_option,
 )
 from engine.config import FRAMEWORK_NAMES, WORKLOADS, RunConfig, unflatten
@@ -52,6 +55,7 @@ PARITY_DEFAULTS = {"framework": "torch", "accelerator": "cpu", "batch_size": "12
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@store_argument
 def main() -> None:
     """Train the same model on whatever hardware there is, and keep what it took.
 
@@ -89,10 +93,7 @@ def submit(
     raw = config_from(framework, pairs, config_file)
     config, named = launch.check(raw, details, settings, devices.find())
     run_id = launch.submit(settings, config, named, by=launch.this_user())
-    if watch:
-        _watch(settings, run_id, as_json)
-    else:
-        output.submitted(run_id, as_json)
+    _submitted(settings, run_id, watch, as_json)
 
 
 @main.command("list")
@@ -174,10 +175,7 @@ def retry(settings: Settings, run_id: str, watch: bool, as_json: bool) -> None:
     """Submit a run's config once more, as a run of its own."""
     database.prepare(settings.store)
     new_id = launch.retry(settings, run_id, by=launch.this_user())
-    if watch:
-        _watch(settings, new_id, as_json)
-    else:
-        output.submitted(new_id, as_json)
+    _submitted(settings, new_id, watch, as_json)
 
 
 @main.command()
@@ -197,10 +195,7 @@ def resume(
         config = launch.find(db, run_id).config
     changes = unflatten(given_pairs(pairs), config)
     new_id = launch.resume(settings, run_id, by=launch.this_user(), changes=changes)
-    if watch:
-        _watch(settings, new_id, as_json)
-    else:
-        output.submitted(new_id, as_json)
+    _submitted(settings, new_id, watch, as_json)
 
 
 @main.command()
@@ -298,9 +293,11 @@ def import_run(settings: Settings, file: Path, as_json: bool) -> None:
 @store_option
 def list_devices(settings: Settings, as_json: bool) -> None:
     """The hardware of this host, who uses it, and why an expected device is missing."""
-    database.prepare(settings.store)
-    with database.opened(settings.store) as db:
-        leases = runs.leases(db)
+    leases: dict[str, str] = {}
+    if database.path_of(settings.store).exists():
+        database.prepare(settings.store)
+        with database.opened(settings.store) as db:
+            leases = runs.leases(db)
     output.hardware(devices.find(), leases, as_json)
 
 
@@ -391,12 +388,10 @@ def supervise(settings: Settings, end: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     try:
-        with supervisor.locked(settings.store):
-            supervisor.say(
-                f"Supervising {settings.store}, pid {supervisor.pid_of(settings.store)}."
-            )
+        with supervision.locked(settings.store, settings):
+            supervisor.say(f"Supervising {settings.store}, pid {os.getpid()}.")
             supervisor.Supervisor(settings).run(stopping)
-    except supervisor.AlreadySupervised as error:
+    except supervision.AlreadySupervised as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(EXIT_NOT_POSSIBLE)
 
@@ -415,12 +410,21 @@ def _each(
         output.changed(run_id, done, as_json)
 
 
+def _submitted(settings: Settings, run_id: str, watch: bool, as_json: bool) -> None:
+    found = supervision.of(settings.store)
+    output.other_settings(supervision.differing(found, settings) if found else {})
+    if watch:
+        _watch(settings, run_id, as_json)
+    else:
+        output.submitted(run_id, as_json)
+
+
 def _watch(settings: Settings, run_id: str, as_json: bool) -> None:
     database.prepare(settings.store)
     with database.opened(settings.store) as db:
         launch.find(db, run_id)
         try:
-            run = output.follow(db, run_id, as_json, lambda: launch.ensure_supervisor(settings))
+            run = output.follow(db, run_id, as_json, lambda: launch.keep_supervised(settings))
         except KeyboardInterrupt:
             click.echo(f"\nStopped watching; run {run_id} goes on.", err=True)
             sys.exit(EXIT_INTERRUPTED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -53,6 +53,17 @@ def submitted(run_id: str, as_json: bool) -> None:
         json_line({"id": run_id, "status": "PENDING"})
     else:
         click.echo(f"Submitted run {run_id}. Follow it: python -m engine watch {run_id}")
+
+
+def other_settings(differing: Mapping[str, tuple[str | None, str]]) -> None:
+    """To be told with a run that is submitted: its supervisor goes by settings of its own."""
+    if differing:
+        told = ", ".join(f"{name} {its} (here {ours})" for name, (its, ours) in differing.items())
+        click.echo(
+            f"The store's supervisor was started with other settings, and runs go by those: {told}."
+            " To have yours: python -m engine supervisor --stop, and submit again.",
+            err=True,
+        )
 
 
 def stopping(run: Run, as_json: bool) -> None:
@@ -142,16 +153,17 @@ def hardware(found: Hardware, leases: dict[str, str], as_json: bool) -> None:
     if as_json:
         for device in found.devices:
             json_line(asdict(device) | {"leased_by": leases.get(device.id)})
-        for accelerator, why in found.missing.items():
-            json_line({"accelerator": accelerator, "missing": why})
+        for what, why in found.missing.items():
+            kind, _, number = what.partition(":")
+            json_line({"accelerator": kind, "id": what if number else None, "missing": why})
         return
     rows = table(("device", "name", "memory", "found by", "in use by"))
     for device in found.devices:
         user = leases.get(device.id, "nobody")
         rows.add_row(device.id, device.name, gib(device.memory_bytes), device.found_by, user)
     console().print(rows)
-    for accelerator, why in found.missing.items():
-        click.echo(f"No {ACCELERATOR_NAMES[accelerator]}: {why}")
+    for what, why in found.missing.items():
+        click.echo(f"No {ACCELERATOR_NAMES.get(what, what)}: {why}")
 
 
 def parity(figures: Iterable[Figure], as_json: bool) -> list[Figure]:

@@ -18,6 +18,7 @@ from engine.cli_options import (
     EXIT_NOT_POSSIBLE,
     EXIT_OF_STATUS,
     json_option,
+    store_argument,
     store_option,
 )
 from engine.cli_output import console, json_line, plain, table
@@ -33,6 +34,7 @@ MOST_LISTED = 1000
 
 
 @click.group()
+@store_argument
 def reference() -> None:
     """Reference jobs: repeated from time to time, with an alert when their throughput changes."""
 
@@ -178,7 +180,7 @@ def _wait(settings: Settings, run_id: str) -> None:
     try:
         with database.opened(settings.store) as db:
             while launch.find(db, run_id).active:
-                launch.ensure_supervisor(settings)
+                launch.keep_supervised(settings)
                 time.sleep(POLL_S)
     except KeyboardInterrupt:
         click.echo(f"\nStopped waiting; run {run_id} goes on, and the next call judges it.",

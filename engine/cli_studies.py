@@ -21,6 +21,7 @@ from engine.cli_options import (
     config_option,
     json_option,
     set_option,
+    store_argument,
     store_option,
 )
 from engine.cli_output import console, json_line
@@ -48,6 +49,7 @@ SINGLE = (
 
 
 @click.group()
+@store_argument
 def study() -> None:
     """Studies: one configuration over devices, sizes and seeds, answered by a report."""
 
@@ -285,7 +287,7 @@ def _follow(settings: Settings, study_id: str, as_json: bool) -> Report:
                        left=f"{left} left")  # fmt: skip
             if now.status in runs.FINAL:
                 return now
-            launch.ensure_supervisor(settings)
+            launch.keep_supervised(settings)
             time.sleep(POLL_S)
 
 

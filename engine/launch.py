@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from engine import checkpoints, datasets, devices, queue, supervisor
+from engine import checkpoints, datasets, devices, queue, supervision, supervisor
 from engine.config import (
     ACCELERATOR_NAMES,
     FRAMEWORK_NAMES,
@@ -333,11 +333,25 @@ def this_user() -> str:
 
 
 def supervisor_pid(settings: Settings) -> int | None:
-    return supervisor.pid_of(settings.store)
+    return supervision.pid_of(settings.store)
 
 
-def ensure_supervisor(settings: Settings) -> None:
-    """Start the store's supervisor, in a session of its own, unless it has one."""
+def ensure_supervisor(settings: Settings, *, as_configured: bool = False) -> None:
+    """See to it that the store has a supervisor that runs the code that is here now.
+
+    One that runs other code leaves for one that does not, and `as_configured`, so does one with
+    other settings. Trainers go on meanwhile, and the new one finds them.
+    """
+    found = supervision.of(settings.store)
+    if found and (
+        supervision.is_outdated(found) or (as_configured and supervision.differing(found, settings))
+    ):
+        _ask_to_leave(settings, found.pid)
+    keep_supervised(settings)
+
+
+def keep_supervised(settings: Settings) -> None:
+    """Start the store's supervisor, in a session of its own, unless it has one of any kind."""
     if supervisor_pid(settings) is not None:
         return
     database.prepare(settings.store)
@@ -360,13 +374,19 @@ def ensure_supervisor(settings: Settings) -> None:
 def end_supervisor(settings: Settings) -> int | None:
     """Ask the store's supervisor to leave, and wait for that; its PID, None if there is none."""
     pid = supervisor_pid(settings)
-    if pid is None:
-        return None
-    os.kill(pid, signal.SIGTERM)
+    if pid is not None:
+        _ask_to_leave(settings, pid)
+    return pid
+
+
+def _ask_to_leave(settings: Settings, pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return  # somebody else has asked it just before
     give_up = time.monotonic() + SUPERVISOR_START_S
     while supervisor_pid(settings) == pid and time.monotonic() < give_up:
         time.sleep(0.05)
-    return pid
 
 
 def _with_accelerator(raw: Mapping[str, Any], hardware: Hardware) -> Mapping[str, Any]:

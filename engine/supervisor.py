@@ -1,15 +1,12 @@
 """The supervisor: queue -> devices -> launchers -> records. One for each store.
 
-It holds a file lock for its life, so a second one finds it taken and leaves. All it knows is in
-the store and the journals: killed at any point, the next one goes on from there. Stopping it
-stops no trainer.
+All it knows is in the store and the journals: killed at any point, the next one goes on from
+there. Stopping it stops no trainer.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
 import socket
 import sqlite3
 import sys
@@ -44,62 +41,7 @@ WARM_FOR_S = 3600.0  # since the last run
 LINGER_S = 30.0  # between a trainer's last word and its exit
 HARDWARE_TTL_S = 10.0
 DEVICE_MISSING_S = 300.0  # a driver that restarts takes its devices away for a while
-LOCKS = Path("/proc/locks")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-
-
-class AlreadySupervised(Exception):
-    """Another supervisor has this store."""
-
-
-def lock_path(store: Path) -> Path:
-    return store / "supervisor.lock"
-
-
-@contextmanager
-def locked(store: Path) -> Iterator[None]:
-    """Hold the store's supervisor lock; raise `AlreadySupervised` if another process does."""
-    with lock_path(store).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadySupervised(f"{store} already has a supervisor.") from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def pid_of(store: Path) -> int | None:
-    """PID of the store's supervisor, None if it has none.
-
-    The kernel is asked who holds the lock, so that a supervisor that starts is never turned away
-    by somebody who only looks.
-    """
-    path = lock_path(store)
-    try:
-        noted = int(path.read_text(encoding="ascii") or 0)
-        inode = path.stat().st_ino
-    except (FileNotFoundError, ValueError):
-        return None
-    if not LOCKS.exists():
-        return noted if _is_held(path) else None
-    for line in LOCKS.read_text(encoding="ascii").splitlines():
-        fields = line.split()
-        is_held = "FLOCK" in fields and "->" not in fields and fields[4] == str(noted)
-        if is_held and fields[5].endswith(f":{inode}"):  # other file systems have that inode too
-            return noted
-    return None
-
-
-def _is_held(path: Path) -> bool:
-    """Where the kernel lists no locks: take it for a moment, shared."""
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 @dataclass
@@ -230,7 +172,7 @@ class Supervisor:
         if runs.unclaim(db, run.id):
             say(f"{run.id}: was never started; back into the queue.")
         else:
-            self._finish(db, run.id, Exit(None), now)
+            self._finish(db, run.id, Exit(None, watched=False), now)
         return None
 
     def _stop(self, watched: Watched) -> None:

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 
-from engine import checkpoints, launch
+from engine import checkpoints, launch, supervision
 from engine.config import RunConfig
 from engine.journal import read
 from storage import database, runs
@@ -54,6 +55,54 @@ def test_training_outlives_its_supervisor_and_the_next_one_loses_and_doubles_not
     numbers = [record.seq for record in read(here.journal(run_id), 0).records]
     assert numbers == list(range(1, len(numbers) + 1))
     assert here.run(run_id).last_seq == numbers[-1]
+
+
+def test_a_supervisor_of_other_code_is_replaced_and_its_trainer_trains_on(here):
+    here.supervise()
+    run_id = here.submit(ENDLESS)
+    pid = here.training(run_id).pid
+    first = supervision.of(here.store)
+    launch.ensure_supervisor(here.settings)
+    assert supervision.of(here.store) == first
+    noted = {"code": "as it was before an update", "settings": first.settings}
+    supervision.lock_path(here.store).write_text(f"{first.pid}\n{json.dumps(noted)}\n")
+    launch.keep_supervised(here.settings)
+    assert launch.supervisor_pid(here.settings) == first.pid
+
+    with ThreadPoolExecutor(3) as several:
+        list(several.map(launch.ensure_supervisor, [here.settings] * 3))
+    second = supervision.of(here.store)
+    assert (second.code, second.pid != first.pid) == (first.code, True)
+    before = here.run(run_id).epoch
+    eventually(lambda: here.run(run_id).epoch > before + 3)
+    assert (alive(pid), here.run(run_id).pid) == (True, pid)
+
+    os.kill(pid, signal.SIGKILL)
+    run = here.over(run_id)
+    assert (run.status, run.failure_kind) == ("FAILED", "crashed")
+    assert "How it exited went to the supervisor that had started it" in run.failure
+    assert here.stored(run_id) == here.journaled(run_id)
+
+
+def test_a_dashboard_replaces_a_supervisor_of_other_settings_and_a_command_says_so(here):
+    here.supervise()
+    first = launch.supervisor_pid(here.settings)
+    others = here.settings.model_copy(update={"stall_s": 77.0})
+    told = supervision.differing(supervision.of(here.store), others)
+    assert told == {"stall_s": ("900.0", "77.0")}
+    launch.ensure_supervisor(others)
+    launch.ensure_supervisor(here.settings, as_configured=True)
+    assert launch.supervisor_pid(here.settings) == first
+
+    here.env["ACCELBOARD_STALL_S"] = "77"
+    said = here.cli("submit", *(f"--set={name}" for name in ("epochs=1", "dataset=synthetic")))
+    assert "runs go by those: stall_s 900.0 (here 77.0)" in said.stderr
+    assert launch.supervisor_pid(here.settings) == first
+    here.env["ACCELBOARD_PORT"] = str(port := free_port())
+    here.start("-m", "dashboard")
+    eventually(lambda: healthy(port))
+    found = supervision.of(here.store)
+    assert (found.pid != first, found.settings["stall_s"]) == (True, "77.0")
 
 
 def test_a_killed_dashboard_changes_nothing(here):

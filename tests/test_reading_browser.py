@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from benchmarks.sessions import Reader
-from engine import supervisor
+from engine import supervision
 from storage import database, runs
 from tests.dashboard.test_pages import create, finished
 from tests.processes import eventually, free_port, healthy, lab
@@ -26,7 +26,7 @@ def site(tmp_path_factory):
     """Its supervisor's lock is held here, so that runs stay as the test makes them."""
     with lab(tmp_path_factory.mktemp("reading") / "store", public_address=PUBLIC) as made:
         made.env["ACCELBOARD_PORT"] = str(port := free_port())
-        with supervisor.locked(made.store):
+        with supervision.locked(made.store):
             server = made.start("-m", "dashboard")
             eventually(lambda: healthy(port))
             yield Site(made, f"http://127.0.0.1:{port}")

@@ -17,11 +17,11 @@ from tests.processes import eventually
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A store of its own, whose supervisor lock this test holds, so that nothing is started."""
-    from engine import supervisor
+    from engine import supervision
 
     monkeypatch.setenv("ACCELBOARD_STORE", str(tmp_path))
     database.prepare(tmp_path)
-    with supervisor.locked(tmp_path):
+    with supervision.locked(tmp_path):
         yield tmp_path
 
 

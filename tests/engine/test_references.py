@@ -19,10 +19,10 @@ ENVIRONMENT = {"python": "3.11", "nvidia": {"driver": "550.54", "cuda": "12.8"}}
 
 @pytest.fixture
 def settings(tmp_path):
-    from engine import supervisor
+    from engine import supervision
 
     database.prepare(tmp_path)
-    with supervisor.locked(tmp_path):  # so that nothing is started
+    with supervision.locked(tmp_path):  # so that nothing is started
         yield settings_module.load(tmp_path)
 
 

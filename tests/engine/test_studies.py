@@ -5,7 +5,7 @@ import time
 import pytest
 
 from engine import settings as settings_module
-from engine import supervisor
+from engine import supervision
 from engine.config import RunConfig
 from engine.problems import ConfigError
 from engine.studies import actions, findings, giving_up, plan, report
@@ -25,7 +25,7 @@ COMMIT = {"commit": "a" * 40, "dirty": False}
 def settings(tmp_path):
     """Of a store whose supervisor lock this test holds, so that nothing is started."""
     database.prepare(tmp_path)
-    with supervisor.locked(tmp_path):
+    with supervision.locked(tmp_path):
         yield settings_module.load(tmp_path)
 
 
