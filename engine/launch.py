@@ -211,6 +211,24 @@ def edit(
     note(settings, f"{by} edited {', '.join(given)} of run {run_id}")
 
 
+def add_tags(settings: Settings, run_id: str, tags: Sequence[str], *, by: str) -> None:
+    """Beside those that the run has. Raise `UnknownRun`, or `ConfigError` if they are too many."""
+    with database.opened(settings.store) as db, database.transaction(db):
+        run = find(db, run_id)
+        added = RunDetails.parse({"tags": list(tags)}).tags
+        RunDetails.parse({"tags": list(dict.fromkeys([*run.tags, *added]))})
+        runs.add_tags(db, run_id, added)
+    note(settings, f"{by} tagged run {run_id}: {', '.join(added)}")
+
+
+def remove_tags(settings: Settings, run_id: str, tags: Sequence[str], *, by: str) -> None:
+    """Only these; the run may lack them. Raise `UnknownRun`."""
+    with database.opened(settings.store) as db:
+        find(db, run_id)
+        runs.remove_tags(db, run_id, tags)
+    note(settings, f"{by} took tags from run {run_id}: {', '.join(tags)}")
+
+
 def archive(settings: Settings, run_id: str, *, by: str) -> None:
     """Leave a run out of lists; it stays as it is. Raise `UnknownRun` or `NotPossible`."""
     _archive(settings, run_id, True, by)

@@ -287,9 +287,22 @@ def edit(
         ).rowcount
         if changed and tags is not None:
             db.execute("DELETE FROM tags WHERE run_id = ?", [run_id])
-            rows = [(run_id, tag) for tag in tags]
-            db.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", rows)
+            add_tags(db, run_id, tags)
     return bool(changed)
+
+
+def add_tags(db: Database, run_id: str, tags: Iterable[str]) -> None:
+    """Beside those that the run has, whoever added them."""
+    with change(db):
+        rows = [(run_id, tag) for tag in tags]
+        db.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", rows)
+
+
+def remove_tags(db: Database, run_id: str, tags: Iterable[str]) -> None:
+    """Only these; the others stay, whoever added them."""
+    with change(db):
+        rows = [(run_id, tag) for tag in tags]
+        db.executemany("DELETE FROM tags WHERE run_id = ? AND tag = ?", rows)
 
 
 def set_archived(db: Database, run_id: str, archived: bool) -> bool:

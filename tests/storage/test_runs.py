@@ -52,6 +52,13 @@ def test_a_run_reads_back_as_it_was_written(db):
     assert (run.status, run.started_at, run.metrics) == ("PENDING", None, {})
 
 
+def test_tags_are_added_and_removed_one_by_one_beside_a_colleagues(db):
+    run_id = create(db, tags=["theirs"])
+    runs.add_tags(db, run_id, ["mine", "theirs", "more"])
+    runs.remove_tags(db, run_id, ["more", "never there"])
+    assert runs.get(db, run_id).tags == ("mine", "theirs")
+
+
 def test_a_device_is_one_runs_at_a_time(db):
     first, second = create(db), create(db)
     assert claim(db, first)
