@@ -49,9 +49,7 @@ from engine.tpu import chips, program, results
 from storage import database, run_list, runs
 from storage.run_list import Wanted
 
-# Minutes on two cores, for all workloads.
-PARITY_SAMPLES = 10_000
-PARITY_DEFAULTS = {"framework": "torch", "accelerator": "cpu", "batch_size": "128"}
+PARITY_SAMPLES = 10_000  # minutes on two cores, for all workloads
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -330,12 +328,11 @@ def compare_frameworks(
 
     All start from the same weights and see the samples in the same order, at a constant rate.
     Exit status 1 if one differs from PyTorch by more than is wanted.
+
+    An epoch here goes over the first --samples of the training split, and not over all of it
+    unless you say so: what rounding does to a loss grows with every step.
     """
-    raw = unflatten(PARITY_DEFAULTS | given_pairs(pairs))
-    configs = [
-        RunConfig.parse(raw | {"workload": {"name": name}}) for name in names or tuple(WORKLOADS)
-    ]
-    samples = min(samples, configs[0].dataset.train_samples)
+    configs, samples = parity.configs_of(names, given_pairs(pairs), samples)
     try:
         figures = output.parity(parity.figures(settings, configs, samples), as_json)
     except parity.Failed as error:

@@ -180,7 +180,10 @@ def parity(figures: Iterable[Figure], as_json: bool) -> list[Figure]:
 
 def _parity_json(one: Figure) -> dict[str, Any]:
     return {
-        "name": f"{one.workload}, {one.framework}: training loss after epoch {one.epoch}",
+        "name": (
+            f"{one.workload}, {one.framework}: training loss of epoch {one.epoch}, "
+            f"{one.samples:,} samples each"
+        ),
         "value": one.difference if math.isfinite(one.difference) else None,
         "unit": "relative to PyTorch",
         "wanted": f"<= {one.wanted:g}",
@@ -189,13 +192,14 @@ def _parity_json(one: Figure) -> dict[str, Any]:
 
 
 def _parity_table(figures: list[Figure]) -> Table:
-    right = ("epoch", "training loss", "differs by", "wanted")
+    right = ("epoch", "samples", "training loss", "differs by", "wanted")
     rows = table(("workload", "framework", *right), right)
     for one in figures:
         rows.add_row(
             one.workload,
             FRAMEWORK_NAMES[one.framework],
             str(one.epoch),
+            f"{one.samples:,}",
             f"{one.loss:.6f}",
             Text(f"{one.difference:.1e}", style="" if one.is_met else "red"),
             f"{one.wanted:.0e} or less",

@@ -15,15 +15,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine.config import RunConfig
+from engine.config import WORKLOADS, RunConfig, unflatten
 from engine.job import Device, Job
+from engine.problems import ConfigError, Problem
 from engine.settings import PROJECT, Settings
 
 FRAMEWORKS = ("torch", "keras", "torch_xla")
@@ -31,6 +32,16 @@ REFERENCE = "torch"
 EPOCHS = 3
 # Largest relative difference of the mean training loss of an epoch, by the epoch's number.
 WANTED = {1: 1e-3, 3: 1e-2}
+DEFAULTS = {"batch_size": "128"}
+# What the comparison itself settles, and why.
+SETTLED = {
+    "framework": "every framework is compared",
+    "accelerator": "all are compared on the CPU",
+    "devices": "all are compared on one device",
+    "epochs": f"always {EPOCHS} are compared",
+    "schedule": "all train at a constant rate",
+    "timeout_s": "nothing here is timed",
+}
 
 
 class Failed(RuntimeError):
@@ -44,6 +55,7 @@ class Figure:
     workload: str
     framework: str
     epoch: int
+    samples: int  # of each epoch
     loss: float
     reference: float
 
@@ -63,6 +75,35 @@ class Figure:
         return self.difference <= self.wanted
 
 
+def configs_of(
+    names: Sequence[str], given: Mapping[str, str], samples: int
+) -> tuple[list[RunConfig], int]:
+    """A config for each workload, of which `given` says the rest, and how many samples an epoch
+    has. Raise `ConfigError`.
+    """
+    raw = unflatten(DEFAULTS | dict(given))
+    section = raw.pop("workload", {})
+    named = section.pop("name") if "workload" in given else None
+    section.pop("name", None)
+    problems = [
+        Problem(name, f"{name} is not for parity to vary: {why}. Leave it out.")
+        for name, why in SETTLED.items()
+        if name in raw
+    ]
+    if problems:
+        raise ConfigError(problems)
+    chosen = names or ([named] if named else tuple(WORKLOADS))
+    configs = [RunConfig.parse(raw | {"workload": section | {"name": name}}) for name in chosen]
+    samples = min(samples, configs[0].dataset.train_samples)
+    if samples < configs[0].batch_size:
+        sentence = (
+            f"{samples:,} samples make no batch of {configs[0].batch_size:,}. Take more samples, "
+            "or a smaller batch_size."
+        )
+        raise ConfigError([Problem("samples", sentence)])
+    return configs, samples
+
+
 def figures(settings: Settings, configs: Sequence[RunConfig], samples: int) -> Iterator[Figure]:
     """Train each config on the CPU in every framework, three epochs each; raise `Failed`.
 
@@ -76,9 +117,8 @@ def figures(settings: Settings, configs: Sequence[RunConfig], samples: int) -> I
         )
         for config, ours, theirs in zip(configs, losses, reference, strict=True):
             for epoch in WANTED:
-                yield Figure(
-                    config.workload.name, framework, epoch, ours[epoch - 1], theirs[epoch - 1]
-                )
+                losses_of_epoch = ours[epoch - 1], theirs[epoch - 1]
+                yield Figure(config.workload.name, framework, epoch, samples, *losses_of_epoch)
 
 
 def _losses(
