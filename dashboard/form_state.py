@@ -1,16 +1,17 @@
-"""The New run form's state: fields <-> widgets' values <-> address.
+"""The New run form's state: a run's fields <-> widgets' values.
 
-The address holds what differs from the defaults, or from the run that is cloned. Widgets take any
-value and `launch.check` judges it, so that form, address and command line say the same.
+Widgets take any value and `launch.check` judges it, so that form, address and command line say the
+same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import streamlit as st
 
-from engine import launch
+from engine import devices, launch
 from engine.config import (
     ACCELERATOR_NAMES,
     DATASETS,
@@ -20,13 +21,12 @@ from engine.config import (
     InputPath,
     Optimizer,
     RunConfig,
-    RunDetails,
     Schedule,
     Section,
     Synthetic,
+    unflatten,
 )
 from engine.devices import Hardware
-from engine.problems import ConfigError, Problem
 from engine.settings import Settings
 from storage.runs import Run
 
@@ -49,8 +49,7 @@ CHOICES = {
 PINNED = {"": "As the framework does", "True": "Yes", "False": "No"}
 INPUT_NAMES = {"device_resident": "Data set on the device", "host_loader": "Loader on the host"}
 DATASET_NAMES = {"fashion_mnist": "Fashion-MNIST", "synthetic": "Synthetic"}
-OFFERED_HERE = ("framework", "accelerator", "devices", "precision")
-LONGEST_IN_ADDRESS = 1000
+OPTIONAL = ("timeout_s", "loader_prefetch")
 
 
 def defaults(framework: str, hardware: Hardware) -> dict[str, str]:
@@ -87,12 +86,10 @@ def base(framework: str, workload: str, cloned: Run | None, hardware: Hardware) 
     if workload != flat["workload"] and workload in WORKLOADS:
         flat = {name: text for name, text in flat.items() if not name.startswith("workload.")}
         flat |= {"workload": workload} | dotted("workload", WORKLOADS[workload])
-    values = {name: _from_texts(name, [text]) for name, text in flat.items()}
-    values["count"] = _count([flat["devices"]])
+    values = {name: from_text(name, text) for name, text in flat.items() if name not in DETAILS}
+    values |= devices_of(flat["devices"])
     details |= {"tags": list(details["tags"]), "priority": float(details["priority"])}
-    return (
-        dict.fromkeys(("timeout_s", "loader_prefetch")) | {"loader_pinned": ""} | values | details
-    )
+    return dict.fromkeys(OPTIONAL) | {"loader_pinned": ""} | values | details
 
 
 def section_fields(section: type[Section]) -> dict[str, str]:
@@ -105,58 +102,14 @@ def dotted(name: str, section: type[Section]) -> dict[str, str]:
     return {f"{name}.{field}": text for field, text in section_fields(section).items()}
 
 
-def begin(cloned: Run | None, settings: Settings, hardware: Hardware) -> list[Problem]:
-    """Fill the widgets from the address if it is new; what of it the form could not take.
-
-    That stands until the reader accepts the form as it is, and nothing starts before.
-    """
-    if _address_is_new():
-        framework = st.query_params.get("framework", FIRST_FRAMEWORK)
-        workload = st.query_params.get("workload", cloned.workload if cloned else FIRST_WORKLOAD)
-        values, refused = _read_address(base(framework, workload, cloned, hardware))
-        for name, value in values.items():
-            st.session_state[KEY + name] = value
-        st.session_state[KEY + "refused"] = refused + _not_offered(settings, hardware)
-        _note_address()
-    return st.session_state[KEY + "refused"]
-
-
-def _read_address(values: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """The values the widgets begin with, and what of the address no widget can hold."""
-    problems = []
-    for name, texts in _address().items():
-        if name == "clone":
-            continue
-        try:
-            if name == "devices":
-                values["count"] = _count(texts)
-            values[name] = _from_texts(name, texts) if name in values else None
-            if values[name] is None and name != "timeout_s":
-                raise ValueError(name)
-        except ValueError:
-            problems.append(Problem(name, _sentence_for(name, texts[-1])))
-    return values, problems
-
-
-def _not_offered(settings: Settings, hardware: Hardware) -> list[Problem]:
-    """What the address asks for and this host does not have: the form will show another choice."""
-    try:
-        launch.check(raw_config(), {}, settings, hardware)
-    except ConfigError as error:
-        return [problem for problem in error.problems if problem.field in OFFERED_HERE]
-    return []
-
-
-def accept() -> None:
-    st.session_state[KEY + "refused"] = []
-
-
 def raw_config() -> dict[str, Any]:
     """What the widgets hold, for `RunConfig.parse`."""
-    plain_fields = (*PLAIN, *REAL, *CHOICES)
+    plain_fields = (*PLAIN, *CHOICES)
+    real = {name: st.session_state.get(KEY + name) for name in REAL}
     loader = LOADER if held("input") == "host_loader" else ()
     given = {name: held(name) for name in loader}
     return {name: held(name) for name in plain_fields} | {
+        **real,
         **{name: value for name, value in given.items() if value not in (None, "")},
         "workload": _raw_section("workload", WORKLOADS[held("workload")]),
         "dataset": _raw_section("dataset", DATASETS[held("dataset")]),
@@ -171,44 +124,6 @@ def _raw_section(name: str, section: type[Section]) -> dict[str, Any]:
 
 def raw_details() -> dict[str, Any]:
     return {name: held(name) for name in DETAILS}
-
-
-def write_address(cloned: Run | None, hardware: Hardware) -> None:
-    """Put what differs from the base into the address, so that Copy link brings this form back."""
-    differing: dict[str, str | list[str]] = {"clone": cloned.id} if cloned else {}
-    if held("framework") != (cloned.framework if cloned else FIRST_FRAMEWORK):
-        differing["framework"] = held("framework")
-    if held("workload") != (cloned.workload if cloned else FIRST_WORKLOAD):
-        differing["workload"] = held("workload")
-    usually = base(held("framework"), held("workload"), cloned, hardware)
-    for name, usual in usually.items():
-        value = st.session_state.get(KEY + name)
-        if name in ("framework", "workload") or value is None or value == usual:
-            continue
-        if name == "count":  # how many, where none is named
-            if not held("devices"):
-                differing["devices"] = _text(value)
-            continue
-        shown = list(value) if isinstance(value, (list, tuple)) else _text(value)
-        if len(shown) <= LONGEST_IN_ADDRESS:
-            differing[name] = shown
-    st.query_params.from_dict(differing)
-    _note_address()
-
-
-def _address() -> dict[str, list[str]]:
-    return {name: st.query_params.get_all(name) for name in st.query_params}
-
-
-def _note_address() -> None:
-    st.session_state[KEY + "address"] = _address()
-
-
-def _address_is_new() -> bool:
-    """Whether the address was changed by anything but this form, so that it must be read."""
-    return st.session_state.get(KEY + "address") != _address() or (
-        KEY + "framework" not in st.session_state
-    )
 
 
 def command_line(config: RunConfig, hardware: Hardware) -> str:
@@ -226,25 +141,25 @@ def held(name: str) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _from_texts(name: str, texts: list[str]) -> Any:
-    """A widget's value from the address. Raise `ValueError` if the widget cannot hold it."""
-    text = texts[-1]
-    if name == "tags":
-        return texts
-    if name == "devices":
-        return [] if text.isdecimal() else [part for one in texts for part in one.split(",")]
+def from_text(name: str, text: str) -> Any:
+    """A widget's value from text. Raise `ValueError` if the widget cannot hold it."""
+    if name in OPTIONAL and not text:
+        return None
     if name in WHOLE or name.startswith(("dataset.", "workload.")):
         return float(_bounded(int(text), 2**53 - 1))
     if name in REAL:
-        return _bounded(float(text), 1e300) if text else None
-    if name in CHOICES and text not in CHOICES[name]:
+        return _bounded(float(text), 1e300)
+    if text not in (PINNED if name == "loader_pinned" else CHOICES.get(name, (text,))):
         raise ValueError(text)
     return text
 
 
-def _count(texts: list[str]) -> float:
-    """How many devices an address or a config asks for where it names none."""
-    return float(_bounded(int(texts[-1]), 2**53 - 1)) if texts[-1].isdecimal() else 1.0
+def devices_of(text: str) -> dict[str, Any]:
+    """Which devices, and how many where none is named."""
+    given = unflatten({"devices": text})["devices"]
+    if isinstance(given, list):
+        return {"devices": given, "count": 1.0}
+    return {"devices": [], "count": float(_bounded(given, 2**53 - 1))}
 
 
 def _bounded(number: float, largest: float) -> float:
@@ -254,22 +169,28 @@ def _bounded(number: float, largest: float) -> float:
     return number
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A widget's value as text, of which `from_text` makes it again."""
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)):
+        return ",".join(value)
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else repr(value)
     return str(value)
 
 
-def _sentence_for(name: str, text: str) -> str:
-    """What the command line says of the same field."""
-    section = {"dataset": "synthetic"} if name.startswith("dataset.") else {}
-    if name.startswith("workload.") and (chosen := st.query_params.get("workload")) in WORKLOADS:
-        section = {"workload": str(chosen)}
-    try:
-        if name in DETAILS:
-            RunDetails.parse({name: text})
-        else:
-            RunConfig.parse_flat(section | {name: text})
-    except ConfigError as error:
-        return error.problems[0].sentence
-    return f"The form cannot hold {text[:60]!r} as {name}."
+def keep_offered(settings: Settings, hardware: Hardware) -> None:
+    """What this host does not have gives way to what it has, as it does in the widgets."""
+    missing = {n: devices.framework_missing(n, settings.interpreter(n)) for n in FRAMEWORK_NAMES}
+    keep_among([name for name, why in missing.items() if not why], "framework")
+    keep_among(launch.accelerators_of(held("framework"), hardware)[0], "accelerator")
+    here = {device.id for device in hardware.of(held("accelerator"))}
+    st.session_state[KEY + "devices"] = [name for name in held("devices") or [] if name in here]
+    keep_among(PRECISIONS[held("accelerator") or "cpu"], "precision")
+
+
+def keep_among(offered: Sequence[str], name: str) -> None:
+    """A value that is not offered here gives way to the first that is."""
+    if held(name) not in offered and offered:
+        st.session_state[KEY + name] = offered[0]

@@ -17,6 +17,7 @@ from dashboard.form_state import (
     defaults,
     dotted,
     held,
+    keep_among,
     section_fields,
 )
 from dashboard.words import plain
@@ -99,7 +100,7 @@ def where(settings: Settings, hardware: Hardware) -> None:
         if (why := devices.framework_missing(name, settings.interpreter(name)))
     }
     offered = [name for name in FRAMEWORK_NAMES if name not in reasons]
-    _keep_among(offered, "framework")
+    keep_among(offered, "framework")
     st.segmented_control(
         "Framework",
         offered,
@@ -116,7 +117,7 @@ def where(settings: Settings, hardware: Hardware) -> None:
 
 def _accelerator(hardware: Hardware) -> None:
     possible, reasons = launch.accelerators_of(held("framework"), hardware)
-    _keep_among(possible, "accelerator")
+    keep_among(possible, "accelerator")
     st.segmented_control(
         "Accelerator",
         possible,
@@ -175,7 +176,7 @@ def how() -> None:
     )
     grid.selectbox("Schedule", CHOICES["schedule"], key=KEY + "schedule", help=_help("schedule"))
     offered = PRECISIONS[held("accelerator") or "cpu"]
-    _keep_among(offered, "precision")
+    keep_among(offered, "precision")
     grid.selectbox("Precision", offered, key=KEY + "precision", help=_help("precision"))
     grid.selectbox(
         "Input",
@@ -249,12 +250,6 @@ def _accelerator_label(framework: str, accelerator: str) -> str:
 
 def _cannot(what: str, why: str) -> None:
     st.caption(f":material/block: {what}: {plain(why)}")
-
-
-def _keep_among(offered: Any, name: str) -> None:
-    """A value that is not offered here gives way to the first that is; the form says so above."""
-    if held(name) not in offered and offered:
-        st.session_state[KEY + name] = offered[0]
 
 
 def _help(field: str) -> str | None:

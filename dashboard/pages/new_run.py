@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import form_state, forms, pages, store, tpu_view
+from dashboard import form_address, form_state, forms, pages, store, tpu_view
 from dashboard.header import header, not_found
 from dashboard.words import plain
 from engine import launch
@@ -22,7 +22,7 @@ with store.opened() as db:
     tags, busy, waiting = runs.all_tags(db), runs.leases(db), len(runs.queue(db))
 
 try:
-    refused = form_state.begin(cloned, settings, hardware)
+    refused = form_address.begin(cloned, settings, hardware)
 except ConfigError as error:
     not_found(f"Run {clone} cannot be cloned by this version. {error}")
     st.stop()
@@ -55,12 +55,14 @@ try:
 except ConfigError as error:
     found += error.problems
 with problems:
-    for problem in found:
-        st.error(plain(problem.sentence), icon=":material/error:")
+    for sentence in dict.fromkeys(problem.sentence for problem in found):
+        st.error(plain(sentence), icon=":material/error:")
     if refused:
-        st.button("Use the form as it stands", on_click=form_state.accept, key="accept")
+        st.button("Use the form as it stands", on_click=form_address.accept, key="accept")
     else:
-        form_state.write_address(cloned, hardware)
+        left_out = form_address.write(cloned, hardware)
+        if left_out:
+            st.caption(f"Too long for a link, which lacks it: {', '.join(left_out)}.")
 
 start = place_of_start.button(
     "Start run",
