@@ -28,6 +28,7 @@ ASKS = {
     "input": "What does the input pipeline cost?",
 }
 MODES = {"strong": "Strong: keep the batch", "weak": "Weak: keep each device's"}
+PINNED = {True: "Pinned", False: "Not pinned"}
 KEY = "study."
 
 
@@ -46,9 +47,9 @@ def question(cloned: Run | None, hardware: Hardware) -> dict[str, Any]:
     if kind == "scaling":
         raw |= _counts(raw["devices"] == ["cpu"])
     if kind == "saturation":
-        raw |= _sizes()
+        raw |= _sizes(raw["devices"])
     if kind == "input":
-        raw["workers"] = _workers()
+        raw |= _loaders(raw["devices"] == ["gpu"])
     return raw | _repeats()
 
 
@@ -130,26 +131,40 @@ def _counts(on_cpu: bool) -> dict[str, Any]:
     return {"device_counts": _parts(counts), "mode": mode or "strong"}
 
 
-def _workers() -> list[str]:
+def _loaders(on_gpu: bool) -> dict[str, Any]:
+    """Settings of the loader on the host, each of which is tried with each."""
+    fields = RunConfig.model_fields
+    grid = st.grid(3 if on_gpu else 2, min_column_width=200)
     told = ", ".join(map(str, usual_workers()))
-    workers = st.text_input(
+    workers = grid.text_input(
         "Workers of the loader on the host", key=f"{KEY}workers", value=told,
-        help=RunConfig.model_fields["loader_workers"].description,
+        help=fields["loader_workers"].description,
     )  # fmt: skip
-    return _parts(workers)
+    prefetches = grid.text_input(
+        "Batches ready ahead", key=f"{KEY}prefetches", placeholder="as the framework chooses",
+        help=fields["loader_prefetch"].description,
+    )  # fmt: skip
+    pinned: list[bool] = []
+    if on_gpu:
+        pinned = grid.multiselect(
+            "Page-locked memory", list(PINNED), default=list(PINNED),
+            format_func=PINNED.__getitem__, key=f"{KEY}pinned",
+            help=fields["loader_pinned"].description,
+        )  # fmt: skip
+    return {"workers": _parts(workers), "prefetches": _parts(prefetches), "pinned": pinned}
 
 
 def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _sizes() -> dict[str, Any]:
+def _sizes(devices: list[str]) -> dict[str, Any]:
     left, right = st.columns(2)
     sizes = left.text_input(
         "Batch sizes", key=f"{KEY}sizes", placeholder="16, 32, 64 … if left empty"
     )
     precisions = right.multiselect(
-        "Precisions", PRECISIONS["gpu"], key=f"{KEY}precisions", placeholder="As configured"
+        "Precisions", PRECISIONS[devices[0]], key=f"{KEY}precisions", placeholder="As configured"
     )
     return {
         "batch_sizes": _parts(sizes),

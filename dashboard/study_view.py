@@ -34,7 +34,7 @@ from engine.studies import actions, cost, report, scaling
 from engine.studies.comparable import Check
 from engine.studies.cost import Prices
 from engine.studies.findings import Finding
-from engine.studies.question import KIND_NAMES, Question
+from engine.studies.question import KIND_NAMES, Question, in_words
 from engine.studies.report import Report
 from storage import runs, studies
 
@@ -276,7 +276,7 @@ def _findings(shown: Report) -> None:
         with st.container(border=True, gap="small", key=f"finding-{index}"):
             st.markdown(f"**{plain(finding.arm)}.** {plain(finding.sentence)}")
             if finding.changes:
-                told = ", ".join(f"{name} {value}" for name, value in finding.changes.items())
+                told = in_words(finding.both | finding.changes)
                 if st.button(f"Test it: {plain(told)}", key=f"test-{index}",
                              icon=":material/science:"):  # fmt: skip
                     _test(shown, finding)

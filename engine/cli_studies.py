@@ -41,7 +41,10 @@ KINDS = {
     "saturation": "saturation",
     "input": "input",
 }
-LISTS = ("devices", "frameworks", "batch_sizes", "precisions", "device_counts", "workers")
+LISTS = (
+    *("devices", "frameworks", "batch_sizes", "precisions", "device_counts"),
+    *("workers", "prefetches", "pinned"),
+)
 SINGLE = (
     *("mode", "seeds", "target_accuracy", "accuracy_tolerance"),
     *("baseline", "order_seed", "cool_down_s"),
@@ -57,7 +60,10 @@ def study() -> None:
 def study_options(command: Callable[..., None]) -> Callable[..., None]:
     """What all kinds of study take."""
     options = (
-        click.option("--devices", help="cpu, gpu, tpu or ids such as gpu:1; with commas."),
+        click.option(
+            "--devices",
+            help="cpu, gpu, tpu or ids such as gpu:1; with commas. Run-on takes all, unless told.",
+        ),
         click.option("--frameworks", help=f"With commas, of: {', '.join(FRAMEWORK_NAMES)}."),
         click.option("--seeds", type=int, help="Repeats of each arm; 5 unless told."),
         click.option("--target-accuracy", type=float, help="To reach, 0 to 1."),
@@ -119,6 +125,8 @@ def study_scaling(**given: Any) -> None:
 
 @study.command("input")
 @click.option("--workers", help="Of the loader on the host, such as 0,1,2; up to all cores.")
+@click.option("--prefetches", help="Batches that each worker keeps ready, such as 2,8.")
+@click.option("--pinned", help="Page-locked memory, which a GPU copies faster: true,false.")
 @study_options
 def study_input(**given: Any) -> None:
     """What does the input pipeline cost? The data set on the device, against a loader."""
@@ -221,7 +229,10 @@ def question_of(kind: str, base: dict[str, Any], given: dict[str, Any]) -> dict[
 def ask(settings: Settings, raw: dict[str, Any], name: str, watch: bool, as_json: bool) -> None:
     """Say the plan, submit it, and follow it if asked to."""
     database.prepare(settings.store)
-    question = actions.check(raw, settings, devices.find())
+    hardware = devices.find()
+    if raw["kind"] == "run_on" and "accelerator" not in raw["base"]:
+        raw.setdefault("devices", [kind for kind in ACCELERATOR_NAMES if hardware.of(kind)])
+    question = actions.check(raw, settings, hardware)
     for reason in question.left_out():
         click.echo(f"Left out: {reason}.", err=True)
     click.echo(output.plan_in_words(question, *actions.preview(settings, question)), err=True)

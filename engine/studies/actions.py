@@ -83,7 +83,7 @@ def submit(settings: Settings, question: Question, *, by: str, name: str = "") -
             predicted_s=predicted.seconds,
             submitted_by=by,
         )
-        _add_runs(db, study_id, name, planned, by, question.cool_down_s)
+        _add_runs(db, study_id, name, planned, by, question)
     launch.ensure_supervisor(settings)
     return study_id
 
@@ -130,7 +130,7 @@ def _submit_missing(db: Database, study: Study, question: Question, by: str) -> 
         studies.set_question(db, study.id, question.model_dump(mode="json"))
         if planned:
             studies.clear_stop(db, study.id)
-        _add_runs(db, study.id, study.name, planned, by, question.cool_down_s)
+        _add_runs(db, study.id, study.name, planned, by, question)
     return len(planned)
 
 
@@ -140,7 +140,7 @@ def _add_runs(
     name: str,
     planned: Sequence[Planned],
     by: str,
-    cool_down_s: float,
+    question: Question,
 ) -> None:
     """In the queue's order, which is by time: a millisecond each, the last one now."""
     now = time.time()
@@ -152,7 +152,7 @@ def _add_runs(
             config=config.model_dump(mode="json"),
             total_steps=config.total_steps,
             submitted_by=by,
-            cool_down_s=cool_down_s,
+            cool_down_s=question.rest_before(cell.arm),
             now=now - (len(planned) - 1 - index) / 1000,
         )
         studies.add(db, study_id, run_id, *cell)

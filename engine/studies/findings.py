@@ -6,12 +6,14 @@ The rules and thresholds are listed in docs/decisions. A rule that lacks a figur
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from pydantic import ValidationError
+
 from engine import efficiency
-from engine.config import RunConfig
+from engine.config import WORKLOADS, RunConfig
 from engine.describe import throughput
 from engine.format import duration, step_time
 from engine.statistics import middle
@@ -30,17 +32,25 @@ LARGER_BATCH = 4
 FEWEST_STEPS = 8  # an epoch, to be timed
 MOST_EPOCHS = 1000
 SMALL_GAIN = 2.0  # over the CPU, below which an accelerator is not worth its price
+WIDER = 4  # times as wide is a model that an accelerator is for
+LONG_COOL_DOWN_S = 30.0
+PLACE = ("framework", "accelerator", "devices")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`changes` to the arm's config test it; `promised` is the ratio of samples/s that follows."""
+    """`changes` to the arm's config, or a longer `cool_down_s` before its runs, test it.
+
+    `promised` is the ratio of samples/s that follows. `both` is what the arm as it was differs
+    in, too, where the test needs another job.
+    """
 
     arm: str
     rule: str
     sentence: str
     changes: dict[str, Any]
     promised: float | None = None
+    both: dict[str, Any] = field(default_factory=dict)
 
 
 def of_arm(
@@ -180,8 +190,8 @@ def _throttled(
         "throttled",
         f"Throttled: {worst.device} was held back in {100 * worst.share:.0f} % of its readings, "
         f"mostly for: {worst.why}. Its figures are of a slowed device. Cool it, raise its power "
-        "limit, or repeat the study with a longer cool-down between runs.",
-        {},
+        "limit, or rest longer between runs.",
+        {"cool_down_s": max(LONG_COOL_DOWN_S, *(2 * run.cool_down_s for run in measured))},
     )
 
 
@@ -202,14 +212,28 @@ def _too_small(
     name, rate = max(on_cpu.items(), key=lambda item: item[1])
     if mine > SMALL_GAIN * rate:
         return
+    here, there = measured[0].config, others[name][0].config
+    wider = _wider(here["workload"])
     yield Finding(
         arm,
         "too-small",
         f"Too small for this device: it trains {mine / rate:.2f}x as fast as {name} and reaches "
         f"{100 * used:.1f} % of what it could. A larger model is what it is for; for this one the "
         "CPU does.",
-        {},
+        {name: here[name] for name in PLACE} if wider else {},
+        SMALL_GAIN if wider else None,
+        {"workload": wider} | {name: there[name] for name in PLACE} if wider else {},
     )
+
+
+def _wider(workload: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The same model with wider layers; None where it cannot be made wider."""
+    wider = {**workload, "width": workload["width"] * WIDER}
+    try:
+        WORKLOADS[workload["name"]].model_validate(wider)
+    except ValidationError:
+        return None
+    return wider
 
 
 RULES = (_input_bound, _compile_bound, _start_up_bound, _recompiling, _launch_bound, _memory_bound)

@@ -54,11 +54,18 @@ class Arm(NamedTuple):
 
 
 class Advice(Section):
-    """What a finding promised: `promised` is a ratio of samples/s, or None if it named none."""
+    """What a finding promised: `promised` is a ratio of samples/s, or None if it named none.
+
+    `changes` are to the config, but for `cool_down_s`: a longer rest before each run.
+    """
 
     rule: str
     changes: dict[str, Any]
     promised: float | None = None
+
+    @property
+    def of_config(self) -> dict[str, Any]:
+        return {name: value for name, value in self.changes.items() if name != "cool_down_s"}
 
 
 class Question(Section):
@@ -81,6 +88,12 @@ class Question(Section):
     )
     workers: tuple[int, ...] = Field(
         default=(), max_length=64, description="Workers of the loader on the host, for input."
+    )
+    prefetches: tuple[int, ...] = Field(
+        default=(), max_length=64, description="Batches kept ready by each worker, for input."
+    )
+    pinned: tuple[bool, ...] = Field(
+        default=(), max_length=2, description="Loaders with and without page-locked memory: a GPU."
     )
     seeds: int = Field(default=5, description="Repeats of each arm, each with a seed of its own.")
     target_accuracy: float | None = Field(
@@ -159,6 +172,11 @@ class Question(Section):
         """Whether the batch grows with the devices."""
         return self.kind == "scaling" and self.mode == "weak"
 
+    def rest_before(self, arm: str) -> float:
+        """Seconds of rest before a run of an arm: only an advice has arms that differ in it."""
+        advised = self.advice and self.advice.changes.get("cool_down_s")
+        return advised if advised and arm == self.arms()[-1].label else self.cool_down_s
+
     def chosen_frameworks(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.frameworks)) or (self.base.get("framework", "torch"),)
 
@@ -219,20 +237,33 @@ def _at_each_size(question: Question) -> Iterator[Arm]:
 
 
 def _through_each_input(question: Question) -> Iterator[Arm]:
-    """The data set on the device, then the loader on the host with each number of workers."""
+    """The data set on the device, then the loader on the host with each of its settings."""
     raw = _placed(question).model_dump(mode="json")
     resident = raw | NO_LOADER | {"input": "device_resident"}
     yield Arm(INPUT_NAMES["device_resident"].capitalize(), RunConfig.parse(resident))
     name = INPUT_NAMES["host_loader"].capitalize()
     loader = raw | {"input": "host_loader"}
-    if not question.workers:
-        yield Arm(name, RunConfig.parse(loader))
-    for count in sorted(set(question.workers)):
-        changes: dict[str, Any] = {"loader_workers": count}
-        if not count and raw["framework"] != "keras":
-            changes["loader_prefetch"] = None
-        label = f"{name}, {count:,} worker{'' if count == 1 else 's'}"
-        yield Arm(label, RunConfig.parse(loader | changes))
+    settings = product(
+        sorted(set(question.workers)) or [None],
+        sorted(set(question.prefetches)) or [None],
+        dict.fromkeys(question.pinned) or [None],
+    )
+    made: dict[str, RunConfig] = {}
+    for workers, prefetch, pinned in settings:
+        told, changes = [name], {}
+        if workers is not None:
+            told.append(f"{workers:,} worker{'' if workers == 1 else 's'}")
+            changes["loader_workers"] = workers
+        if workers == 0 and raw["framework"] != "keras":
+            changes["loader_prefetch"] = None  # nobody makes batches ahead
+        elif prefetch is not None:
+            told.append(f"{prefetch:,} ahead")
+            changes["loader_prefetch"] = prefetch
+        if pinned is not None:
+            told.append("pinned" if pinned else "not pinned")
+            changes["loader_pinned"] = pinned
+        made.setdefault(", ".join(told), RunConfig.parse(loader | changes))
+    yield from (Arm(label, config) for label, config in made.items())
 
 
 def usual_workers() -> tuple[int, ...]:
@@ -242,12 +273,46 @@ def usual_workers() -> tuple[int, ...]:
 
 
 def _with_and_without(question: Question) -> Iterator[Arm]:
-    yield Arm("As it was", _settled(question))
-    changes = question.advice.changes if question.advice else {}
-    if changes:
-        told = ", ".join(f"{name} {value}" for name, value in changes.items())
-        freed = NO_LOADER if changes.get("input") == "device_resident" else {}
-        yield Arm(f"With {told}", _settled(question, **freed | changes))
+    as_it_was = _settled(question)
+    advice = question.advice
+    if advice is None or not advice.changes:
+        yield Arm("As it was", as_it_was)
+        return
+    freed = NO_LOADER if advice.changes.get("input") == "device_resident" else {}
+    changed = _settled(question, **freed | advice.of_config)
+    if "accelerator" in advice.changes:
+        yield Arm(f"On {ACCELERATOR_NAMES[as_it_was.accelerator]}", as_it_was)
+        yield Arm(f"On {ACCELERATOR_NAMES[changed.accelerator]}", changed)
+        return
+    yield Arm("As it was", as_it_was)
+    told = ", ".join(f"{name} {value}" for name, value in advice.changes.items())
+    yield Arm(f"With {told}", changed)
+
+
+def in_words(changes: Mapping[str, Any]) -> str:
+    """`batch size 512`, `the data set on the device`, `mlp of width 512 on GPU`."""
+    if "accelerator" in changes:
+        rest = {n: v for n, v in changes.items() if n not in ("framework", "devices")}
+        place = ACCELERATOR_NAMES[rest.pop("accelerator")]
+        return " ".join(filter(None, [in_words(rest), "on", place]))
+    return ", ".join(_change(name, value) for name, value in changes.items())
+
+
+def _change(name: str, value: Any) -> str:
+    match name:
+        case "cool_down_s":
+            return f"{value:g} s of rest before each run"
+        case "keep_last_batch":
+            return "the last batch kept" if value else "full batches only"
+        case "input":
+            return f"the {INPUT_NAMES[value]}"
+        case "framework":
+            return FRAMEWORK_NAMES[value]
+        case "workload":
+            return f"{value['name']} of width {value['width']:,}"
+        case _:
+            shown = f"{value:,}" if isinstance(value, int) else value
+            return f"{name.replace('_', ' ')} {shown}"
 
 
 def _placed(question: Question) -> RunConfig:

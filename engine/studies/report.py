@@ -154,8 +154,9 @@ def test_of(shown: Report, finding: Finding) -> dict[str, Any]:
     advice = {"rule": finding.rule, "changes": finding.changes, "promised": finding.promised}
     return {
         "kind": "advice",
-        "base": config.model_dump(mode="json"),
+        "base": config.model_dump(mode="json") | finding.both,
         "seeds": shown.question.seeds,
+        "cool_down_s": shown.question.cool_down_s,
         "accuracy_tolerance": shown.question.accuracy_tolerance,
         "advice": advice,
     }

@@ -358,6 +358,23 @@ def test_an_accelerator_hardly_faster_than_the_cpu_is_told_that_the_job_is_too_s
     assert "too-small" not in [f.rule for f in findings.of_arm("GPU", [gpu], {}, {"GPU": [gpu]})]
 
 
+def test_that_a_job_is_too_small_is_tested_by_a_wider_model_on_both():
+    config = RunConfig.parse(SMALL).model_dump(mode="json")
+    gpu, cpu = (
+        told(config=config | {"accelerator": kind}, accelerator=kind,
+             facts=HARDLY_USED | {"steady_samples_per_s": 1000.0})
+        for kind in ("gpu", "cpu")
+    )  # fmt: skip
+    found = findings.of_arm("GPU", [gpu], {}, {"GPU": [gpu], "CPU": [cpu]})
+    (small,) = [one for one in found if one.rule == "too-small"]
+    advice = {"rule": small.rule, "changes": small.changes, "promised": small.promised}
+    asked = {"kind": "advice", "base": config | small.both, "advice": advice}
+    on_cpu, on_gpu = Question.parse(asked).arms()
+    assert (on_cpu.label, on_gpu.label, small.promised) == ("On CPU", "On GPU", 2.0)
+    assert on_cpu.config.workload == on_gpu.config.workload
+    assert on_cpu.config.workload.width == 4 * config["workload"]["width"]
+
+
 def test_a_throttled_device_is_named_with_its_share_and_its_reason(settings, db):
     study_id = actions.submit(settings, question(frameworks=["torch"]), by="test")
     for trial in studies.trials(db, study_id):
@@ -370,6 +387,10 @@ def test_a_throttled_device_is_named_with_its_share_and_its_reason(settings, db)
     (throttled,) = [one for one in shown.findings if one.rule == "throttled"]
     assert "gpu:0 was held back in 30 % of its readings" in throttled.sentence
     assert "temperature, slowed by the hardware" in throttled.sentence
+    test_id = actions.submit(settings, Question.parse(report.test_of(shown, throttled)), by="test")
+    rests = {t.member.arm: runs.get(db, t.member.run_id).cool_down_s
+             for t in studies.trials(db, test_id)}  # fmt: skip
+    assert rests == {"As it was": 2.0, "With cool_down_s 30.0": 30.0}
 
 
 def test_a_study_survives_the_kill_of_its_supervisor(tmp_path):
