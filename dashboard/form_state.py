@@ -44,9 +44,11 @@ CHOICES = {
     "optimizer": get_args(Optimizer),
     "schedule": get_args(Schedule),
     "input": get_args(InputPath),
+    "keep_last_batch": ("False", "True"),
     "precision": PRECISIONS["gpu"],
 }
 PINNED = {"": "As the framework does", "True": "Yes", "False": "No"}
+LAST_BATCHES = {"False": "Full batches only", "True": "The last one smaller"}
 INPUT_NAMES = {"device_resident": "Data set on the device", "host_loader": "Loader on the host"}
 DATASET_NAMES = {"fashion_mnist": "Fashion-MNIST", "synthetic": "Synthetic"}
 OPTIONAL = ("timeout_s", "loader_prefetch")

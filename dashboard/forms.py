@@ -12,6 +12,7 @@ from dashboard.form_state import (
     DATASET_NAMES,
     INPUT_NAMES,
     KEY,
+    LAST_BATCHES,
     LOADER,
     PINNED,
     defaults,
@@ -189,6 +190,13 @@ def how() -> None:
         _loader(grid)
     else:
         _keep(LOADER)
+    grid.selectbox(
+        "Batches",
+        CHOICES["keep_last_batch"],
+        key=KEY + "keep_last_batch",
+        format_func=LAST_BATCHES.__getitem__,
+        help=_help("keep_last_batch"),
+    )
     _whole(grid, "Seed", "seed", _help("seed"))
 
 

@@ -219,6 +219,11 @@ class RunConfig(Section):
         description="Whether a loader's batches lie in page-locked memory, which a GPU copies "
         "faster. Left empty: on a GPU.",
     )
+    keep_last_batch: bool = Field(
+        default=False,
+        description="Whether an epoch ends with a smaller batch of the samples that fill none, as "
+        "loaders do unless told otherwise; what compiles, compiles a program of its own for it.",
+    )
     seed: int = Field(
         default=0, ge=0, le=2**53 - 1, description="Fixes initial weights and the order of samples."
     )
@@ -293,8 +298,20 @@ class RunConfig(Section):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches only: the rest of an epoch's permutation is left out of that epoch."""
-        return self.dataset.train_samples // self.batch_size
+        """Full batches, unless the last one is kept: else the rest of an epoch's permutation is
+        left out of that epoch.
+        """
+        return self.dataset.train_samples // self.batch_size + bool(self.last_batch)
+
+    @property
+    def last_batch(self) -> int:
+        """Samples of the smaller batch that ends an epoch; 0 without one."""
+        return self.dataset.train_samples % self.batch_size if self.keep_last_batch else 0
+
+    @property
+    def samples_per_epoch(self) -> int:
+        full = self.dataset.train_samples // self.batch_size
+        return full * self.batch_size + self.last_batch
 
     @property
     def total_steps(self) -> int:
@@ -452,11 +469,12 @@ def _misshapen(config: RunConfig) -> list[Problem]:
             )
             return [Problem("workload.depth", sentence)]
         case ResNet() if (
-            config.batch_size // config.device_count * -(-height // 4) * -(-width // 4) == 1
+            1 in (config.batch_size // config.device_count, config.last_batch)
+            and max(height, width) <= 4
         ):
             sentence = (
                 f"The last stage makes one pixel of a picture of {height} x {width}, and batch "
-                "normalisation needs two. Choose a batch size of 2 or more."
+                "normalisation needs two. Choose batches of 2 or more, the last one too."
             )
             return [Problem("batch_size", sentence)]
         case Vit() if workload.width % workload.heads:

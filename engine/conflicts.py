@@ -23,6 +23,12 @@ def of_devices(config: RunConfig) -> Iterator[Problem]:
     if config.batch_size % count:
         sentence = f"Batch size {config.batch_size:,} cannot be shared evenly by {count} devices."
         yield Problem("batch_size", sentence)
+    if config.keep_last_batch and count > 1:
+        sentence = (
+            f"Keep last batch is for one device, got {count}: a smaller batch cannot be shared "
+            "evenly. Leave it out."
+        )
+        yield Problem("keep_last_batch", sentence)
     if config.virtual_devices > MOST_VIRTUAL:
         sentence = f"A CPU is divided into {MOST_VIRTUAL} virtual devices at most, got {count}."
         yield Problem("devices", sentence)

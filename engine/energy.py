@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.config import RunConfig
 from engine.readings import READINGS
 from storage import metrics, readings
 from storage.database import Database
@@ -122,7 +123,10 @@ def training(db: Database, run: Run, since: float, until: float) -> Training | N
         return None
     epoch_steps = run.total_steps // run.config["epochs"]
     numbers = (int(ends.step[first]) // epoch_steps, int(ends.step[last]) // epoch_steps)
-    samples = (last - first + 1) * epoch_steps * run.config["batch_size"]
+    is_kept = run.config.get("keep_last_batch", False)
+    rest = RunConfig.parse(run.config).last_batch if is_kept else 0
+    of_full_batches = (epoch_steps - bool(rest)) * run.config["batch_size"]
+    samples = (last - first + 1) * (of_full_batches + rest)
     return Training(float(starts[first]), float(ends.at[last]), *numbers, samples)
 
 

@@ -30,5 +30,11 @@ def epoch_order(seed: int, epoch: int, samples: int, batch_size: int) -> NDArray
     return order.reshape(steps, batch_size)
 
 
+def epoch_rest(seed: int, epoch: int, samples: int, batch_size: int) -> NDArray[np.int64]:
+    """The samples that `epoch_order` leaves out, as one smaller batch: int64 [1, rest]."""
+    done = samples // batch_size * batch_size
+    return _stream(seed, epoch + 1).permutation(samples)[done:].reshape(1, -1)
+
+
 def _stream(seed: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))

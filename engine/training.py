@@ -89,6 +89,7 @@ class Training:
         self._session, self._ledger, self._stopping = session, ledger, stopping
         self._pace, self._saver = Pace(session.warm_up_steps), Saver(job, session)
         self._told_at, self._has_told_costs = float("-inf"), False
+        self._recompiles, self._recompile_s = 0, 0.0
 
     def epochs(self, first: int) -> Iterator[events.Event]:
         for epoch in range(first, self._config.epochs):
@@ -113,28 +114,48 @@ class Training:
 
     def steps_of(self, epoch: int) -> Generator[events.Event, None, Trained | None]:
         """Take the epoch's steps, a chunk at a time; return None if asked to stop before."""
-        config, pace, session = self._config, self._pace, self._session
+        config, pace = self._config, self._pace
         begun, steady_before = time.perf_counter(), pace.steady
-        steps, done, totals = config.steps_per_epoch, 0, Totals(0.0, 0, 0)
+        done, totals = 0, Totals(0.0, 0, 0)
         yield events.PhaseStarted("compile" if pace.is_warming_up else "train")
-        self._ledger.switch("input_wait")
-        session.begin_epoch(_order(config, epoch), schedules.rates(config, epoch))
-        while done < steps:
-            chunk = session.agree(0 if self._stopping() else pace.next_chunk(steps - done))
+        rates = schedules.rates(config, epoch)
+        for order in _orders(config, epoch):
+            self._ledger.switch("input_wait")
+            self._session.begin_epoch(order, rates[done : done + len(order)])
+            taken = yield from self._take(epoch, order, done, totals)
+            if taken is None:
+                return None
+            done, totals = done + len(order), taken
+        rate = pace.steady.since(steady_before).steps_per_s
+        seconds = time.perf_counter() - begun
+        return Trained(totals, seconds, rate and rate * config.batch_size)
+
+    def _take(
+        self, epoch: int, order: NDArray[np.int64], done: int, before: Totals
+    ) -> Generator[events.Event, None, Totals | None]:
+        """Steps of one batch size; the epoch's sums up to their end. None if asked to stop.
+
+        A smaller batch is no steady step: it is left out of samples/s.
+        """
+        config, pace, session = self._config, self._pace, self._session
+        steps, end, totals = config.steps_per_epoch, done + len(order), before
+        is_full = order.shape[1] == config.batch_size
+        while done < end:
+            chunk = pace.next_chunk(end - done) if is_full else 1
+            chunk = session.agree(0 if self._stopping() else chunk)
             if not chunk:
                 return None
-            before, was_warming_up = totals, pace.is_warming_up
+            earlier, was_warming_up = totals, pace.is_warming_up
             with self._measured("warm_up" if was_warming_up else "compute"):
-                totals = pace.timed(session.run, chunk)
+                mine = pace.timed(session.run, chunk) if is_full else session.run(chunk)
+            totals = before.plus(mine)
             done += chunk
-            loss = totals.since(before).mean_loss
+            loss = totals.since(earlier).mean_loss
             _check_finite(loss, epoch, done, config)
             yield events.Metrics(epoch * steps + done, epoch + done / steps, {"step_loss": loss})
             if was_warming_up and done < steps and not pace.is_warming_up:
                 yield events.PhaseStarted("train")
-        rate = pace.steady.since(steady_before).steps_per_s
-        seconds = time.perf_counter() - begun
-        return Trained(totals, seconds, rate and rate * config.batch_size)
+        return totals
 
     def _evaluate(self, epoch: int, trained: Trained) -> Iterator[events.Event]:
         config, session = self._config, self._session
@@ -198,8 +219,12 @@ class Training:
         yield
         waited = session.input_wait_s() - waited
         ledger.move(waited, "input_wait")
-        if session.compiles() > compiled:
-            ledger.move(ledger.lap() - waited, "compile")
+        if (programs := session.compiles() - compiled) > 0:
+            spent = ledger.lap() - waited
+            ledger.move(spent, "compile")
+            if account == "compute":
+                self._recompiles += programs
+                self._recompile_s += spent
         ledger.switch("idle")
 
     def _summary(self) -> events.Facts:
@@ -211,6 +236,8 @@ class Training:
             {
                 "ledger": self._ledger.seconds(),
                 "compiles": self._session.compiles(),
+                "recompiles": self._recompiles,
+                "recompile_s": self._recompile_s,
                 "peak_memory_bytes": self._session.peak_memory_bytes(),
                 "steady_steps": steady.steps,
                 "steady_s": steady.seconds,
@@ -269,9 +296,12 @@ def _say(sentence: str) -> None:
         return  # the disk that holds the log is full: the journal waits for room, too
 
 
-def _order(config: RunConfig, epoch: int) -> NDArray[np.int64]:
-    samples = config.dataset.train_samples
-    return randomness.epoch_order(config.seed, epoch, samples, config.batch_size)
+def _orders(config: RunConfig, epoch: int) -> Iterator[NDArray[np.int64]]:
+    """The epoch's full batches, then the smaller one that ends it, if it is kept."""
+    asked = (config.seed, epoch, config.dataset.train_samples, config.batch_size)
+    yield randomness.epoch_order(*asked)
+    if config.last_batch:
+        yield randomness.epoch_rest(*asked)
 
 
 class Span(NamedTuple):

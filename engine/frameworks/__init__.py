@@ -47,6 +47,11 @@ class Totals(NamedTuple):
             self.loss - earlier.loss, self.correct - earlier.correct, self.samples - earlier.samples
         )
 
+    def plus(self, later: Totals) -> Totals:
+        return Totals(
+            self.loss + later.loss, self.correct + later.correct, self.samples + later.samples
+        )
+
     @property
     def mean_loss(self) -> float:
         return self.loss / self.samples
@@ -74,6 +79,7 @@ class Session(Protocol):
     def begin_epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         """Take the epoch's order, [steps, batch]: row i is the samples of step i.
 
+        An epoch whose last batch is smaller begins once more for it, with another batch size.
         `rates`, [steps], is the learning rate of each step.
         """
         ...

@@ -109,6 +109,8 @@ class TorchSession:
         self._parameters = list(self._model.parameters())
         self._update = Update(config, self._parameters, self._rate[0])
         self._order, self._rates = torch.zeros(0), torch.zeros(0)
+        self._take: Callable[[int], None] = self._one_by_one
+        self._places: dict[tuple[int, ...], tuple[Any, ...]] = {}
         self.is_recorded = device.type == "cpu" and config.precision == "fp32"
         self._scaler = torch.GradScaler(device.type, enabled=config.precision == "fp16")
         self._test = [self._placed(*batch) for batch in evaluation_batches(data)]
@@ -118,6 +120,7 @@ class TorchSession:
         self._shape = config.dataset.shape
         if config.input == "host_loader":
             self._host = HostLoader(config, data)
+            self._images, self._labels = torch.zeros(0), torch.zeros(0)
         else:
             self._images, self._labels = self._placed(data.train_images, data.train_labels)
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
@@ -128,7 +131,7 @@ class TorchSession:
         torch = self._torch
         self._batch = order.shape[1]
         if self._order.shape != order.shape:
-            self._make_place(order.shape)
+            self._go_to_place(order.shape)
         self._order.copy_(torch.from_numpy(order))
         self._rates.copy_(torch.from_numpy(rates))
         for counter in (self._row, self._loss, self._correct):
@@ -137,8 +140,17 @@ class TorchSession:
         if self._host:
             self._loader = self._host.epoch(order)
 
+    def _go_to_place(self, shape: tuple[int, ...]) -> None:
+        """Where steps of this shape are taken: what was recorded for another shape is kept."""
+        here = (self._order, self._rates, self._images, self._labels, self._take)
+        self._places[tuple(self._order.shape)] = here
+        if shape not in self._places:
+            self._make_place(shape)
+            return
+        self._order, self._rates, self._images, self._labels, self._take = self._places[shape]
+
     def _make_place(self, shape: tuple[int, ...]) -> None:
-        """For epochs of this shape; a graph for others is recorded anew. A batch stays as large.
+        """For epochs of this shape; a graph for others is recorded anew.
 
         Order and rates stay in one place, since a recorded step knows them by their address.
         """

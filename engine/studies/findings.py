@@ -22,6 +22,8 @@ from engine.studies.measured import MADE_BY_EPOCHS, step_time_ms
 from storage.runs import Run
 
 INPUT_SHARE = 0.15  # of the steady time
+ONCE = ("import", "data", "build", "idle")  # before the training, and around it
+RECOMPILE_SHARE = 0.05  # of the training
 START_UP_SHARE = 0.5  # of all time
 COMPILE_SHARE = 0.3
 AMORTISED_SHARE = 0.1  # what is left of it after the advised number of epochs
@@ -109,7 +111,7 @@ def _compile_bound(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
 
 
 def _start_up_bound(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
-    spent = sum(_account(measured, name) for name in ("import", "data", "build"))
+    spent = sum(_account(measured, name) for name in ONCE[:3])
     total = _total(measured)
     if not total or spent / total < START_UP_SHARE:
         return
@@ -124,7 +126,32 @@ def _start_up_bound(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
 
 
 def _recompiling(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
-    """More programs after the first epoch than at its end."""
+    """Programs that were compiled after the first steps, if that took a share of the training."""
+    told = [run for run in measured if run.facts.get("recompiles") is not None]
+    if not told:
+        yield from _more_programs(arm, measured)
+        return
+    programs = median(run.facts["recompiles"] for run in told)
+    spent = median(run.facts["recompile_s"] for run in told)
+    total = _total(told)
+    training = total - sum(_account(told, name) for name in ONCE)
+    if not programs or not training or spent / training < RECOMPILE_SHARE:
+        return
+    is_kept = told[0].config.get("keep_last_batch", False)
+    advice = " Leave out the smaller batch that ends each epoch." if is_kept else ""
+    yield Finding(
+        arm,
+        "recompiling",
+        f"Recompiling: {programs:,.0f} programs were compiled after the first steps, which took "
+        f"{duration(spent)} of {duration(training)} of training ({100 * spent / training:.0f} %): "
+        f"batches were not all of one size.{advice}",
+        {"keep_last_batch": False} if is_kept else {},
+        total / (total - spent) if is_kept else None,
+    )
+
+
+def _more_programs(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
+    """Of runs that did not say what they compiled when: more at the end than after an epoch."""
     grown = [
         (summary.min, summary.last)
         for run in measured

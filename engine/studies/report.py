@@ -31,6 +31,8 @@ from storage.database import Database
 from storage.runs import Run
 from storage.studies import Study, Trial
 
+OF_WHOLE_RUNS = {"epochs", "keep_last_batch"}  # changes that leave a steady step as it is
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -277,12 +279,13 @@ def _knee(question: Question, cards: Sequence[Card]) -> str:
 def _whether_it_held(question: Question, cards: Sequence[Card]) -> str:
     """What was promised against what was measured.
 
-    Of more epochs, the promise is of the run as a whole: epochs by the time from start to end.
+    Of more epochs, or of none that recompile, the promise is of the run as a whole: epochs by the
+    time from start to end.
     """
     advice, measured_ratio = question.advice, cards[-1].speedup
     if advice is None or measured_ratio is None:
         return ""
-    if "epochs" in advice.changes:
+    if advice.changes.keys() & OF_WHOLE_RUNS:
         measured_ratio = _ratio_of_whole_runs(question, cards)
     if measured_ratio is None:
         return ""

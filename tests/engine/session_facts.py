@@ -45,6 +45,7 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
             changed(job, input="host_loader", loader_workers=2, loader_prefetch=2),
             replica,
         ),
+        "ragged": ragged(framework, changed(job, keep_last_batch=True), replica),
         "scheduled": losses(
             framework, changed(job, optimizer="sgd", schedule="one_cycle"), replica
         ),
@@ -85,6 +86,22 @@ def parcelled(framework: Framework, job: Job, replica: Replica) -> dict[str, Any
         compiles.append(session.compiles())
     evaluations = [session.evaluate() for _ in range(2)]
     return {"totals": totals, "compiles": compiles, "evaluations": evaluations}
+
+
+def ragged(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
+    """Losses of each epoch's full batches and of the smaller one that ends it, and the programs
+    that were compiled by the end of each epoch.
+    """
+    session, config = session_of(framework, job, replica), job.config
+    found, compiles = list[float](), list[int]()
+    for epoch in range(config.epochs):
+        asked = (config.seed, epoch, config.dataset.train_samples, config.batch_size)
+        rates = schedules.rates(config, epoch)
+        for part in (randomness.epoch_order(*asked), randomness.epoch_rest(*asked)):
+            session.begin_epoch(part, rates[: len(part)])
+            found.append(session.run(len(part)).mean_loss)
+        compiles.append(session.compiles())
+    return {"losses": found, "compiles": compiles}
 
 
 def resumed(framework: Framework, job: Job, replica: Replica) -> str:

@@ -60,7 +60,7 @@ BAD = [
     ({"workload": {"name": "resnet"}, "batch_size": 1,
       "dataset": {"name": "synthetic", "height": 3, "width": 4}},
      "The last stage makes one pixel of a picture of 3 x 4, and batch normalisation needs two. "
-     "Choose a batch size of 2 or more."),
+     "Choose batches of 2 or more, the last one too."),
     ({"dataset": {"name": "synthetic", "height": 0}},
      "Height must be between 1 and 1,024, got 0."),
     ({"devices": 0}, "Devices must be between 1 and 1,024, got 0."),

@@ -161,6 +161,11 @@ def test_workers_hand_out_the_same_samples_in_the_same_order(facts):
     assert facts["workers"] == facts["host_loader"]
 
 
+def test_a_smaller_last_batch_trains_alike_and_is_compiled_once(facts, reference):
+    assert facts["ragged"]["losses"] == pytest.approx(reference["ragged"]["losses"], rel=1e-3)
+    assert len(set(facts["ragged"]["compiles"])) == 1
+
+
 def test_a_changing_rate_with_momentum_trains_as_it_does_in_pytorch(facts, reference):
     assert facts["scheduled"] == pytest.approx(reference["scheduled"], rel=1e-3)
 

@@ -337,6 +337,17 @@ def test_short_steps_far_below_the_roof_are_launch_bound():
     assert finding("launch-bound", facts | {"flops_per_step": 5e8, "bytes_per_step": 1e6}) is None
 
 
+def test_programs_compiled_while_it_trains_are_recompiling_once_they_take_a_share_of_it():
+    facts = {"ledger": {"import": 5.0, "compile": 2.0, "compute": 3.0}, "recompiles": 1,
+             "recompile_s": 1.0}  # fmt: skip
+    found = finding("recompiling", facts, keep_last_batch=True)
+    assert found.changes == {"keep_last_batch": False}
+    assert found.promised == pytest.approx(10 / 9)
+    assert "1.0 s of 5.0 s of training (20 %)" in found.sentence
+    assert finding("recompiling", facts).changes == {}  # whose batches these were is not known
+    assert finding("recompiling", facts | {"recompile_s": 0.1}) is None
+
+
 HARDLY_USED = {"ledger": {"compute": 1.0}, "steady_steps": 1000, "steady_s": 1.0,
                "flops_per_step": 1e6, "bytes_per_step": 1e4, "peak_flops_per_s": 1e12,
                "peak_bytes_per_s": 1e10}  # fmt: skip
