@@ -65,11 +65,13 @@ def page_number() -> int:
 
 def price(name: str) -> float | None:
     """A price of the address; any word that is none is taken for none."""
-    try:
-        value = float(st.query_params.get(name, ""))
-    except ValueError:
-        return None
-    return value if is_price(value) else None
+    given = st.query_params.get(name, "")
+    return float(given) if is_price_text(given) else None
+
+
+def baseline() -> str:
+    """The arm that a report compares with, if it is not the study's own."""
+    return st.query_params.get("baseline", "")
 
 
 def prices() -> Prices:
@@ -78,16 +80,25 @@ def prices() -> Prices:
     return Prices(per_hour, price("kwh"), price("co2"))
 
 
+def is_price_text(given: str) -> bool:
+    try:
+        return is_price(float(given))
+    except ValueError:
+        return False
+
+
 def misread() -> list[str]:
     """A sentence on each parameter of the address that is not what it should be."""
     found = []
     for name, (is_right, wanted) in RULES.items():
         wrong = [value for value in st.query_params.get_all(name) if not is_right(value)]
         if wrong:
-            found.append(
-                f"The link's {name!r} must be {wanted}, got {wrong[0][:60]!r}: it is left out."
-            )
+            found.append(not_taken(name, wanted, wrong[0]))
     return found
+
+
+def not_taken(name: str, wanted: str, given: str) -> str:
+    return f"The link's {name!r} must be {wanted}, got {given[:60]!r}: it is left out."
 
 
 def _one_of(choices: Collection[str]) -> tuple[Callable[[str], bool], str]:
@@ -102,6 +113,9 @@ RULES: dict[str, tuple[Callable[[str], bool], str]] = {
     "status": _one_of(STATUSES),
     "framework": _one_of(tuple(FRAMEWORK_NAMES)),
     "accelerator": _one_of(tuple(ACCELERATOR_NAMES)),
+    **dict.fromkeys(
+        (*ACCELERATOR_NAMES, "kwh", "co2"), (is_price_text, "a price from 0 to a million")
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,9 @@ import plotly.graph_objects as go
 
 from dashboard.charts import color, literal, shortened
 from engine.studies.measured import Card
+from engine.studies.saturation import Curve
 
+LEGEND = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"}
 NO_FIGURE: Mapping[str, Any] = {
     "template": None,
     "uirevision": "kept",
@@ -74,39 +77,75 @@ def ledgers(cards: Sequence[Card], accounts: Mapping[str, tuple[str, int]]) -> g
             **NO_FIGURE,
             "barmode": "stack",
             "showlegend": True,
-            "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
+            "legend": LEGEND,
             "xaxis": {"title": {"text": "Time (s)"}, "tickformat": ",.6~g"},
             "yaxis": {"automargin": True, "autorange": "reversed", "type": "category"},
         },
     )
 
 
-def saturation(points: Mapping[str, Sequence[tuple[int, float]]]) -> go.Figure:
-    """Median throughput by batch size, a curve for each precision; both axes are logarithmic."""
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "uid": f"precision{index}",
-            "name": literal(precision),
-            "x": [size for size, _ in curve],
-            "y": [rate for _, rate in curve],
-            "line": {"color": color(index), "width": 1.75},
-            "hovertemplate": "Batch %{x:,}<br>%{y:,.5~g} samples/s<extra></extra>",
-        }
-        for index, (precision, curve) in enumerate(points.items())
-    ]
+def saturation(curves: Sequence[Curve]) -> go.Figure:
+    """Median throughput by batch size, a curve for each precision; both axes are logarithmic.
+
+    A ring is on the knee, and a dotted line at the batch that ran out of memory.
+    """
+    traces: list[dict[str, Any]] = []
+    for index, curve in enumerate(curves):
+        traces.append(_throughput(curve, index))
+        if curve.knee is not None:
+            traces.append(_knee(curve, curve.knee, index))
+    sizes = {size for curve in curves for size, _ in curve.points}
+    edges = [(curve.edge, index) for index, curve in enumerate(curves) if curve.edge]
     return go.Figure(
         traces,
         {
             **NO_FIGURE,
-            "showlegend": len(points) > 1,
+            "showlegend": True,
+            "legend": LEGEND,
+            "shapes": [_edge(size, index) for size, index in edges],
+            "annotations": [
+                {"x": math.log10(size), "y": 1, "yref": "paper", "xanchor": "right",
+                 "text": "out of memory", "showarrow": False, "font": {"color": color(index)}}
+                for size, index in edges
+            ],
             "xaxis": {"title": {"text": "Batch size"}, "type": "log", "tickformat": ",~g",
-                      "tickvals": sorted({size for c in points.values() for size, _ in c})},
+                      "tickvals": sorted(sizes | {size for size, _ in edges})},
             "yaxis": {"title": {"text": "Throughput (samples/s)"}, "type": "log",
                       "tickformat": ",.3~g"},
         },
     )  # fmt: skip
+
+
+def _throughput(curve: Curve, index: int) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "uid": f"precision{index}",
+        "name": literal(curve.precision),
+        "x": [size for size, _ in curve.points],
+        "y": [rate for _, rate in curve.points],
+        "line": {"color": color(index), "width": 1.75},
+        "hovertemplate": "Batch %{x:,}<br>%{y:,.5~g} samples/s<extra></extra>",
+    }
+
+
+def _knee(curve: Curve, knee: int, index: int) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "uid": f"knee{index}",
+        "name": f"knee of {literal(curve.precision)}: batch {knee:,}",
+        "x": [knee],
+        "y": [dict(curve.points)[knee]],
+        "marker": {"symbol": "circle-open", "size": 18, "color": color(index),
+                   "line": {"width": 2.5}},
+        "hovertemplate": f"From batch {knee:,} on, within 10 % of the highest<extra></extra>",
+    }  # fmt: skip
+
+
+def _edge(size: int, index: int) -> dict[str, Any]:
+    line = {"color": color(index), "width": 1.5, "dash": "dot"}
+    return {"type": "line", "x0": size, "x1": size, "yref": "paper", "y0": 0, "y1": 1, "line": line}
 
 
 def _median(card: Card, name: str, index: int) -> dict[str, Any]:

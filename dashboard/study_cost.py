@@ -48,6 +48,19 @@ def spots(cards: Sequence[Card], given: Prices) -> tuple[list[Spot], list[Spot]]
     return by_cost, by_energy
 
 
+def on_three_scales(cards: Sequence[Card], given: Prices) -> dict[str, tuple[float, float, float]]:
+    """Arm -> (seconds, joules, $) of those that compare; empty where energy was measured in
+    different ways, which is not ranked.
+    """
+    known, ways = {}, set()
+    for card in cards:
+        usd = cost.of(card, given).usd
+        if card.standing in ("baseline", "compared") and card.took_s and usd and card.energy_j:
+            known[card.arm] = (card.took_s.value, card.energy_j, usd.value)
+            ways.add(card.energy_provenance)
+    return known if len(ways) == 1 else {}
+
+
 def _price(grid: Any, name: str, label: str, told: str) -> float | None:
     """The address fills the field once: a default would come back whenever it is emptied."""
     key = f"price-{name}"

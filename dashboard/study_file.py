@@ -33,6 +33,7 @@ def page(report: Report, prices: Prices) -> bytes:
     """All of it, in UTF-8, with costs by these prices."""
     parts = [
         _told(report),
+        paragraph(" · ".join(f"{name}: {value}" for name, value in report.setup.items())),
         _notice(report),
         _verdict(report),
         section("Answer", paragraph(report.answer)) if report.answer else "",

@@ -17,6 +17,7 @@ from engine.config import (
 )
 from engine.describe import VIRTUAL
 from engine.devices import Hardware
+from engine.studies import report
 from engine.studies.question import KIND_NAMES, Question, usual_workers
 from storage.runs import Run
 
@@ -51,6 +52,18 @@ def question(cloned: Run | None, hardware: Hardware) -> dict[str, Any]:
     if kind == "input":
         raw |= _loaders(raw["devices"] == ["gpu"])
     return raw | _repeats()
+
+
+def with_baseline(asked: Question) -> Question:
+    """Compared with the arm that is chosen; where there is a choice."""
+    labels = report.baselines(asked)
+    if len(labels) < 2:
+        return asked
+    chosen = st.selectbox(
+        "Compare with", labels, key=f"{KEY}baseline",
+        help="The baseline: speed-ups are against this arm. The report can take another one.",
+    )  # fmt: skip
+    return asked.model_copy(update={"baseline": chosen or ""})
 
 
 def _base(cloned: Run | None) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from dashboard import study_cost, study_tradeoffs
+from dashboard import study_charts, study_cost, study_tradeoffs
 from dashboard.study_tradeoffs import Spot
 from engine.format import step_time
-from engine.studies import cost
+from engine.studies import cost, saturation
 from engine.studies.cost import Prices
 from engine.studies.report import Report
 
@@ -28,6 +28,9 @@ class Drawn(NamedTuple):
 def charts(report: Report, prices: Prices) -> dict[str, Drawn]:
     """Title -> chart, of those that there is something to draw for."""
     made: dict[str, Drawn] = {}
+    if curves := saturation.of(report.question, report.cards):
+        told = saturation.answer(report.question, report.cards)
+        made["Saturation"] = Drawn("saturation", study_charts.saturation(curves), (told,))
     if any(report.learning.values()):
         drawn = study_tradeoffs.learning(report.learning, report.question.target_accuracy)
         told = "Every repeat is a faint line, the median of an arm a full one."
@@ -52,7 +55,21 @@ def _trade_offs(report: Report, prices: Prices) -> dict[str, Drawn]:
     if len(by_energy) > 1:
         drawn = study_tradeoffs.pareto(by_energy, time, "Energy of a run (J)")
         made["Time and energy"] = Drawn("energy", drawn, (_of_energy(by_energy),))
-    return made
+    return made | _all_three(report, prices)
+
+
+def _all_three(report: Report, prices: Prices) -> dict[str, Drawn]:
+    """Arms that none beats on time, energy and cost together, of those whose energy compares."""
+    known = study_cost.on_three_scales(report.cards, prices)
+    if len(known) < 2:
+        return {}
+    unbeaten = cost.front(known)
+    beaten = [arm for arm in known if arm not in unbeaten]
+    told = f"Of time, energy and cost together nothing beats {', '.join(unbeaten)}."
+    if beaten:
+        told += f" Beaten on all three, or on some and equal in the rest: {', '.join(beaten)}."
+    drawn = study_tradeoffs.three_scales(known, unbeaten, [card.arm for card in report.cards])
+    return {"Time, energy and cost": Drawn("three", drawn, (told,))}
 
 
 def _of_energy(spots: list[Spot]) -> str:

@@ -9,13 +9,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dashboard.charts import color, literal, shortened
-from dashboard.study_charts import NO_FIGURE
+from dashboard.study_charts import LEGEND, NO_FIGURE
 from engine.studies import cost
 from engine.studies.evidence import Learning
 from engine.studies.roofline import Bound, Point, Roof, Roofline
 
 GREY = "#7f7f7f"
-LEGEND = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"}
 FAINT = 0.3
 
 
@@ -97,6 +96,41 @@ def pareto(spots: Sequence[Spot], x_title: str, y_title: str) -> go.Figure:
             "yaxis": axis | {"title": {"text": y_title}},
         },
     )
+
+
+def three_scales(
+    known: Mapping[str, tuple[float, float, float]], unbeaten: Sequence[str], arms: Sequence[str]
+) -> go.Figure:
+    """Each scale as a share of its highest arm, an arm a line: lower is better, everywhere."""
+    highest = [max(values) for values in zip(*known.values(), strict=True)]
+    traces = []
+    for arm, values in known.items():
+        shares = [value / top if top else 0.0 for value, top in zip(values, highest, strict=True)]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "uid": f"three-{arm}",
+                "name": literal(shortened(arm)),
+                "x": ["Time", "Energy", "Cost"],
+                "y": shares,
+                "line": {"color": color(arms.index(arm)), "width": 2,
+                         "dash": "solid" if arm in unbeaten else "dot"},
+                "text": [f"{values[0]:,.4g} s", f"{values[1]:,.4g} J", f"${values[2]:,.4g}"],
+                "hovertemplate": f"{literal(arm)}<br>%{{x}}: %{{text}}<extra></extra>",
+            }
+        )  # fmt: skip
+    return go.Figure(
+        traces,
+        {
+            **NO_FIGURE,
+            "showlegend": True,
+            "legend": LEGEND,
+            "xaxis": {"type": "category"},
+            "yaxis": {"title": {"text": "Share of the highest"}, "tickformat": ".0%",
+                      "rangemode": "tozero"},
+        },
+    )  # fmt: skip
 
 
 def _reach(found: Roofline) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from dashboard import (
     study_cost,
     study_file,
     study_pipeline,
+    study_plan,
     study_scaling,
     study_sections,
     study_table,
@@ -83,13 +84,25 @@ def follow(study_id: str) -> None:
 
 def _draw(study_id: str, was_active: bool) -> None:
     with store.opened() as db:
-        shown = report.of(db, actions.find(db, study_id))
+        shown = report.of(db, actions.find(db, study_id), links.baseline())
     if was_active and shown.status not in runs.ACTIVE:
         st.rerun()
     _header(shown)
     _state(shown)
     if notice := scaling.notice(shown.question):
         st.warning(plain(notice), icon=":material/info:")
+    asked = links.baseline()
+    if asked and asked not in report.baselines(shown.question):
+        st.warning(plain(links.not_taken("baseline", "an arm of the study", asked)),
+                   icon=":material/link_off:")  # fmt: skip
+    study_plan.told(shown.setup)
+    if shown.is_too_early:
+        st.info(
+            "Runs are under way. The verdict and the figures come once two arms have a measured "
+            "run that is over; warm-ups come first.",
+            icon=":material/hourglass_top:",
+        )
+        return
     _verdict(shown)
     if shown.answer:
         st.success(plain(shown.answer), icon=":material/lightbulb:")
@@ -188,6 +201,7 @@ def _report_card(shown: Report) -> Prices:
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=[c.arm for c in shown.cards])
     with head:
         st.markdown("**Report card**", width="stretch")
+        _baseline(shown)
         downloads.table(f"study-{shown.study.id}", lambda: _arms(frame))
     with table:
         st.dataframe(frame, alt="Figures of each arm", height="content")
@@ -196,6 +210,24 @@ def _report_card(shown: Report) -> Prices:
             f"Speed-up is of samples/s, against {plain(shown.question.baseline_label())}."
         )
     return prices
+
+
+def _baseline(shown: Report) -> None:
+    """Which arm the others are compared with; the address has one that is not the study's own."""
+    labels = report.baselines(shown.question)
+    if len(labels) < 2:
+        return
+    key, now = "baseline", shown.question.baseline_label()
+    if st.session_state.get(key) not in labels:
+        st.session_state[key] = now
+    chosen = st.selectbox(
+        "Compared with", labels, key=key, label_visibility="collapsed", width=280,
+        format_func=lambda arm: f"Against {arm}",
+    )  # fmt: skip
+    if chosen != now:
+        own = report.own_baseline(shown.study)
+        links.put(baseline=None if chosen == own else chosen)
+        st.rerun()
 
 
 def _arms(frame: pd.DataFrame) -> pd.DataFrame:
@@ -237,12 +269,6 @@ def _charts(shown: Report) -> None:
             st.markdown("**Every repeat**")
             plot(study_charts.repeats(shown.cards), key=f"plot-{shown.study.id}-repeats",
                  height=height, alt="Throughput of every repeat of each arm")  # fmt: skip
-    curves = report.saturation_curves(shown)
-    if curves:
-        with st.container(border=True, gap="small"):
-            st.markdown("**Saturation**")
-            plot(study_charts.saturation(curves), key=f"plot-{shown.study.id}-saturation",
-                 height=300, alt="Median throughput by batch size")  # fmt: skip
     if any(card.ledger for card in shown.cards):
         with st.container(border=True, gap="small"):
             st.markdown("**Where the time went**")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import pages, store, study_form, study_view
+from dashboard import pages, store, study_form, study_plan, study_view
 from dashboard.header import header, not_found
 from dashboard.words import plain
 from engine import launch
@@ -27,6 +27,7 @@ with st.expander("New study", expanded=is_first or cloned is not None, icon=":ma
     name = st.text_input("Name", key="study.name", placeholder="Says what is asked, if left empty")
     try:
         question = actions.check(study_form.question(cloned, hardware), settings, hardware)
+        question = study_form.with_baseline(question)
         planned, predicted = actions.preview(settings, question)
     except ConfigError as error:
         question = None
@@ -45,6 +46,7 @@ with st.expander("New study", expanded=is_first or cloned is not None, icon=":ma
                 f"{len(planned):,} runs in random order; {expected}."
             )
         )
+        study_plan.plan(question, planned)
         for reason in question.left_out():
             st.caption(plain(f"Left out: {reason}."))
     if st.button("Start study", type="primary", key="start-study", disabled=question is None,

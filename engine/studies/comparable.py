@@ -97,6 +97,8 @@ def _same_job(every: Sequence[Run]) -> Check:
 
 def _repeats(card: Card) -> Check:
     count = len(card.repeats)
+    if count == 0 and card.waiting and not card.failures:
+        return Check("amber", f"{card.arm}: no measured run is over yet.")
     if count == 0:
         why = f" {card.failures[-1]}" if card.failures else ""
         return Check("red", f"{card.arm}: no run of {card.asked} succeeded.{why}")

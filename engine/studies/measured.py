@@ -16,6 +16,7 @@ from engine.studies import evidence, windows
 from engine.studies.evidence import ACCURACY, Evidence
 from engine.studies.question import Arm
 from engine.studies.windows import Percentiles
+from storage import runs
 from storage.runs import Run
 from storage.studies import Trial
 
@@ -56,6 +57,8 @@ class Card:
     repeats: tuple[Repeat, ...]
     asked: int
     failures: tuple[str, ...]
+    waiting: int
+    is_too_large: bool
     step_time_ms: Estimate | None
     windows: Percentiles | None
     samples_per_s: Estimate | None
@@ -108,6 +111,8 @@ def card(
         repeats=repeats,
         asked=len(mine),
         failures=tuple(t.failure or "" for t in mine if t.status == "FAILED"),
+        waiting=sum(t.status in runs.ACTIVE for t in mine),
+        is_too_large=_is_too_large(of.label, latest, found),
         step_time_ms=_median(repeats, lambda r: r.step_time_ms),
         windows=windows.pooled([run.facts.get("step_windows") for run in measured]),
         samples_per_s=_median(repeats, lambda r: r.samples_per_s),
@@ -126,6 +131,16 @@ def card(
         start_up_s=statistics.middle(start_up for start_up, _ in map(_split, measured)),
         epoch_s=statistics.middle(each for _, each in map(_split, measured)),
     )
+
+
+def _is_too_large(arm: str, latest: Sequence[Trial], found: Mapping[str, Run]) -> bool:
+    """Whether all its tries that ended, the warm-up too, ran out of memory."""
+    kinds = {
+        found[t.member.run_id].failure_kind or t.status
+        for t in latest
+        if t.member.arm == arm and t.status in ("FAILED", "SUCCEEDED")
+    }
+    return kinds == {"out_of_memory"}
 
 
 def step_time_ms(run: Run) -> float | None:

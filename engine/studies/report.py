@@ -17,7 +17,9 @@ from engine.studies import (
     pipeline,
     plan,
     roofline,
+    saturation,
     scaling,
+    setup,
 )
 from engine.studies.comparable import Check, Verdict
 from engine.studies.evidence import Evidence, Learning
@@ -58,6 +60,13 @@ class Report:
     answer: str
     learning: dict[str, list[Learning]]
     roofline: Roofline
+    setup: dict[str, str]
+
+    @property
+    def is_too_early(self) -> bool:
+        """Whether nothing can be compared yet, since runs are still to come."""
+        known = sum(bool(card.repeats) for card in self.cards)
+        return self.status in runs.ACTIVE and known < min(2, len(self.cards))
 
     @property
     def prediction_error(self) -> float | None:
@@ -74,6 +83,7 @@ class Report:
             "stopped_because": self.study.stopped_because,
             "verdict": _verdict_json(self.verdict),
             "answer": self.answer,
+            "setup": self.setup,
             "baseline": self.question.baseline_label(),
             "report_card": [_card_json(card, self.pairs[card.arm]) for card in self.cards],
             "findings": [asdict(finding) for finding in self.findings],
@@ -93,9 +103,14 @@ class Report:
         }
 
 
-def of(db: Database, study: Study) -> Report:
-    """From what the store holds now; a study that goes on has a report of what there is."""
+def of(db: Database, study: Study, baseline: str = "") -> Report:
+    """From what the store holds now; a study that goes on has a report of what there is.
+
+    `baseline` is the arm to compare with instead of the study's own; one that is none is left out.
+    """
     question = Question.parse(study.question)
+    if baseline in baselines(question):
+        question = question.model_copy(update={"baseline": baseline})
     trials = studies.trials(db, study.id)
     latest = studies.latest(trials)
     found = runs.of_study(db, study.id)
@@ -104,22 +119,23 @@ def of(db: Database, study: Study) -> Report:
     cards = [measured.card(arm, latest, found, known, target) for arm in question.arms()]
     by_arm = {card.arm: card for card in cards}
     runs_of = {card.arm: [found[r.run_id] for r in card.repeats] for card in cards}
-    baseline = by_arm[question.baseline_label()]
-    pairs = {card.arm: comparable.pair(question, baseline, card, found, known) for card in cards}
-    cards = [_with_speedup(card, baseline, pairs[card.arm]) for card in cards]
+    base = by_arm[question.baseline_label()]
+    pairs = {card.arm: comparable.pair(question, base, card, found, known) for card in cards}
+    cards = [_with_speedup(card, base, pairs[card.arm]) for card in cards]
     status = status_of(study, latest)
     return Report(
         study=study,
         question=question,
         status=status,
         progress=_progress(trials, latest, found),
-        verdict=_overall(study, baseline.arm, pairs, status),
+        verdict=_overall(study, question, cards, pairs, status),
         pairs=pairs,
         cards=tuple(cards),
         findings=tuple(_findings(runs_of, known)),
         answer=_answer(question, cards),
         learning={arm: _learning(of_arm, known) for arm, of_arm in runs_of.items()},
         roofline=roofline.of(db, question.arms(), runs_of),
+        setup=setup.rows(question.arms(), runs_of),
     )
 
 
@@ -164,34 +180,46 @@ def test_of(shown: Report, finding: Finding) -> dict[str, Any]:
     }
 
 
-def saturation_curves(shown: Report) -> dict[str, list[tuple[int, float]]]:
-    """Precision -> (batch size, median samples/s), by size; empty for another kind of study."""
-    if shown.question.kind != "saturation":
-        return {}
-    return _curves(shown.question, shown.cards)
+def baselines(question: Question) -> list[str]:
+    """The arms that others may be compared with: one alone where the kind of study settles it."""
+    labels = [arm.label for arm in question.arms()]
+    return labels[:1] if question.kind in ("scaling", "advice") else labels
 
 
-def _curves(question: Question, cards: Sequence[Card]) -> dict[str, list[tuple[int, float]]]:
-    arms = {arm.label: arm.config for arm in question.arms()}
-    found: dict[str, list[tuple[int, float]]] = {}
-    for card in cards:
-        if card.samples_per_s:
-            config = arms[card.arm]
-            point = (config.batch_size, card.samples_per_s.value)
-            found.setdefault(config.precision, []).append(point)
-    return found
+def own_baseline(study: Study) -> str:
+    """The arm that the study itself compares with."""
+    return Question.parse(study.question).baseline_label()
 
 
-def _overall(study: Study, baseline: str, pairs: Mapping[str, Verdict], status: str) -> Verdict:
+def _overall(
+    study: Study,
+    question: Question,
+    cards: Sequence[Card],
+    pairs: Mapping[str, Verdict],
+    status: str,
+) -> Verdict:
     """The worst of all pairs; while it goes on, that is said, too."""
+    baseline = question.baseline_label()
     of_others = [verdict for arm, verdict in pairs.items() if arm != baseline]
     told = of_others or list(pairs.values())
     checks = list(dict.fromkeys(check for verdict in told for check in verdict.checks))
+    if because := _without_baseline(question, cards):
+        checks.insert(0, Check("red", because))
     if status in runs.ACTIVE:
         checks.append(Check("amber", "The study goes on: what follows is of the runs so far."))
     if study.stopped_because:
         checks.append(Check("amber", study.stopped_because))
     return comparable.of(checks)
+
+
+def _without_baseline(question: Question, cards: Sequence[Card]) -> str:
+    """That the baseline failed and so nothing is compared; and the way out, if there is one."""
+    baseline = next(card for card in cards if card.arm == question.baseline_label())
+    if baseline.repeats or baseline.waiting:
+        return ""
+    others = [c.arm for c in cards if c.repeats and c.arm in baselines(question)]
+    told = f"The baseline, {baseline.arm}, has no run that succeeded: nothing is compared with it."
+    return f"{told} Choose another baseline: {'; '.join(others)}." if others else told
 
 
 def _progress(
@@ -227,7 +255,7 @@ def _answer(question: Question, cards: Sequence[Card]) -> str:
     """The study's question, answered in one sentence; empty while nothing can be said."""
     match question.kind:
         case "saturation":
-            return _knee(question, cards)
+            return saturation.answer(question, cards)
         case "scaling":
             return scaling.answer(question, cards)
         case "advice":
@@ -261,19 +289,6 @@ def _overlaps(a: Card, b: Card) -> bool:
     if not one or not two or None in (*one, *two):
         return True
     return (one.high or 0) >= (two.low or 0) and (two.high or 0) >= (one.low or 0)
-
-
-def _knee(question: Question, cards: Sequence[Card]) -> str:
-    """Of the first precision's curve, and the sizes that ran out of memory."""
-    points = next(iter(_curves(question, cards).values()), [])
-    if len(points) < statistics.FEWEST:
-        return ""
-    found = statistics.knee(*zip(*points, strict=True))
-    failed = [card.arm for card in cards if card.failures and not card.repeats]
-    edge = f" These failed at every try: {', '.join(failed)}." if failed else ""
-    if found is None:
-        return f"Throughput still rises at batch {max(points)[0]:,}: the knee lies beyond.{edge}"
-    return f"From batch {found:,.0f} on, throughput is within 10 % of its highest.{edge}"
 
 
 def _whether_it_held(question: Question, cards: Sequence[Card]) -> str:

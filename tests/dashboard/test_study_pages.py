@@ -2,7 +2,7 @@
 
 import pytest
 
-from dashboard import study_file
+from dashboard import links, study_file
 from engine.studies import actions, report
 from engine.studies.cost import Prices
 from engine.studies.question import Question
@@ -106,6 +106,52 @@ def test_prices_of_the_address_make_costs_and_a_break_even(here, settings):
     without = visit("study", id=study_id)
     assert "Cost of a run" not in without.dataframe[0].value.index
     assert "Costs by" not in said(told(without))
+
+
+@pytest.mark.parametrize("given", ["free", "-1", "nan", "1e9"])
+def test_a_price_of_the_address_that_is_none_is_told(given):
+    is_right, _ = links.RULES["cpu"]
+    assert not is_right(given)
+    assert is_right("0.5")
+
+
+def test_a_baseline_of_the_address_that_is_none_is_told(here, settings):
+    study_id = ask(settings)
+    finish_runs(here, study_id, {"PyTorch on CPU": 1000.0, "Keras/TensorFlow on CPU": 500.0})
+    at = visit("study", id=study_id, baseline="PyTorch on a toaster")
+    warned = " ".join(said(warning.value) for warning in at.warning)
+    assert "'baseline' must be an arm of the study, got 'PyTorch on a toaster'" in warned
+
+
+def test_the_baseline_is_chosen_on_the_report_and_kept_in_the_address(here, settings):
+    study_id = ask(settings)
+    finish_runs(here, study_id, {"PyTorch on CPU": 1000.0, "Keras/TensorFlow on CPU": 500.0})
+    at = visit("study", id=study_id)
+    at.selectbox(key="baseline").set_value("Keras/TensorFlow on CPU").run()
+    assert at.query_params["baseline"] == "Keras/TensorFlow on CPU"
+    speedups = at.dataframe[0].value.loc["Speed-up"].tolist()
+    assert speedups[1] == "the baseline"
+    assert speedups[0].startswith("2.0")
+    at.selectbox(key="baseline").set_value("PyTorch on CPU").run()
+    assert "baseline" not in at.query_params
+
+
+def test_the_form_shows_the_plan_and_takes_a_baseline(here):
+    at = visit("studies")
+    at.selectbox(key="study.baseline").set_value("Keras/TensorFlow on CPU").run()
+    arms, order = at.dataframe[0].value, at.dataframe[1].value
+    assert arms["Framework"].tolist() == ["PyTorch", "Keras/TensorFlow"]
+    assert order["As"].tolist()[:3] == ["warm-up", "warm-up", "seed 0"]
+    at.button(key="start-study").click().run()
+    with database.opened(here) as db:
+        assert studies.list_newest(db, 1)[0].question["baseline"] == "Keras/TensorFlow on CPU"
+
+
+def test_a_report_of_runs_under_way_shows_no_figures_yet(here, settings):
+    at = visit("study", id=ask(settings))
+    assert "Runs are under way" in said(told(at))
+    assert not at.dataframe
+    assert "Comparability" not in said(told(at))
 
 
 def test_an_arm_that_failed_has_no_speedup_and_says_why(here, settings):

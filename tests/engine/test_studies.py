@@ -8,7 +8,7 @@ from engine import settings as settings_module
 from engine import supervision
 from engine.config import RunConfig
 from engine.problems import ConfigError
-from engine.studies import actions, findings, giving_up, plan, report
+from engine.studies import actions, findings, giving_up, plan, report, saturation
 from engine.studies.question import Question
 from engine.tpu import program
 from engine.tpu.check import TpuCheck
@@ -270,10 +270,47 @@ def test_a_saturation_study_names_its_knee_and_the_sizes_that_failed(settings, d
         arm = trial.member.arm
         status = "SUCCEEDED" if arm in rates else "FAILED"
         end(db, trial.member.run_id, status, rate=rates.get(arm, 1.0), accuracy=0.5)
-    assert report.of(db, actions.find(db, study_id)).answer == (
-        "From batch 64 on, throughput is within 10 % of its highest. "
-        "These failed at every try: batch 1,024 in fp32."
+    shown = report.of(db, actions.find(db, study_id))
+    assert shown.answer == (
+        "From batch 64 on, throughput is within 10 % of its highest; memory's edge was not reached "
+        "by batch 256. These failed at every try, not for memory: batch 1,024 in fp32."
     )
+    db.execute("UPDATE runs SET failure_kind = 'out_of_memory' WHERE status = 'FAILED'")
+    shown = report.of(db, actions.find(db, study_id))
+    (curve,) = saturation.of(shown.question, shown.cards)
+    assert (curve.knee, curve.edge) == (64, 1024)
+    assert shown.answer.endswith("of its highest; batch 1,024 ran out of memory.")
+
+
+def test_another_arm_can_be_the_baseline_and_one_that_failed_says_so(settings, db):
+    study_id = actions.submit(settings, question(), by="test")
+    for trial in studies.trials(db, study_id):
+        failed = trial.member.arm.startswith("PyTorch")
+        end(db, trial.member.run_id, "FAILED" if failed else "SUCCEEDED")
+    shown = report.of(db, actions.find(db, study_id))
+    assert shown.verdict.level == "red"
+    assert (
+        "The baseline, PyTorch on CPU, has no run that succeeded: nothing is compared with it. "
+        "Choose another baseline: Keras/TensorFlow on CPU."
+    ) in [check.sentence for check in shown.verdict.checks]
+    other = report.of(db, actions.find(db, study_id), "Keras/TensorFlow on CPU")
+    assert [card.standing for card in other.cards] == ["not comparable", "baseline"]
+    assert report.of(db, actions.find(db, study_id), "nonsense").cards[0].standing == "baseline"
+
+
+def test_a_report_says_what_was_trained_and_on_what(settings, db):
+    study_id = actions.submit(settings, question(), by="test")
+    end_all(db, study_id)
+    told = report.of(db, actions.find(db, study_id)).setup
+    assert told["Model"] == "mlp, width 16, depth 1"
+    assert (told["Epochs"], told["CPU"], told["Host"]) == ("2", "A CPU", "here")
+    assert "Framework" not in told  # it is what the arms differ in
+
+
+def test_while_no_measured_run_is_over_nothing_is_called_failed(settings, db):
+    shown = report.of(db, actions.find(db, actions.submit(settings, question(), by="test")))
+    assert shown.is_too_early
+    assert {check.level for check in shown.verdict.checks} == {"amber"}
 
 
 def test_a_target_that_was_not_reached_has_no_number(settings, db):
