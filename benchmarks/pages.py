@@ -51,7 +51,7 @@ def figures(folder: Path, count: int) -> Iterator[Figure]:
     for one, size in ((many, count), (few, FEW_RUNS)):
         database.prepare(one)
         with database.opened(one) as db:
-            store.fill(db, size)
+            store.fill(db, one, size)
     yield from _waits(many, few, count)
     yield from live_pages.figures(many)
 

@@ -83,7 +83,8 @@ def curves(
 
     `seam` is where on the x axis a run was resumed. Without `legend`, only an exported picture has
     one. With `robust`, outliers do not stretch a linear axis: its edge marks each curve's farthest,
-    and `layout.meta["beyond"]` is how many points lie beyond.
+    and `layout.meta["beyond"]` is how many points lie beyond; of curves with others faint behind
+    them, those are what was measured.
     """
     scale, x_unit = _x_unit(drawn, x_axis)
     hover = f"{_x_hover(x_axis, x_unit)}<br>{_y_hover(drawn, unit)}"
@@ -92,13 +93,14 @@ def curves(
     traces = [_band(curve, uid, scale) for curve, uid in identified if curve.low is not None]
     traces += [_trace(curve, uid, scale, hover, most) for curve, uid in identified]
     layout = _layout(drawn, y_title, unit, x_axis, x_unit, log_y)
-    if log_x:
+    if log_x and x_axis != "clock":  # a date has no logarithm
         layout["xaxis"] |= {"type": "log", "dtick": None, "uirevision": f"{x_axis} {x_unit} log"}
     layout["showlegend"] = legend and sum(not curve.faint for curve in drawn) > 1
     within = None if log_y else ranges.shown(_extents(drawn), unit, robust=robust)
     if within:
         layout["yaxis"]["range"] = within
-        marks, layout["meta"] = _beyond(identified, within, scale, hover)
+        measured = [one for one in identified if one[0].faint] or identified
+        marks, layout["meta"] = _beyond(measured, within, scale, hover)
         traces += marks
     if seam is not None:
         layout["shapes"] = [_SEAM | {"x0": seam / scale, "x1": seam / scale}]
@@ -199,7 +201,8 @@ def _trace(curve: Curve, uid: str, scale: float, hover: str, most: int) -> dict[
             "name": literal(shortened(curve.name)),
             "text": _hover_name(curve.name),  # apart: a template would read %{…} in it
             "x": _scaled(x, scale),
-            "y": y.astype(np.float32),  # seven digits are more than a hover shows
+            # Of many points, seven digits are more than a hover shows.
+            "y": y if len(y) <= FEWEST_POINTS else y.astype(np.float32),
             "mode": "lines+markers" if len(y) <= MARKED_POINTS else "lines",
             "line": {
                 "color": color(curve.color_index),

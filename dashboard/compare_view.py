@@ -8,10 +8,11 @@ from typing import Any, cast
 
 import streamlit as st
 
-from dashboard import comparison, curves, distinct, links, store
+from dashboard import comparison, curve_controls, curves, distinct, links, store
 from dashboard.compare_charts import Named
 from dashboard.comparison import End
 from dashboard.components import plot
+from dashboard.curves import CurveView
 from dashboard.words import plain
 from engine.metrics import describe
 from engine.studies import comparable, evidence
@@ -37,8 +38,7 @@ class Compared:
     base: Run
     names: dict[str, str]
     metrics: tuple[str, ...]
-    x_axis: links.XAxis
-    log_y: bool
+    view: CurveView
     full: bool
     group: str
     end: End
@@ -66,13 +66,15 @@ def controls(picked: list[Run]) -> Compared:
         x_axis = cast(links.XAxis, _segment("Against", "x", links.X_AXES))
         group = _choice("Group by", "group", {"": "Nothing"} | _group_titles(picked))
         base = _choice("Base", "base", {run.id: names[run.id] for run in picked})
-        with st.popover("Axes", icon=":material/tune:"):
-            log_y = _switch("Log scale", "log")
+        with st.popover("Curves", icon=":material/tune:"):
+            smoothing = curve_controls.smoothing("compare-")
+            log = curve_controls.log_axes("compare-")
             full = _switch("All values", "full", help="Outliers too, however far they lie.")
     end = st.query_params.get("end", "")
     return Compared(
-        picked, next(run for run in picked if run.id == base), names, metrics, x_axis, log_y,
-        full, group, cast(End, end if end in ENDS else ENDS[0]),
+        picked, next(run for run in picked if run.id == base), names, metrics,
+        CurveView(x_axis, smoothing, log, st.context.timezone), full, group,
+        cast(End, end if end in ENDS else ENDS[0]),
     )  # fmt: skip
 
 
@@ -173,12 +175,12 @@ def charts(shown: Compared) -> None:
         with grid.cell(), st.container(border=True, gap="small", key=f"panel-{key}"):
             st.markdown(f"**{plain(title)}**")
             data, beyond = _drawn(
-                str(store.configured().store), state, key, shown.x_axis, shown.log_y, shown.full,
-                shown.group, st.context.timezone, shown,
+                str(store.configured().store), state, key, shown.view, shown.full, shown.group,
+                shown,
             )  # fmt: skip
             plot.mount(data, key=f"plot-compare-{key}", height=CHART_PX)
             if beyond:
-                st.caption(f"{outlying(beyond)} *All values* under *Axes* shows all.")
+                st.caption(f"{outlying(beyond)} *All values* under *Curves* shows all.")
 
 
 def outlying(count: int) -> str:
@@ -193,24 +195,23 @@ def outlying(count: int) -> str:
 
 @st.cache_data(max_entries=100, show_spinner=False)
 def _drawn(
-    where: str, state: tuple[object, ...], key: str, x_axis: links.XAxis, log_y: bool, full: bool,
-    group: str, zone: str | None, _shown: Compared,
+    where: str, state: tuple[object, ...], key: str, view: CurveView, full: bool, group: str,
+    _shown: Compared,
 ) -> tuple[bytes, int]:  # fmt: skip
     """A chart as it is sent, and how many points lie beyond it: made once for one state of runs."""
-    figure = figure_of(_shown, key, zone)
+    figure = figure_of(_shown, key)
     meta = figure.layout.meta or {}  # pyright: ignore
-    return plot.payload(figure, CHART_PX, f"{describe(key).title} by {x_axis}"), meta.get(
+    return plot.payload(figure, CHART_PX, f"{describe(key).title} by {view.x}"), meta.get(
         "beyond", 0
     )
 
 
-def figure_of(shown: Compared, key: str, zone: str | None = None) -> Any:
-    """One metric of all runs or groups. `zone` names the reader's time zone; None: the server's."""
-    options = {"log_y": shown.log_y, "robust": not shown.full, "zone": zone}
+def figure_of(shown: Compared, key: str) -> Any:
+    """One metric of all runs or groups."""
     with store.opened() as db:
         if shown.group:
-            return curves.of_groups(db, shown.groups, key, shown.x_axis, **options)
-        return curves.of_runs(db, shown.picked, shown.names, key, shown.x_axis, **options)
+            return curves.of_groups(db, shown.groups, key, shown.view, robust=not shown.full)
+        return curves.of_runs(db, shown.picked, shown.names, key, shown.view, robust=not shown.full)
 
 
 def _state(picked: Sequence[Run]) -> tuple[object, ...]:

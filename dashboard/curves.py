@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -50,6 +50,15 @@ class CurveView:
     zone: str | None = None
 
 
+class Line(NamedTuple):
+    """A curve to be drawn."""
+
+    run: Run
+    key: str
+    name: str
+    color_index: int
+
+
 def panels(keys: Collection[str]) -> dict[str, dict[str, tuple[str, ...]]]:
     """Charts beside the first ones, by the part of their keys before a slash: title -> keys."""
     shown = {key for of_panel in PANELS.values() for key in of_panel}
@@ -79,24 +88,8 @@ def version(run: Run) -> tuple[object, ...]:
 
 def of_run(db: Database, run: Run, keys: tuple[str, ...], view: CurveView) -> go.Figure:
     """One run's metrics in one chart; with smoothing, what was measured lies faint behind."""
-    curves = [
-        _curve(db, run, key, view.x, SHORT.get(key, key), i, view.zone)
-        for i, key in enumerate(keys)
-    ]
-    if view.smoothing:
-        faint = [replace(c, faint=True, run_id=f"{c.run_id}.measured") for c in curves]
-        curves = [*faint, *(_smooth(curve, view.smoothing) for curve in curves)]
-    return _figure(
-        curves, keys[0], view.x, log_y="y" in view.log, log_x="x" in view.log,
-        seam=_seam(run, view.x),
-    )  # fmt: skip
-
-
-def _smooth(curve: Curve, weight: float) -> Curve:
-    x = curve.x
-    if x.dtype.kind == "M":
-        x = (x - x[:1]) / np.timedelta64(1, "s")
-    return replace(curve, y=smoothed(x.astype(np.float64), curve.y, weight))
+    lines = [Line(run, key, SHORT.get(key, key), place) for place, key in enumerate(keys)]
+    return _figure(_drawn(db, lines, view), keys[0], view, seam=_seam(run, view.x))
 
 
 def _seam(run: Run, x_axis: XAxis) -> float | None:
@@ -110,68 +103,66 @@ def _seam(run: Run, x_axis: XAxis) -> float | None:
 
 def of_runs(
     db: Database,
-    chosen: list[Run],
+    chosen: Sequence[Run],
     names: Mapping[str, str],
     key: str,
-    x_axis: XAxis,
+    view: CurveView,
     *,
-    log_y: bool = False,
     robust: bool = True,
-    zone: str | None = None,
 ) -> go.Figure:
-    """One metric of many runs in one chart; `names` by run id. There is a legend elsewhere."""
-    drawn = [_curve(db, run, key, x_axis, names[run.id], i, zone) for i, run in enumerate(chosen)]
-    return _compared(drawn, key, x_axis, log_y, robust)
+    """One metric of many runs in one chart; `names` by run id. There is a legend elsewhere.
+
+    With smoothing, what was measured lies faint behind.
+    """
+    lines = [Line(run, key, names[run.id], place) for place, run in enumerate(chosen)]
+    return _compared(_drawn(db, lines, view), key, view, robust)
 
 
 def of_groups(
     db: Database,
     groups: Mapping[str, list[Run]],
     key: str,
-    x_axis: XAxis,
+    view: CurveView,
     *,
-    log_y: bool = False,
     robust: bool = True,
-    zone: str | None = None,
 ) -> go.Figure:
-    """One metric of groups of runs, each as its median between its lowest and its highest."""
+    """One metric of groups of runs, each as its median between its lowest and its highest. With
+    smoothing, these are of smoothed runs."""
     drawn = []
     for place, (name, members) in enumerate(groups.items()):
-        x, band = _band(db, members, key, x_axis, zone)
+        x, band = _band(db, members, key, view)
         ids = tuple(run.id for run in members)
         drawn.append(
             Curve(
                 name, f"{name}.{key}", x, band.median, place, runs=ids, low=band.low, high=band.high
             )
         )
-    return _compared(drawn, key, x_axis, log_y, robust)
+    return _compared(drawn, key, view, robust)
 
 
-def _band(
-    db: Database, members: list[Run], key: str, x_axis: XAxis, zone: str | None
-) -> tuple[NDArray[Any], Band]:
+def _band(db: Database, members: list[Run], key: str, view: CurveView) -> tuple[NDArray[Any], Band]:
     """Runs take each epoch in a time of their own: against time, they meet at the same epoch."""
-    found = [metrics.outline(db, run.id, key) for run in members]
-    if x_axis == "step":
-        band = bands.of([(of.step.astype(np.float64), of.value) for of in found])
-        return band.x, band
-    band = bands.of([(of.epoch, of.value) for of in found])
-    if x_axis == "epoch":
+    found = [metrics.averages(db, run.id, key) for run in members]
+    curves = [of.curve for of in found]
+    x_of_each = [c.step.astype(np.float64) if view.x == "step" else c.epoch for c in curves]
+    values = [
+        smoothed(x, of.curve.value, view.smoothing, of.weight)
+        for x, of in zip(x_of_each, found, strict=True)
+    ]
+    band = bands.of(list(zip(x_of_each, values, strict=True)))
+    if view.x in ("step", "epoch"):
         return band.x, band
     begun = [(run.started_at or 0.0) - run.earlier_s for run in members]
-    since = begun if x_axis == "time" else [0.0] * len(members)
-    taken = [(of.epoch, of.at - start) for of, start in zip(found, since, strict=True)]
+    since = begun if view.x == "time" else [0.0] * len(members)
+    taken = [(of.epoch, of.at - start) for of, start in zip(curves, since, strict=True)]
     x = bands.reached(band.x, taken)
-    return (_dates(x, zone) if x_axis == "clock" else x), band
+    return (_dates(x, view.zone) if view.x == "clock" else x), band
 
 
-def _compared(drawn: list[Curve], key: str, x_axis: XAxis, log_y: bool, robust: bool) -> go.Figure:
+def _compared(drawn: list[Curve], key: str, view: CurveView, robust: bool) -> go.Figure:
     """Curves without points are left out: not every run has every metric."""
     drawn = [curve for curve in drawn if len(curve.y)]
-    unit = describe(key).unit
-    return charts.curves(
-        drawn, y_title="", unit=unit, x_axis=x_axis, log_y=log_y, legend=False, robust=robust
-    )
+    return _figure(drawn, key, view, legend=False, robust=robust)
 
 
 def latest(db: Database, run: Run, key: str, count: int = 50) -> list[float]:
@@ -179,22 +170,42 @@ def latest(db: Database, run: Run, key: str, count: int = 50) -> list[float]:
     return metrics.latest(db, run.id, key, count)
 
 
-def _curve(
-    db: Database, run: Run, key: str, x_axis: XAxis, name: str, color_index: int,
-    zone: str | None = None,
-) -> Curve:  # fmt: skip
-    found = metrics.outline(db, run.id, key)
+def _drawn(db: Database, lines: Sequence[Line], view: CurveView) -> list[Curve]:
+    """What was measured, with every peak; with smoothing that is faint, and averages lie on it."""
+    measured = [_curve(line, metrics.outline(db, line.run.id, line.key), view) for line in lines]
+    if not view.smoothing:
+        return measured
+    faint = [replace(c, faint=True, run_id=f"{c.run_id}.measured") for c in measured]
+    return [*faint, *(_smooth(db, line, view) for line in lines)]
+
+
+def _smooth(db: Database, line: Line, view: CurveView) -> Curve:
+    """Of averages: the outline of a long curve is its extremes, whose mean is not the curve's."""
+    found, weight = metrics.averages(db, line.run.id, line.key)
+    curve = _curve(line, found, view)
+    x = curve.x
+    if x.dtype.kind == "M":
+        x = (x - x[:1]) / np.timedelta64(1, "s")
+        weight = weight[_own(line.run, found)]
+    return replace(curve, y=smoothed(x.astype(np.float64), curve.y, view.smoothing, weight))
+
+
+def _curve(line: Line, found: metrics.Curve, view: CurveView) -> Curve:
+    run = line.run
     begun = (run.started_at or 0.0) - run.earlier_s  # without the time between a stop and a resume
-    if x_axis == "clock":
-        taken_over_until = run.started_at if run.resumed_epoch is not None else None
-        own = found.at >= (taken_over_until or 0.0)  # another run's points have no time of day here
-        x, y = _dates(found.at[own], zone), found.value[own]
+    if view.x == "clock":
+        own = _own(run, found)
+        x, y = _dates(found.at[own], view.zone), found.value[own]
     else:
         axes = {"epoch": found.epoch, "step": found.step, "time": found.at - begun}
-        x, y = axes[x_axis], found.value
-    return Curve(
-        name=name, run_id=f"{run.id}.{key}", x=x, y=y, color_index=color_index, runs=(run.id,)
-    )
+        x, y = axes[view.x], found.value
+    return Curve(line.name, f"{run.id}.{line.key}", x, y, line.color_index, runs=(run.id,))
+
+
+def _own(run: Run, found: metrics.Curve) -> NDArray[np.bool_]:
+    """Another run's points, which this one took over, have no time of day here."""
+    taken_over_until = run.started_at if run.resumed_epoch is not None else None
+    return found.at >= (taken_over_until or 0.0)
 
 
 def _zone(name: str | None) -> tzinfo | None:
@@ -211,16 +222,8 @@ def _dates(at: NDArray[np.float64], zone: str | None) -> NDArray[Any]:
     return dates.tz_localize(None).to_numpy().astype("datetime64[ms]")
 
 
-def _figure(
-    drawn: list[Curve],
-    key: str,
-    x_axis: XAxis,
-    *,
-    log_y: bool = False,
-    log_x: bool = False,
-    seam: float | None = None,
-) -> go.Figure:
-    unit = describe(key).unit
+def _figure(drawn: list[Curve], key: str, view: CurveView, **options: Any) -> go.Figure:
     return charts.curves(
-        drawn, y_title="", unit=unit, x_axis=x_axis, log_y=log_y, log_x=log_x, seam=seam
-    )
+        drawn, y_title="", unit=describe(key).unit, x_axis=view.x, log_y="y" in view.log,
+        log_x="x" in view.log, **options,
+    )  # fmt: skip

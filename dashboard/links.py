@@ -52,8 +52,8 @@ def is_smoothing(given: str) -> bool:
 
 
 def log_axes() -> tuple[LogAxis, ...]:
-    """Which axes are logarithmic; an unknown word is left out."""
-    given = st.query_params.get_all("log")
+    """Which axes are logarithmic; an unknown word is left out. 1 is y in older links."""
+    given = {"y" if word == "1" else word for word in st.query_params.get_all("log")}
     return tuple(axis for axis in LOG_AXES if axis in given)
 
 

@@ -6,7 +6,7 @@ from typing import cast
 
 import streamlit as st
 
-from dashboard import curves, links, run_header, run_tabs, store, words
+from dashboard import curve_controls, curves, links, run_header, run_tabs, store, words
 from dashboard.components import plot
 from dashboard.curves import CurveView
 from dashboard.words import plain
@@ -22,7 +22,6 @@ POLL_S = 1.0
 CHART_HEIGHT = 260
 LAST_LINES = 12
 X_TITLES = {"epoch": "Epoch", "step": "Step", "time": "Time", "clock": "Clock"}
-LOG_TITLES = {"x": "Log x", "y": "Log y"}
 SPARKS = ("validation_accuracy", "validation_loss", "samples_per_s", "epoch_s")
 PHASES = {
     "import": "Importing the framework",
@@ -165,18 +164,6 @@ def _view() -> CurveView:
             "Against", links.X_AXES, default=links.x_axis(), key="x", required=True,
             label_visibility="collapsed", format_func=X_TITLES.__getitem__,
         )  # fmt: skip
-        log = st.pills(
-            "Logarithmic axes", links.LOG_AXES, default=list(links.log_axes()), key="log",
-            selection_mode="multi", label_visibility="collapsed",
-            format_func=LOG_TITLES.__getitem__,
-        )  # fmt: skip
-        smoothing = st.slider(
-            "Smoothing", 0.0, links.MOST_SMOOTHED, links.smoothing(), 0.01, key="smooth",
-            label_visibility="collapsed", width=220, format="Smoothing %.2f",
-            help="Moving average, weighted by the distance on the x axis.",
-        )  # fmt: skip
-    links.put(
-        x=None if x == "epoch" else x, log=list(log),
-        smooth=f"{smoothing:g}" if smoothing else None,
-    )  # fmt: skip
-    return CurveView(cast(links.XAxis, x or "epoch"), smoothing, tuple(log), st.context.timezone)
+        log, smoothing = curve_controls.log_axes(), curve_controls.smoothing()
+    links.put(x=None if x == "epoch" else x)
+    return CurveView(cast(links.XAxis, x or "epoch"), smoothing, log, st.context.timezone)

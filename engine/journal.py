@@ -9,17 +9,17 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
+
+import msgspec
 
 from engine import events
 
 READ_BYTES = 8 << 20
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One event as it stands in the journal. `at` is Unix time in seconds."""
 
     seq: int
@@ -27,13 +27,22 @@ class Record:
     event: events.Event
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """What one read gave. `damaged` lines were complete but no events of ours."""
 
     records: list[Record]
     offset: int
     damaged: int
+
+
+class _Stamp(msgspec.Struct, gc=False):
+    """What each line has beside its event."""
+
+    seq: int
+    at: float
+
+
+_stamps, _events = msgspec.json.Decoder(_Stamp), msgspec.json.Decoder(events.Event)
 
 
 class Writer:
@@ -86,9 +95,9 @@ def read(path: Path, offset: int) -> Chunk:
     except FileNotFoundError:
         return Chunk([], offset, 0)
     complete = data[: data.rfind(b"\n") + 1]
-    parsed = [_parse(line) for line in complete.splitlines()]
-    records = [record for record in parsed if record]
-    return Chunk(records, offset + len(complete), len(parsed) - len(records))
+    lines = complete.splitlines()
+    records = _parsed(complete, len(lines))
+    return Chunk(records, offset + len(complete), len(lines) - len(records))
 
 
 def outcome(path: Path) -> Record | None:
@@ -98,14 +107,22 @@ def outcome(path: Path) -> Record | None:
     return ended[-1] if ended else None
 
 
+def _parsed(text: bytes, lines: int) -> list[Record]:
+    """The events of so many lines: all at once, or one by one if there are others among them."""
+    try:
+        stamps, found = _stamps.decode_lines(text), _events.decode_lines(text)
+    except ValueError:
+        stamps, found = [], []
+    if len(found) == lines:
+        return [Record(s.seq, s.at, event) for s, event in zip(stamps, found, strict=True)]
+    return [record for line in text.splitlines() if (record := _parse(line))]
+
+
 def _parse(line: bytes) -> Record | None:
     try:
-        raw: dict[str, Any] = json.loads(line)
-        seq, at = raw.pop("seq"), raw.pop("at")
-        if not isinstance(seq, int) or not isinstance(at, (int, float)):
-            return None
-        return Record(seq, at, events.from_json(raw))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        stamp = _stamps.decode(line)
+        return Record(stamp.seq, stamp.at, _events.decode(line))
+    except ValueError:
         return None
 
 

@@ -17,9 +17,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from engine import checkpoints, devices, events, journal, queue, quiet, seams, telemetry, verdict
+from engine import (
+    checkpoints,
+    devices,
+    events,
+    ingest,
+    journal,
+    queue,
+    quiet,
+    seams,
+    telemetry,
+    verdict,
+)
 from engine.config import FRAMEWORK_NAMES, RunConfig
 from engine.failures import FailureKind
 from engine.job import Job
@@ -29,9 +39,8 @@ from engine.problems import ConfigError
 from engine.settings import Settings
 from engine.studies import giving_up
 from engine.verdict import Overdue
-from storage import database, metrics, runs
+from storage import database, runs
 from storage.database import Database
-from storage.metrics import Point
 from storage.runs import Run
 
 TICK_S = 0.2
@@ -209,18 +218,10 @@ class Supervisor:
             say(f"The study of {run_id} was given up: {because}")
 
     def _ingest(self, db: Database, run: Run, watched: Watched | None) -> None:
-        """Copy the journal's new lines into the store, in reads of bounded size."""
-        offset, last_seq = run.journal_offset, run.last_seq
-        while True:
-            chunk = journal.read(self._journal(run.id), offset)
-            if chunk.offset == offset:
-                return
-            new = [record for record in chunk.records if record.seq > last_seq]
-            offset, last_seq = chunk.offset, max([last_seq, *(r.seq for r in new)])
-            _store(db, run.id, new, last_seq, chunk)
-            if watched and new:
-                watched.heard_at = self._clock()
-                watched.has_ended = isinstance(new[-1].event, events.Finished | events.Failed)
+        last = ingest.ingest(db, run.id, self._journal(run.id), run.journal_offset, run.last_seq)
+        if watched and last:
+            watched.heard_at = self._clock()
+            watched.has_ended = isinstance(last.event, events.Finished | events.Failed)
 
     def _start(self, db: Database, placement: queue.Placement, now: float) -> None:
         run = placement.run
@@ -320,32 +321,3 @@ def say(sentence: str) -> None:
         print(time.strftime("%Y-%m-%d %H:%M:%S"), sentence, file=sys.stderr, flush=True)
     except OSError:
         return  # the disk that holds the log is full: the store will say so
-
-
-def _store(
-    db: Database, run_id: str, new: list[journal.Record], last_seq: int, chunk: journal.Chunk
-) -> None:
-    points = [
-        Point(key, event.step, event.epoch, record.at, value)
-        for record in new
-        if isinstance(event := record.event, events.Metrics)
-        for key, value in event.values.items()
-    ]
-    phases = [r.event.phase for r in new if isinstance(r.event, events.PhaseStarted)]
-    started = [r.event.environment for r in new if isinstance(r.event, events.Started)]
-    facts: dict[str, Any] = {}
-    for record in new:
-        if isinstance(record.event, events.Facts):
-            facts |= record.event.values
-    metrics.ingest(
-        db,
-        run_id,
-        points,
-        last_seq=last_seq,
-        offset=chunk.offset,
-        damaged=chunk.damaged,
-        at=max((record.at for record in new), default=None),
-        phase=phases[-1] if phases else None,
-        environment=started[-1] if started else None,
-        facts=facts,
-    )

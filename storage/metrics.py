@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from storage import buckets
 from storage.database import Database, change
 
 
@@ -25,19 +27,13 @@ class Point(NamedTuple):
     value: float | None
 
 
-BUCKET_POINTS = 128
-ADD_BUCKET = """
-    INSERT INTO buckets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-        low_step = iif(low IS NULL OR excluded.low < low, excluded.low_step, low_step),
-        low_epoch = iif(low IS NULL OR excluded.low < low, excluded.low_epoch, low_epoch),
-        low_at = iif(low IS NULL OR excluded.low < low, excluded.low_at, low_at),
-        low = iif(low IS NULL OR excluded.low < low, excluded.low, low),
-        high_step = iif(high IS NULL OR excluded.high > high, excluded.high_step, high_step),
-        high_epoch = iif(high IS NULL OR excluded.high > high, excluded.high_epoch, high_epoch),
-        high_at = iif(high IS NULL OR excluded.high > high, excluded.high_at, high_at),
-        high = iif(high IS NULL OR excluded.high > high, excluded.high, high)
-"""
-READ_WHOLE = 4_096  # a series of so many points is read as it is
+# A point as it is: a million of these cost the collector of garbage nothing, other than `Point`s.
+Values = tuple[str, int, float, float, float | None]
+
+WIDTH, ROWS_AT_ONCE = 5, 50  # of `points`; so many rows in one statement take half the time
+ADD_POINT = "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?)"
+ADD_POINTS = ADD_POINT + ", (?, ?, ?, ?, ?)" * (ROWS_AT_ONCE - 1)
+AVERAGED_WHOLE = 32_768  # a series of so many points is averaged point by point
 
 
 class Curve(NamedTuple):
@@ -49,10 +45,17 @@ class Curve(NamedTuple):
     value: NDArray[np.float64]
 
 
+class Averages(NamedTuple):
+    """A curve each of whose values is the mean of `weight` points that were finite."""
+
+    curve: Curve
+    weight: NDArray[np.float64]
+
+
 def ingest(
     db: Database,
     run_id: str,
-    points: Sequence[Point],
+    points: Sequence[Point | Values],
     *,
     last_seq: int,
     offset: int,
@@ -82,8 +85,8 @@ def ingest(
                 "damaged": damaged,
                 "at": at,
                 "phase": phase,
-                "step": max((point.step for point in points), default=0),
-                "epoch": max((point.epoch for point in points), default=0.0),
+                "step": max((point[1] for point in points), default=0),
+                "epoch": max((point[2] for point in points), default=0.0),
                 "environment": json.dumps(environment) if environment else None,
                 "facts": json.dumps(facts or {}),
                 "id": run_id,
@@ -116,39 +119,52 @@ def curve(db: Database, run_id: str, key: str) -> Curve:
         "(SELECT id FROM series WHERE run_id = ? AND key = ?) ORDER BY step",
         [run_id, key],
     ).fetchall()
-    columns = list(zip(*map(tuple, rows), strict=True)) or [(), (), (), ()]
-    return Curve(
-        np.array(columns[0], dtype=np.int64),
-        *(np.array(column, dtype=np.float64) for column in columns[1:]),
-    )
+    table = np.array([tuple(row) for row in rows], dtype=np.float64).reshape(-1, 4)
+    return _curve(table)
 
 
 def outline(db: Database, run_id: str, key: str) -> Curve:
     """A curve for the screen: a long one as the least and greatest point of every 128.
 
-    Its first and last points are kept too. A series of a store that was filled before there were
-    buckets is read whole.
+    Its first and last points are kept too. It must not be averaged: noise has larger extremes than
+    it has means.
     """
+    series = _bucketed(db, run_id, key, buckets.READ_WHOLE)
+    if series is None:
+        return curve(db, run_id, key)
+    kept = buckets.extremes(db, series)
+    first_last = ends(db, run_id, key)
+    if first_last:
+        kept = np.vstack([kept, np.array([point[1:] for point in first_last], dtype=np.float64)])
+    _, order = np.unique(kept[:, 0], return_index=True)
+    return _curve(kept[order])
+
+
+def averages(db: Database, run_id: str, key: str) -> Averages:
+    """A curve to smooth or to average with others: a very long one as the mean of every 128."""
+    series = _bucketed(db, run_id, key, AVERAGED_WHOLE)
+    if series is None:
+        whole = curve(db, run_id, key)
+        return Averages(whole, np.isfinite(whole.value).astype(np.float64))
+    table, weight = buckets.means(db, series)
+    return Averages(_curve(table), weight)
+
+
+def _bucketed(db: Database, run_id: str, key: str, longer_than: int) -> int | None:
+    """The series, if it is longer and has all its buckets: one of a store that was filled before
+    there were buckets has not."""
     query = (
         "SELECT id, points, (SELECT count(*) FROM buckets WHERE series_id = series.id) "
         "FROM series WHERE run_id = ? AND key = ?"
     )
     row = db.execute(query, [run_id, key]).fetchone()
-    if row is None or row[1] <= READ_WHOLE or row[2] * BUCKET_POINTS < row[1]:
-        return curve(db, run_id, key)
-    kept = np.array(
-        db.cursor().execute(
-            "SELECT low_step, low_epoch, low_at, low, high_step, high_epoch, high_at, high "
-            "FROM buckets WHERE series_id = ?",
-            [row[0]],
-        ).fetchall(),
-        dtype=np.float64,
-    ).reshape(-1, 4)  # fmt: skip
-    first_last = ends(db, run_id, key)
-    if first_last:
-        kept = np.vstack([kept, np.array([point[1:] for point in first_last], dtype=np.float64)])
-    _, order = np.unique(kept[:, 0], return_index=True)
-    step, epoch, at, value = kept[order].T
+    if row is None or row[1] <= longer_than or row[2] * buckets.BUCKET_POINTS < row[1]:
+        return None
+    return row[0]
+
+
+def _curve(table: buckets.Table) -> Curve:
+    step, epoch, at, value = table.T
     return Curve(step.astype(np.int64), epoch, at, value)
 
 
@@ -183,15 +199,16 @@ def add(db: Database, run_id: str, points: Iterable[Point]) -> None:
             _add(db, run_id, key, of_key)
 
 
-def _by_key(points: Iterable[Point]) -> dict[str, list[Point]]:
-    grouped: dict[str, list[Point]] = {}
+def _by_key(points: Iterable[Point | Values]) -> dict[str, list[Point | Values]]:
+    grouped: dict[str, list[Point | Values]] = {}
     for point in points:
-        grouped.setdefault(point.key, []).append(point)
+        grouped.setdefault(point[0], []).append(point)
     return grouped
 
 
-def _add(db: Database, run_id: str, key: str, points: list[Point]) -> None:
-    known = [point.value for point in points if point.value is not None]
+def _add(db: Database, run_id: str, key: str, points: Sequence[Point | Values]) -> None:
+    flat: list[Any] = list(chain.from_iterable(points))
+    known = [value for value in flat[WIDTH - 1 :: WIDTH] if value is not None]
     series_id, count = db.execute(
         "INSERT INTO series (run_id, key, points, last, min, max) "
         "VALUES (:run, :key, :points, :last, :min, :max) "
@@ -208,31 +225,14 @@ def _add(db: Database, run_id: str, key: str, points: list[Point]) -> None:
             "max": max(known, default=None),
         },
     ).fetchone()
-    db.executemany(
-        "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?)",
-        [(series_id, point.step, point.epoch, point.at, point.value) for point in points],
-    )
-    begin = count - len(points)
-    if begin > READ_WHOLE:
-        _add_buckets(db, series_id, begin, points)
-    elif count > READ_WHOLE:  # a short series needs none; now it has become a long one
-        query = "SELECT step, epoch, at, value FROM points WHERE series_id = ? ORDER BY step"
-        known_so_far = [Point(key, *row) for row in db.execute(query, [series_id])]
-        _add_buckets(db, series_id, 0, known_so_far)
+    flat[::WIDTH] = [series_id] * len(points)  # where the key was
+    many = len(points) // ROWS_AT_ONCE * ROWS_AT_ONCE * WIDTH
+    db.executemany(ADD_POINTS, _parts(flat[:many], ROWS_AT_ONCE * WIDTH))
+    db.executemany(ADD_POINT, _parts(flat[many:], WIDTH))
+    if count > buckets.READ_WHOLE:
+        table = np.array(flat, dtype=np.float64).reshape(-1, WIDTH)[:, 1:]
+        buckets.add(db, series_id, count - len(points), table)
 
 
-def _add_buckets(db: Database, series_id: int, begin: int, points: list[Point]) -> None:
-    """`begin` is how many points the series had before these."""
-    rows, at = [], 0
-    while at < len(points):
-        bucket, filled = divmod(begin + at, BUCKET_POINTS)
-        of_bucket = points[at : at + BUCKET_POINTS - filled]
-        finite = [point for point in of_bucket if point.value is not None] or of_bucket[:1]
-        low, high = min(finite, key=_value), max(finite, key=_value)
-        rows.append((series_id, bucket, *low[1:], *high[1:]))
-        at += len(of_bucket)
-    db.executemany(ADD_BUCKET, rows)
-
-
-def _value(point: Point) -> float:
-    return 0.0 if point.value is None else point.value
+def _parts(flat: list[Any], length: int) -> list[list[Any]]:
+    return [flat[at : at + length] for at in range(0, len(flat), length)]

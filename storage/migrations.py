@@ -241,3 +241,29 @@ def watch_references(db: Database) -> None:
         ALTER TABLE runs ADD COLUMN cool_down_s REAL NOT NULL DEFAULT 0;  -- that must have passed
             -- since the run before it on this host
     """)
+
+
+@migrations()
+def sum_buckets(db: Database) -> None:
+    db.executescript("""
+        ALTER TABLE buckets ADD COLUMN points INTEGER NOT NULL DEFAULT 0;  -- how many it is of
+        ALTER TABLE buckets ADD COLUMN finite INTEGER NOT NULL DEFAULT 0;  -- and how many of those
+            -- had a value that was finite: `sum` is of these, the other sums are of all
+        ALTER TABLE buckets ADD COLUMN sum_step REAL NOT NULL DEFAULT 0;
+        ALTER TABLE buckets ADD COLUMN sum_epoch REAL NOT NULL DEFAULT 0;
+        ALTER TABLE buckets ADD COLUMN sum_at REAL NOT NULL DEFAULT 0;
+        ALTER TABLE buckets ADD COLUMN sum REAL NOT NULL DEFAULT 0;
+
+        UPDATE buckets SET points = found.points, finite = found.finite,
+            sum_step = found.step, sum_epoch = found.epoch, sum_at = found.at, sum = found.value
+        FROM (
+            SELECT series_id, place / 128 AS bucket, count(*) AS points, count(value) AS finite,
+                total(step) AS step, total(epoch) AS epoch, total(at) AS at, total(value) AS value
+            FROM (
+                SELECT series_id, step, epoch, at, value,
+                    row_number() OVER (PARTITION BY series_id ORDER BY step) - 1 AS place
+                FROM points WHERE series_id IN (SELECT series_id FROM buckets)
+            ) GROUP BY series_id, bucket
+        ) AS found
+        WHERE found.series_id = buckets.series_id AND found.bucket = buckets.bucket;
+    """)

@@ -247,7 +247,7 @@ def test_the_farthest_outlier_is_marked_and_the_axis_shows_all_on_demand(site, b
     page.wait_for_selector(".st-key-panel-train_loss [data-state=drawn]")
     assert page.evaluate(f"{axis}.range[1]") < 2
     expect(page.get_by_text("One outlying point lies beyond the axis")).to_be_visible()
-    page.get_by_role("button", name="Axes", exact=True).click()
+    page.get_by_role("button", name="Curves", exact=True).click()
     page.get_by_test_id("stPopoverBody").get_by_text("All values", exact=True).click()
     eventually(lambda: page.evaluate(f"{axis}.range[1]") > 1e6, 20)
     settle(page)

@@ -109,9 +109,10 @@ def test_another_base_is_in_the_address_and_distances_are_from_it(here):
 def test_every_state_is_restored_from_the_address(here):
     ids = [finished(here, f"run {n}", seed=n, batch_size=32 * (n % 2 + 1)) for n in range(4)]
     state = {
-        "runs": ids, "x": "clock", "log": "1", "full": "1", "group": "batch_size", "end": "last",
-        "metric": ["train_loss"], "all": "1", "key": "rate", "sort": "train_loss", "px": "seed",
-        "py": "metric.train_loss", "dims": ["seed", "metric.train_loss"],
+        "runs": ids, "x": "clock", "log": ["x", "y"], "smooth": "0.9", "full": "1",
+        "group": "batch_size", "end": "last", "metric": ["train_loss"], "all": "1", "key": "rate",
+        "sort": "train_loss", "px": "seed", "py": "metric.train_loss",
+        "dims": ["seed", "metric.train_loss"],
     }  # fmt: skip
     at = visit("compare", **state)
     shown = {name: address(at, name) for name in state}
@@ -135,7 +136,7 @@ def test_a_link_that_was_made_before_there_were_groups_still_works(here):
     ids = [finished(here, f"run {n}", seed=n) for n in range(2)]
     at = visit("compare", runs=[",".join(ids)], metric="train_loss", x="time", log="1")
     assert at.multiselect(key="compare-metric").value == ["train_loss"]
-    assert at.toggle(key="compare-log").value
+    assert address(at, "log") == ["y"]
     view = views.View("a", "n", "compare", 1, {"runs": ids, "x": ["time"]}, "ann", 1.0)
     assert saved_views.address(view) == f"/compare?runs={ids[0]}&runs={ids[1]}&x=time"
 

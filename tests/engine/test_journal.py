@@ -53,7 +53,19 @@ def test_a_line_cut_in_half_is_left_until_it_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", [b'{"seq":2,"at":1,"ty\n', b"[]\n", b"\xff\xfe\n", b'{"seq":2,"at":1,"type":"x"}\n']
+    "line",
+    [
+        b'{"seq":2,"at":1,"ty\n',
+        b"[]\n",
+        b"\xff\xfe\n",
+        b'{"seq":2,"at":1,"type":"x"}\n',
+        b'{"seq":2.5,"at":1,"type":"finished","status":"STOPPED"}\n',
+        b'{"seq":2,"type":"finished","status":"STOPPED"}\n',
+        b'{"seq":2,"at":1,"type":"finished","status":"STOPPED"} {"seq":3}\n',
+        b'{"seq":2,"at":1,"type":"metrics","step":1,"epoch":1,"values":{"loss":"low"}}\n',
+        b'{"seq":2,"at":1,"type":"metrics","step":1,"epoch":1,"values":{"loss":NaN}}\n',
+        b"\n",
+    ],
 )
 def test_a_damaged_line_is_counted_and_the_rest_is_read(tmp_path, line):
     path = tmp_path / "j"
@@ -102,3 +114,20 @@ def test_what_a_full_disk_refuses_is_written_when_there_is_room(tmp_path, monkey
     monkeypatch.undo()
     assert writer.flush()
     assert [r.event for r in journal.read(tmp_path / "j", 0).records] == list(EVENTS[:2])
+
+
+def test_a_line_torn_in_two_is_two_damaged_lines(tmp_path):
+    path = tmp_path / "j"
+    write(path, *EVENTS[:2])
+    path.write_bytes(path.read_bytes().replace(b'"type"', b'\n"type"', 1))
+    chunk = journal.read(path, 0)
+    assert ([r.event for r in chunk.records], chunk.damaged) == ([EVENTS[1]], 2)
+
+
+def test_whole_numbers_are_read_where_fractions_are_expected_and_later_fields_are_passed_over(
+    tmp_path,
+):
+    line = b'{"seq":1,"at":1,"type":"metrics","step":2,"epoch":1,"values":{"a":3},"later":{}}\n'
+    (tmp_path / "j").write_bytes(line)
+    (record,) = journal.read(tmp_path / "j", 0).records
+    assert record == journal.Record(1, 1.0, Metrics(2, 1.0, {"a": 3.0}))

@@ -1,11 +1,14 @@
-"""Long curves for the screen: far fewer points, every peak kept."""
+"""Long curves from far fewer points: for the screen with every peak kept, or averaged."""
 
 import numpy as np
 import pytest
+from sqlite_utils import Database as Known
 
 from engine.config import RunConfig
 from storage import database, metrics, runs
-from storage.metrics import BUCKET_POINTS, READ_WHOLE, Point
+from storage.buckets import BUCKET_POINTS, READ_WHOLE
+from storage.metrics import AVERAGED_WHOLE, Point
+from storage.migrations import migrations
 
 
 @pytest.fixture
@@ -67,3 +70,61 @@ def test_a_series_without_buckets_is_read_whole(db):
     add(db, run_id, [float(i) for i in range(READ_WHOLE + 200)], 1_000)
     db.execute("DELETE FROM buckets")
     assert metrics.outline(db, run_id, "loss").step.size == READ_WHOLE + 200
+
+
+@pytest.mark.parametrize("batch", [211, 100_000])
+def test_a_long_noisy_curve_averages_to_its_mean_and_not_to_that_of_its_extremes(db, batch):
+    noise = np.random.default_rng(0).exponential(size=AVERAGED_WHOLE + 1_001)
+    values = noise.tolist()
+    values[::1_000] = [None] * len(values[::1_000])
+    run_id = create(db)
+    add(db, run_id, values, batch)
+    known = np.array(values, dtype=float)
+    curve, weight = metrics.averages(db, run_id, "loss")
+    assert len(curve.value) == len(weight) == len(values) // BUCKET_POINTS + 1
+    assert weight.sum() == np.isfinite(known).sum()
+    assert np.average(curve.value, weights=weight) == pytest.approx(np.nanmean(known))
+    third = slice(2 * BUCKET_POINTS, 3 * BUCKET_POINTS)
+    assert curve.value[2] == pytest.approx(np.nanmean(known[third]))
+    assert curve.epoch[2] == pytest.approx(np.arange(len(values))[third].mean() / 100)
+    assert np.nanmean(metrics.outline(db, run_id, "loss").value) > 2 * np.nanmean(known)
+
+
+def test_a_bucket_in_which_nothing_was_finite_has_no_mean(db):
+    run_id = create(db)
+    gap = [None] * (2 * BUCKET_POINTS)
+    add(db, run_id, gap + [1.0] * AVERAGED_WHOLE, 10_000)
+    curve, weight = metrics.averages(db, run_id, "loss")
+    assert weight[:3].tolist() == [0, 0, BUCKET_POINTS]
+    assert np.isnan(curve.value[:2]).all()
+    assert curve.step[1] == 191
+    assert curve.value[2] == 1.0
+
+
+def test_a_curve_of_moderate_length_is_averaged_from_all_its_points(db):
+    run_id = create(db)
+    add(db, run_id, [1.0, None, *([2.0] * READ_WHOLE)], 1_000)
+    curve, weight = metrics.averages(db, run_id, "loss")
+    assert len(curve.value) == READ_WHOLE + 2
+    assert weight[:3].tolist() == [1, 0, 1]
+
+
+def test_a_store_of_before_there_were_sums_gets_them(tmp_path):
+    with database.opened(tmp_path) as db:
+        migrations.apply(Known(db), stop_before="sum_buckets")
+        run_id = create(db)
+        db.execute("INSERT INTO series VALUES (1, ?, 'loss', 40000, 1, 0, 1)", [run_id])
+        rows = [(1, i, i / 100, 1000.0 + i, None if i % 3 == 0 else i % 7) for i in range(40_000)]
+        db.executemany("INSERT INTO points VALUES (?, ?, ?, ?, ?)", rows)
+        old = [(1, bucket, *(0.0,) * 8) for bucket in range(313)]
+        db.executemany("INSERT INTO buckets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", old)
+        db.commit()
+    database.prepare(tmp_path)
+    with database.opened(tmp_path) as db:
+        kept = [*map(tuple, db.execute("SELECT low, bucket FROM buckets"))]
+        curve, weight = metrics.averages(db, run_id, "loss")
+        known = np.array([row[4] for row in rows], dtype=float)
+        assert kept == [(0.0, bucket) for bucket in range(313)]
+        assert weight.sum() == np.isfinite(known).sum()
+        assert np.average(curve.value, weights=weight) == pytest.approx(np.nanmean(known))
+        assert curve.at[1] == pytest.approx(1000 + np.arange(128, 256).mean())
