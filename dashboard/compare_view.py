@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import streamlit as st
 
-from dashboard import comparison, curve_controls, curves, distinct, links, store
+from dashboard import comparison, curve_controls, curves, distinct, links, points, store
 from dashboard.compare_charts import Named
 from dashboard.comparison import End
 from dashboard.components import plot
@@ -201,9 +201,10 @@ def _drawn(
     """A chart as it is sent, and how many points lie beyond it: made once for one state of runs."""
     figure = figure_of(_shown, key)
     meta = figure.layout.meta or {}  # pyright: ignore
-    return plot.payload(figure, CHART_PX, f"{describe(key).title} by {view.x}"), meta.get(
-        "beyond", 0
-    )
+    # Of groups, what is drawn is the data: medians and bands.
+    data = "" if group else points.address([run.id for run in _shown.picked], [key])
+    drawn = plot.payload(figure, CHART_PX, f"{describe(key).title} by {view.x}", data)
+    return drawn, meta.get("beyond", 0)
 
 
 def figure_of(shown: Compared, key: str) -> Any:

@@ -15,7 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from dashboard import bands, charts
+from dashboard import bands, charts, points
 from dashboard.bands import Band
 from dashboard.charts import Curve
 from dashboard.components.plot import payload
@@ -78,7 +78,8 @@ def drawn(
     """A chart as the browser takes it, made once for all readers of one version of a run."""
     with database.opened(store) as db:
         run = runs.get(db, run_id)
-        return b"" if run is None else payload(of_run(db, run, keys, view), height, alt)
+        data = points.address([run_id], keys)
+        return b"" if run is None else payload(of_run(db, run, keys, view), height, alt, data)
 
 
 def version(run: Run) -> tuple[object, ...]:

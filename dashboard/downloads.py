@@ -29,7 +29,7 @@ def table(name: str, frame: Callable[[], pd.DataFrame]) -> None:
 
 def written(frame: pd.DataFrame, suffix: str) -> bytes:
     if suffix == "csv":
-        return frame.map(_harmless).to_csv(index=False).encode()
+        return frame.map(harmless).to_csv(index=False).encode()
     if suffix == "json":
         text = frame.to_json(orient="records", date_format="iso", force_ascii=False)
         return str(text).encode()
@@ -38,7 +38,7 @@ def written(frame: pd.DataFrame, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def _harmless(cell: object) -> object:
+def harmless(cell: object) -> object:
     """A list as text; text that looks like a formula behind an apostrophe."""
     if isinstance(cell, list):
         cell = ", ".join(map(str, cell))

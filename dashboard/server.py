@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, StreamingResponse
 from starlette.routing import Route
 
-from dashboard import saved_views
+from dashboard import points, saved_views
 from dashboard.components import assets
 from engine import launch, run_files, settings
 from engine.run_files import RunFile
@@ -172,6 +172,7 @@ def _view(view_id: str) -> View | None:
 ROUTES = (
     Route("/v/{view_id}", to_view),
     Route("/files/{run_id}/{name:path}", to_file),
+    Route(f"/{points.PATH}", points.to_points),
     Route("/runs", to_runs),
     Route("/run/{run_id}", to_run),
     Route("/_accelboard", whose),

@@ -179,6 +179,18 @@ def latest(db: Database, run_id: str, key: str, count: int) -> list[float]:
     return [value for (value,) in rows][::-1]
 
 
+def after(
+    db: Database, run_id: str, key: str, step: int, limit: int
+) -> list[tuple[int, float, float, float | None]]:
+    """Up to `limit` points (step, epoch, at, value) after a step."""
+    rows = db.execute(
+        "SELECT step, epoch, at, value FROM points WHERE series_id = "
+        "(SELECT id FROM series WHERE run_id = ? AND key = ?) AND step > ? ORDER BY step LIMIT ?",
+        [run_id, key, step, limit],
+    )
+    return [tuple(row) for row in rows]
+
+
 def ends(
     db: Database, run_id: str, key: str, *, after_step: int = -1
 ) -> tuple[Point, Point] | None:

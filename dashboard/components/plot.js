@@ -23,7 +23,7 @@ const EXPORTS = [
   {
     name: "csv",
     title: "Download data as CSV",
-    click: (canvas) => save(table(canvas), "csv", nameOf(canvas)),
+    click: (canvas) => data(canvas),
     icon: icon("M10 10h5v11h-5zM17 21h3a2 2 0 0 0 2-2v-9h-5zM20 3H5a2 2 0 0 0-2 2v3h19V5a2 2 0 0 0-2-2zM3 19a2 2 0 0 0 2 2h3V10H3z"),
   },
 ];
@@ -227,6 +227,13 @@ async function picture(canvas, format) {
     { format, width, height: height + 60 + 22 * rows, scale: format === "png" ? 2 : 1 },
   );
   download(url, `${nameOf(canvas)}.${format}`);
+}
+
+// All points from the server where it has them: what is drawn of a long curve is a part of it.
+function data(canvas) {
+  const chart = charts.get(canvas.closest(".accelboard-plot"));
+  if (chart.data) return download(new URL(chart.data, document.baseURI), "");
+  save(table(canvas), "csv", nameOf(canvas));
 }
 
 // What is drawn, a row a point. Marks and bands repeat what the curves' rows say.

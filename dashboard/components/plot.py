@@ -37,9 +37,12 @@ def mount(data: bytes, *, key: str, height: int) -> None:
     _mount(key=key, height=height, data=data)
 
 
-def payload(figure: go.Figure, height: int, alt: str) -> bytes:
-    """JSON as bytes: a mapping would be serialised twice more on the way, for each chart a poll."""
+def payload(figure: go.Figure, height: int, alt: str, data: str = "") -> bytes:
+    """JSON as bytes: a mapping would be serialised twice more on the way, for each chart a poll.
+
+    `data` is the address of the chart's data as a CSV file; without one, it has what is drawn.
+    """
     parts = figure.to_dict()
     parts["layout"].pop("template", None)
-    head = json.dumps({"script": assets.PLOTLY_PATH, "height": height, "alt": alt})
+    head = json.dumps({"script": assets.PLOTLY_PATH, "height": height, "alt": alt, "data": data})
     return f'{head[:-1]}, "figure": {to_json_plotly(parts)}}}'.encode()
