@@ -42,10 +42,13 @@ def _version(db: Database) -> int:
 def _migrate(db: Database) -> None:
     import sqlite_utils  # only here: it takes pandas along, which costs a second at each start
 
+    from storage import wide
     from storage.migrations import migrations
 
     db.execute("PRAGMA journal_mode = WAL")
     migrations.apply(sqlite_utils.Database(db))
+    with transaction(db):
+        wide.rebuild(db)
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

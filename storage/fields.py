@@ -17,6 +17,7 @@ Kind = Literal["text", "number", "date", "tag", "config"]
 ENDS = ("best", "last", "min", "max")
 PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,3}")
 SECTIONS = ("config", "workload", "dataset")  # a config's parts that have keys of their own
+MOST_JOINS = 60  # SQLite joins 64 tables at most; more metrics are looked up run by run
 REPEATS = "repeats"  # groups by all of the config but its seed
 DEVICE = "(SELECT group_concat(json_extract(value, '$.name'), ', ') FROM json_each(runs.devices))"
 TOOK = "coalesce(runs.finished_at, runs.last_event_at) - runs.started_at"
@@ -112,9 +113,12 @@ class Statement:
         return (key, end) if known and not is_config else None
 
     def _summary(self, key: str, end: str) -> str:
+        column = (self._vocabulary.best.get(key) or "last") if end == "best" else end
+        if key not in self._joined and len(self._joined) == MOST_JOINS:
+            mark = self.bind(key)
+            return f"(SELECT {column} FROM series WHERE run_id = runs.id AND key = {mark})"  # noqa: S608  own words
         if key not in self._joined:
             self._joined[key] = (self.bind(key), f"m{len(self._joined)}")
-        column = (self._vocabulary.best.get(key) or "last") if end == "best" else end
         return f"{self._joined[key][1]}.{column}"
 
     def _is_config(self, word: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from storage import buckets
+from storage import buckets, wide
 from storage.database import Database, change
 
 
@@ -70,8 +70,7 @@ def ingest(
     Each of `facts` takes the place of one of the same name.
     """
     with change(db):
-        for key, of_key in _by_key(points).items():
-            _add(db, run_id, key, of_key)
+        _add_all(db, run_id, points)
         db.execute(
             "UPDATE runs SET last_seq = max(last_seq, :seq), journal_offset = :offset, "
             "damaged_lines = damaged_lines + :damaged, "
@@ -104,8 +103,7 @@ def take_over(db: Database, run_id: str, from_id: str, *, last_step: int, shift_
     points = [Point(*row) for row in rows]
     with change(db):
         db.execute("DELETE FROM series WHERE run_id = ?", [run_id])
-        for key, of_key in _by_key(points).items():
-            _add(db, run_id, key, of_key)
+        _add_all(db, run_id, points)
         db.execute(
             "UPDATE runs SET step = ?, epoch = ? WHERE id = ?",
             [last_step, max((point.epoch for point in points), default=0.0), run_id],
@@ -207,8 +205,12 @@ def ends(
 def add(db: Database, run_id: str, points: Iterable[Point]) -> None:
     """Points that no journal brought, as of a run that comes from another store."""
     with change(db):
-        for key, of_key in _by_key(points).items():
-            _add(db, run_id, key, of_key)
+        _add_all(db, run_id, points)
+
+
+def _add_all(db: Database, run_id: str, points: Iterable[Point | Values]) -> None:
+    begun = [_add(db, run_id, key, of_key) for key, of_key in _by_key(points).items()]
+    wide.note(db, [series for series in begun if series])
 
 
 def _by_key(points: Iterable[Point | Values]) -> dict[str, list[Point | Values]]:
@@ -218,7 +220,10 @@ def _by_key(points: Iterable[Point | Values]) -> dict[str, list[Point | Values]]
     return grouped
 
 
-def _add(db: Database, run_id: str, key: str, points: Sequence[Point | Values]) -> None:
+def _add(
+    db: Database, run_id: str, key: str, points: Sequence[Point | Values]
+) -> tuple[str, int] | None:
+    """The key and the series, if these are its first points."""
     flat: list[Any] = list(chain.from_iterable(points))
     known = [value for value in flat[WIDTH - 1 :: WIDTH] if value is not None]
     series_id, count = db.execute(
@@ -244,6 +249,7 @@ def _add(db: Database, run_id: str, key: str, points: Sequence[Point | Values]) 
     if count > buckets.READ_WHOLE:
         table = np.array(flat, dtype=np.float64).reshape(-1, WIDTH)[:, 1:]
         buckets.add(db, series_id, count - len(points), table)
+    return (key, series_id) if count == len(points) else None
 
 
 def _parts(flat: list[Any], length: int) -> list[list[Any]]:

@@ -8,6 +8,7 @@ OPERATOR   := = != < <= > >= ~          (~: contains)
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -175,9 +176,12 @@ def _number(name: str, value: Token) -> float:
     """`0.9`, `1e-3`, `60,000`, and `90%` for 0.9."""
     text = value.replace(",", "")
     try:
-        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        number = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
-        raise BadQuery(f"{name} is compared with a number, got {value[:40]!r}.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise BadQuery(f"{name} is compared with a number, got {value[:40]!r}.")
+    return number
 
 
 def _dated(

@@ -94,6 +94,9 @@ def test_a_query_finds(three, query, found):
         ("accuraccy > 1", "Unknown field 'accuraccy'. Did you mean 'accuracy'?"),
         ("zzz = 1", "Unknown field 'zzz'. Use a column"),
         ("accuracy > high", "accuracy is compared with a number, got 'high'."),
+        ("accuracy > nan", "accuracy is compared with a number, got 'nan'."),
+        ("accuracy < 1e999", "accuracy is compared with a number, got '1e999'."),
+        ("config.seed >= -inf%", "config.seed is compared with a number, got '-inf%'."),
         ("accuracy", "The query ends where one of = != < <= > >= ~ after 'accuracy' should be."),
         ("accuracy >", "The query ends where a value after accuracy > should be."),
         ("accuracy is 1", "Expected one of = != < <= > >= ~ after 'accuracy', got 'is'."),
@@ -169,3 +172,16 @@ def test_groups_have_mean_and_spread_over_the_runs_that_have_a_value(db):
     assert [g.count for g in run_list.groups(db, wanted, "repeats", ["accuracy"])] == [3, 1]
     with pytest.raises(BadQuery, match="is no number"):
         run_list.groups(db, wanted, "framework", ["name"])
+
+
+def test_a_query_and_a_group_may_name_more_metrics_than_sqlite_joins_tables(db):
+    keys = [f"m{number}" for number in range(90)]
+    points = [Point(key, 1, 1.0, 1.0, float(number)) for number, key in enumerate(keys)]
+    for name in ("one", "two"):
+        metrics.ingest(db, create(db, name), points, last_seq=1, offset=1)
+    met = " and ".join(f"{key} >= {number}" for number, key in enumerate(keys))
+    assert names(db, met, "-m89") == ["two", "one"]
+    assert names(db, f"{met} and max.m88 > 88") == []
+    wanted = Wanted(vocabulary=VOCABULARY)
+    (group,) = run_list.groups(db, wanted, "framework", keys)
+    assert [spread.mean for spread in group.spreads] == list(map(float, range(90)))
