@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.figures import Figure, show
-from dashboard import curves, run_table
+from dashboard import curves
 from dashboard.components import plot
 from dashboard.curves import CurveView
 from engine import ingest, journal, queries
@@ -42,6 +42,7 @@ KEYS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"
         "learning_rate", "epoch_s", "samples_per_s", "compiles")  # fmt: skip
 LONG_RUNS, LONG_POINTS, PEAK = 20, 100_000, 1e6
 CURVES, REPEATS = 10, 15
+PAGE_ROWS = 100  # of the Runs page
 FRAMEWORKS = ("torch", "keras", "torch_xla")
 BEGUN = 1_700_000_000.0
 
@@ -188,7 +189,7 @@ def _pages(db: Database, count: int) -> Iterator[Figure]:
 
 
 def _page(db: Database, wanted: Wanted, sort: str) -> None:
-    run_list.page(db, wanted, sort=sort, limit=run_table.PAGE_ROWS)
+    run_list.page(db, wanted, sort=sort, limit=PAGE_ROWS)
     runs.counts(db)
 
 

@@ -9,7 +9,7 @@ from storage.database import Database
 # These columns come first and always, so that what was written for them works in every store.
 FIRST = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate",
          "epoch_s", "samples_per_s", "step_loss")  # fmt: skip
-OF_STEP = ("run_id", "step", "epoch", "at")
+OF_STEP: tuple[str, ...] = ("run_id", "step", "epoch", "at")
 MOST = 500  # SQLite has 2,000 columns at most, and nobody reads so many
 
 
