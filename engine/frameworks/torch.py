@@ -80,6 +80,7 @@ def environment() -> dict[str, str]:
         "torch.num_threads": str(torch.get_num_threads()),
         "CUDA graph": str(torch.cuda.is_available()),
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "not set"),
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "not set"),
     }
 
 

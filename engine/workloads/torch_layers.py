@@ -47,7 +47,8 @@ def dense(weights: LayerWeights) -> nn.Linear:
 def conv(weights: LayerWeights, stride: int = 1) -> nn.Conv2d:
     """Padded with half the kernel on every side; without a bias if the weights have none."""
     size, _, inputs, outputs = weights[0].shape
-    layer = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=len(weights) > 1)
+    kind = PointConv if size == 1 else nn.Conv2d
+    layer = kind(inputs, outputs, size, stride, padding=size // 2, bias=len(weights) > 1)
     layer = layer.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return with_weights(layer, weights)
 
@@ -71,6 +72,19 @@ def with_weights(layer: Layer, weights: LayerWeights) -> Layer:
         for tensor, array in zip(tensors, weights, strict=True):
             tensor.copy_(torch.from_numpy(array.transpose(AXES[array.ndim])))
     return layer
+
+
+class PointConv(nn.Conv2d):
+    """A 1 x 1 convolution, which leaves out the pixels that its stride does before it multiplies.
+
+    The same figures; but PyTorch 2.9.1 on a CPU, in `channels_last` and with one thread, writes
+    beyond its memory in the backward pass of one that has a stride.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        down, right = self.stride
+        kept = images[:, :, ::down, ::right] if down > 1 or right > 1 else images
+        return functional.conv2d(kept, self.weight, self.bias)
 
 
 class Pixels(nn.Module):
