@@ -57,6 +57,23 @@ class Compared:
         return [Named(run.id, self.names[run.id], self.colors[run.id]) for run in self.picked]
 
 
+def rules(picked: list[Run]) -> dict[str, links.Rule]:
+    """Of the address. What these runs have is asked for when a link is opened: later, a choice may
+    have gone with the run that had it, and its control goes back to the first."""
+    if "compare-base" in st.session_state:
+        return links.OF_COMPARE
+    keys, axes = comparison.metric_keys(picked), comparison.parameters(picked)
+    axes = {*axes, *(f"{comparison.METRIC}{key}" for key in keys)}
+    axis = links.one_of(axes, "a parameter or a metric of these runs")
+    return links.OF_COMPARE | {
+        "metric": links.one_of(keys, "a metric of these runs"),
+        "group": links.one_of(comparison.group_words(picked), "what groups these runs"),
+        "base": links.one_of([run.id for run in picked], "one of the runs compared"),
+        "sort": links.one_of([*keys, "mfu"], "a figure of these runs"),
+        **dict.fromkeys(("px", "py", "dims"), axis),
+    }
+
+
 def controls(picked: list[Run]) -> Compared:
     """How the runs are compared; all of it in the address."""
     names = distinct.labels(picked)

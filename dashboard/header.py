@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import streamlit as st
@@ -24,9 +24,9 @@ def header(title: str, *, kicker: str = "") -> Iterator[None]:
             copy_link(key="copy-link", public_address=store.configured().public_address)
 
 
-def warn_of_link() -> None:
+def warn_of_link(rules: Mapping[str, links.Rule]) -> None:
     """Say what of the address is not shown, since it is not what it should be."""
-    for sentence in links.misread():
+    for sentence in links.misread(rules):
         st.warning(words.plain(sentence), icon=":material/link_off:")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, cast, get_args
 from urllib.parse import urlsplit
 
@@ -10,12 +10,14 @@ import streamlit as st
 
 from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
 from engine.studies.cost import Prices, is_price
+from storage.fields import ENDS
 from storage.runs import STATUSES
 
 XAxis = Literal["epoch", "step", "time", "clock"]
 LogAxis = Literal["x", "y"]
 X_AXES: tuple[XAxis, ...] = cast(tuple[XAxis, ...], get_args(XAxis))
 LOG_AXES: tuple[LogAxis, ...] = get_args(LogAxis)
+TABS = ("Log", "Performance", "Readings", "Configuration", "Environment", "Files", "TPU check")
 MAX_COMPARED = 50
 MOST_SMOOTHED = 0.99
 
@@ -87,10 +89,14 @@ def is_price_text(given: str) -> bool:
         return False
 
 
-def misread() -> list[str]:
+Rule = tuple[Callable[[str], bool], str]
+"""Whether a value is one, and what it must be in words."""
+
+
+def misread(rules: Mapping[str, Rule]) -> list[str]:
     """A sentence on each parameter of the address that is not what it should be."""
     found = []
-    for name, (is_right, wanted) in RULES.items():
+    for name, (is_right, wanted) in rules.items():
         wrong = [value for value in st.query_params.get_all(name) if not is_right(value)]
         if wrong:
             found.append(not_taken(name, wanted, wrong[0]))
@@ -101,22 +107,35 @@ def not_taken(name: str, wanted: str, given: str) -> str:
     return f"The link's {name!r} must be {wanted}, got {given[:60]!r}: it is left out."
 
 
-def _one_of(choices: Collection[str]) -> tuple[Callable[[str], bool], str]:
-    return (lambda value: value in choices), f"one of {', '.join(choices)}"
+def one_of(choices: Collection[str], told: str = "") -> Rule:
+    """`told` is what they are, where they are too many to name."""
+    return (lambda value: value in choices), told or f"one of {', '.join(choices)}"
 
 
-RULES: dict[str, tuple[Callable[[str], bool], str]] = {
-    "x": _one_of(X_AXES),
-    "smooth": (is_smoothing, f"a number from 0 to {MOST_SMOOTHED}"),
+SWITCH = one_of(("1",))
+PRICE: Rule = (is_price_text, "a price from 0 to a million")
+# What parameters of each page must be, as far as that does not depend on what the store has.
+OF_RUNS: dict[str, Rule] = {
     "page": (lambda value: value == str(page_number()), "a whole number from 1"),
-    "archived": _one_of(("1",)),
-    "status": _one_of(STATUSES),
-    "framework": _one_of(tuple(FRAMEWORK_NAMES)),
-    "accelerator": _one_of(tuple(ACCELERATOR_NAMES)),
-    **dict.fromkeys(
-        (*ACCELERATOR_NAMES, "kwh", "co2"), (is_price_text, "a price from 0 to a million")
-    ),
+    "archived": SWITCH,
+    "status": one_of(STATUSES),
+    "framework": one_of(tuple(FRAMEWORK_NAMES)),
+    "accelerator": one_of(tuple(ACCELERATOR_NAMES)),
 }
+OF_RUN: dict[str, Rule] = {
+    "x": one_of(X_AXES),
+    "smooth": (is_smoothing, f"a number from 0 to {MOST_SMOOTHED}"),
+    "log": one_of(LOG_AXES),
+    "tab": one_of(TABS),
+}
+OF_COMPARE: dict[str, Rule] = {
+    "x": one_of(X_AXES),
+    "smooth": OF_RUN["smooth"],
+    "log": (lambda word: word in (*LOG_AXES, "1"), f"one of {', '.join(LOG_AXES)}"),
+    "end": one_of(ENDS),
+    **dict.fromkeys(("full", "all"), SWITCH),
+}
+OF_STUDY: dict[str, Rule] = dict.fromkeys((*ACCELERATOR_NAMES, "kwh", "co2"), PRICE)
 
 
 def unknown_path(known: Collection[str], address: str | None) -> str | None:

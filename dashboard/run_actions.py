@@ -24,7 +24,7 @@ def of_selected(chosen: Sequence[Run], baseline: str) -> None:
     ):
         st.switch_page(pages.COMPARE, query_params={"runs": ids})
     _baseline(ids, baseline)
-    if not chosen:
+    if not chosen or st.context.is_embedded:  # who reads it in another page came to look
         return
     with st.popover("Tag", icon=":material/sell:"):
         tag = st.text_input("Add to the selected runs", key="tag-selected-text", max_chars=50)
@@ -38,13 +38,14 @@ def of_selected(chosen: Sequence[Run], baseline: str) -> None:
         "Restore", icon=":material/unarchive:", key="restore-selected"
     ):
         _each([run for run in chosen if run.archived], _restore, "restored")
-    with st.popover("Delete", icon=":material/delete:"):
-        points = sum(summary.points for run in chosen for summary in run.metrics.values())
-        st.caption(
-            f"{len(chosen):,} runs with their {points:,} points, logs and checkpoints go for good."
-        )
-        if st.button("Delete for good", type="primary", key="delete-selected"):
-            _each(chosen, _delete, "deleted")
+    gone = st.popover(
+        "Delete", icon=":material/delete:", key="delete-selected-menu", on_change="rerun"
+    )
+    if gone.open:
+        with gone:
+            st.caption(plain(launch.what_goes(store.configured(), chosen)))
+            if st.button("Delete for good", type="primary", key="delete-selected"):
+                _each(chosen, _delete, "deleted")
 
 
 def _baseline(ids: list[str], baseline: str) -> None:
@@ -76,7 +77,7 @@ def _each(chosen: Sequence[Run], change: Callable[[Run, str], None], done: str) 
 
 
 def _tag(run: Run, tag: str, by: str) -> None:
-    launch.edit(store.configured(), run.id, by=by, changes={"tags": [*run.tags, tag.strip()]})
+    launch.add_tags(store.configured(), run.id, [tag.strip()], by=by)
 
 
 def _archive(run: Run, by: str) -> None:

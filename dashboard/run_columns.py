@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from engine.config import FRAMEWORK_NAMES, flatten
 from engine.describe import device_names, throughput, took
 from engine.format import duration
 from engine.queries import ALIASES
-from storage.fields import ENDS
+from storage.fields import ENDS, PATH
 from storage.runs import Run, Summary
 
 STATUS_MARKS = {
@@ -79,6 +79,14 @@ def metric_of(word: str) -> tuple[str, str]:
     if not dot or end not in ENDS:
         end, key = "best", word
     return ALIASES.get(key, key), end
+
+
+def is_column(word: str, metric_keys: Collection[str]) -> bool:
+    """Whether a run can have something under that word, given the metrics that there are."""
+    if word in OWN or (word.startswith("config.") and PATH.fullmatch(word)):
+        return True
+    key, _ = metric_of(word)
+    return key in metric_keys or key in metrics.METRICS
 
 
 def is_figure(word: str) -> bool:

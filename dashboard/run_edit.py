@@ -20,6 +20,8 @@ def controls(run: Run) -> None:
     if edit.open:
         with edit, store.opened() as db:
             _form(run, runs.all_tags(db))
+    else:
+        st.session_state.pop(_seen(run), None)  # whoever opens it again sees what there is then
     if run.active:
         return
     if run.archived:
@@ -34,37 +36,38 @@ def controls(run: Run) -> None:
 
 
 def _delete_form(run: Run) -> None:
-    st.caption(
-        f"{plain(launch.what_goes(store.configured(), run))} of this run go for good, "
-        "its checkpoint and its log with them."
-    )
+    st.caption(plain(launch.what_goes(store.configured(), [run])))
     if st.button("Delete for good", type="primary", key="delete"):
         _delete(run)
 
 
 def _form(run: Run, tags: list[str]) -> None:
-    """The notes that the form began with are kept: if others changed them since, it says so."""
-    before = st.session_state.setdefault(f"notes-before-{run.id}", run.notes)
+    """What the form began with is kept: only what is changed in it is changed in the run."""
+    seen = st.session_state.setdefault(
+        _seen(run), {"name": run.name, "tags": list(run.tags), "notes": run.notes}
+    )
     with st.form(f"edit-{run.id}", border=False):
-        name = st.text_input("Name", value=run.name, max_chars=200, key=f"edit-name-{run.id}")
+        name = st.text_input("Name", value=seen["name"], max_chars=200, key=f"edit-name-{run.id}")
         chosen = st.multiselect(
-            "Tags", [*dict.fromkeys([*run.tags, *tags])], default=list(run.tags),
+            "Tags", [*dict.fromkeys([*seen["tags"], *tags])], default=seen["tags"],
             accept_new_options=True, key=f"edit-tags-{run.id}",
         )  # fmt: skip
-        notes = st.text_area("Notes", value=run.notes, height=160, key=f"edit-notes-{run.id}")
+        notes = st.text_area("Notes", value=seen["notes"], height=160, key=f"edit-notes-{run.id}")
         saved = st.form_submit_button("Save", type="primary", key="edit-save")
     if not saved:
         return
     changes = {"name": name, "tags": chosen, "notes": notes}
     try:
-        launch.edit(
-            store.configured(), run.id, by=launch.this_user(), changes=changes, notes_before=before
-        )
+        launch.edit(store.configured(), run.id, by=launch.this_user(), changes=changes, before=seen)
     except (launch.NotPossible, launch.UnknownRun, ConfigError) as error:
         st.error(plain(str(error)), icon=":material/error:")
     else:
-        st.session_state[f"notes-before-{run.id}"] = notes
+        st.session_state[_seen(run)] = changes
         st.rerun()
+
+
+def _seen(run: Run) -> str:
+    return f"edit-seen-{run.id}"
 
 
 def _do(change: Callable[..., None], run: Run) -> None:

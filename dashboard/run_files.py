@@ -9,6 +9,7 @@ from urllib.parse import quote
 import streamlit as st
 
 from dashboard import store
+from dashboard.run_import import ALONE
 from dashboard.words import plain
 from engine import launch, run_files
 from engine.format import amount
@@ -34,8 +35,9 @@ def log(run: Run) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         wanted = st.text_input(
-            "Search the log", key="log-search", placeholder="Part of a line", max_chars=200
-        )
+            "Search the log", key="log-search", bind="query-params",
+            placeholder="Part of a line", max_chars=200,
+        )  # fmt: skip
         st.markdown(_link(run, path.name, f"Download ({amount(path.stat().st_size, 'B')})"))
     if wanted.strip():
         _found(run_files.search(path, wanted.strip()))
@@ -54,7 +56,10 @@ def _found(found: run_files.Found) -> None:
 
 
 def draw(run: Run) -> None:
-    """Each file of the run's folder."""
+    """Each file of the run's folder; and, once it is over, the run as one file."""
+    if not run.active:
+        whole = f"[Download the whole run](/export/{run.id})"
+        st.markdown(f"{whole}: one file that another Accelboard imports. {ALONE}")
     listed = run_files.listed(store.configured(), run)
     if not listed:
         st.caption("No files yet." if run.active else "The run left no files.")

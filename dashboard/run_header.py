@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import alerts_view, pages, run_edit, store
+from dashboard import alerts_view, pages, run_edit, saved_views, store
 from dashboard.header import header
 from dashboard.words import plain
 from engine import launch
@@ -39,6 +39,7 @@ def draw(run: Run) -> None:
         if run.status == "SUCCEEDED":
             alerts_view.reference_control(run)
         run_edit.controls(run)
+        saved_views.control("run")
 
 
 def _stop_button(run: Run) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard import performance_view, readings_view, run_files, store, tpu_view
+from dashboard import links, performance_view, readings_view, run_files, store, tpu_view
 from engine import launch
 from engine.config import flatten
 from engine.describe import flattened
@@ -19,19 +19,17 @@ Draw = Callable[[Run], None]
 def draw(run: Run) -> None:
     """What grows while the run is not over is drawn again at intervals, as long as it is open."""
     every_s = POLL_S if run.active else None
-    tabs = {
-        "Log": (run_files.log, every_s),
-        "Performance": (performance_view.draw, every_s),
-        "Readings": (readings_view.draw, every_s),
-        "Configuration": (_configuration, None),
-        "Environment": (_environment, None),
-        "Files": (run_files.draw, None),
-        "TPU check": (tpu_view.of_run, None),
-    }
+    bodies = (
+        (run_files.log, every_s),
+        (performance_view.draw, every_s),
+        (readings_view.draw, every_s),
+        (_configuration, None),
+        (_environment, None),
+        (run_files.draw, None),
+        (tpu_view.of_run, None),
+    )
     for tab, (body, poll_s) in zip(
-        st.tabs(list(tabs), key="tab", on_change="rerun", bind="query-params"),
-        tabs.values(),
-        strict=True,
+        st.tabs(links.TABS, key="tab", on_change="rerun", bind="query-params"), bodies, strict=True
     ):
         if tab.open:
             with tab:

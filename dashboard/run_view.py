@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import streamlit as st
@@ -71,14 +71,46 @@ def view(text: str, query: str) -> RunView:
         given("workload"), given("tag"), _text("since"), _text("until"),
         st.query_params.get("archived") == "1", queries.vocabulary(),
     )  # fmt: skip
-    columns = tuple(dict.fromkeys(given("columns"))) or run_columns.DEFAULT
+    columns = tuple(dict.fromkeys(filter(_is_column(), given("columns")))) or run_columns.DEFAULT
     pinned = tuple(column for column in given("pinned") if column in columns)
     sort = st.query_params.get("sort", run_list.NEWEST)
     return RunView(wanted, columns, pinned, sort, _text("group"), _text("baseline"))
 
 
 def _known(name: str) -> list[str]:
-    return [value for value in st.query_params.get_all(name) if links.RULES[name][0](value)]
+    return [value for value in st.query_params.get_all(name) if links.OF_RUNS[name][0](value)]
+
+
+def rules() -> dict[str, links.Rule]:
+    """Of the address: what it asks for must be there to be shown."""
+    given = st.query_params.get_all("columns") or run_columns.DEFAULT
+    shown = links.one_of(tuple(filter(_is_column(), given)), "a column that is shown")
+    column = (_is_column(), "a column, a metric or a key of the configuration")
+    return links.OF_RUNS | {"columns": column, "pinned": shown}
+
+
+def _is_column() -> Callable[[str], bool]:
+    """Whether runs have something under a word. The store is asked only for the words of a link."""
+    if not st.query_params.get_all("columns"):
+        return run_columns.DEFAULT.__contains__
+    with store.opened() as db:
+        keys = fields.metric_keys(db)
+    return lambda word: run_columns.is_column(word, keys)
+
+
+def absent() -> list[str]:
+    """A sentence on each filter of the address that no run can pass: it stays, and says why."""
+    asked = {name: st.query_params.get_all(name) for name in ("workload", "tag")}
+    if not any(asked.values()):
+        return []
+    with store.opened() as db:
+        there = {"workload": run_list.choices(db, "workload"), "tag": runs.all_tags(db)}
+    return [
+        f"No run has the {name} {value[:60]!r}, which the link asks for."
+        for name, values in asked.items()
+        for value in values
+        if value not in there[name]
+    ]
 
 
 def _text(name: str) -> str:
@@ -87,12 +119,12 @@ def _text(name: str) -> str:
 
 def _choose_filters() -> None:
     with store.opened() as db:
-        tags, workloads = runs.all_tags(db), run_list.choices(db, "workload")
+        there = {"tag": runs.all_tags(db), "workload": run_list.choices(db, "workload")}
     _some("status", {status: status.capitalize() for status in runs.STATUSES})
     _some("framework", FRAMEWORK_NAMES)
     _some("accelerator", ACCELERATOR_NAMES)
-    _some("workload", {name: name for name in workloads})
-    _some("tag", {tag: tag for tag in tags})
+    for name, known in there.items():  # what the address asks for stays, though no run has it
+        _some(name, {choice: choice for choice in (*known, *st.query_params.get_all(name))})
     for name in ("since", "until"):
         _day(name)
     archived = st.toggle(

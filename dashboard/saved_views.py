@@ -2,51 +2,108 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from collections.abc import Callable
+from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
 
 from dashboard import store
+from dashboard.components.copy_link import copy_link
 from dashboard.words import plain
 from engine import launch
 from storage import views
 from storage.views import View
 
-PAGES = ("", "compare")  # paths of the pages that have views
+PAGES = ("", "compare", "run", "study", "hardware", "new")  # paths of the pages that have views
 MAX_NAME_CHARS = 100
+LISTED = 30
+# How a view of each earlier version is read now: a step from each to the next.
+UPGRADES: dict[int, Callable[[View], View]] = {}
 
 
 def control(page: str) -> None:
     """Save the page as it is shown, and the list of what was saved of it."""
-    with st.popover("Views", icon=":material/bookmark:"):
-        name = st.text_input("Name of this view", key="view-name", max_chars=MAX_NAME_CHARS)
-        if st.button("Save view", key="save-view", disabled=not name.strip()):
-            state = {key: st.query_params.get_all(key) for key in st.query_params}
-            view_id = launch.save_view(
-                store.configured(), name=name.strip(), page=page, state=state,
-                by=launch.this_user(),
-            )  # fmt: skip
-            st.markdown(f"Saved as [/v/{view_id}](/v/{view_id}).")
-        with store.opened() as db:
-            saved = views.of_page(db, page)
-        for view in saved:
-            _row(view)
+    if st.context.is_embedded:
+        return
+    menu = st.popover("Views", icon=":material/bookmark:", key="views-menu", on_change="rerun")
+    if menu.open:
+        with menu:
+            _save(page)
+            _removed()
+            _listed(page)
+            copy_link("Copy link without menus", key="copy-embed", embed=True,
+                      public_address=store.configured().public_address)  # fmt: skip
+            st.caption("For another page that shows this one.")
+
+
+def _save(page: str) -> None:
+    name = st.text_input("Name of this view", key="view-name", max_chars=MAX_NAME_CHARS)
+    if not st.button("Save view", key="save-view", disabled=not name.strip()):
+        return
+    state = {key: st.query_params.get_all(key) for key in st.query_params}
+    view_id = launch.save_view(
+        store.configured(), name=name.strip(), page=page, state=state, by=launch.this_user()
+    )
+    link = _link(view_id)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"Saved as [{plain(link)}]({link})", width="stretch")
+        copy_link("Copy", key="copy-view", path=f"/v/{view_id}",
+                  public_address=store.configured().public_address)  # fmt: skip
+
+
+def _listed(page: str) -> None:
+    """By name; those that do not fit are found by a part of theirs."""
+    with store.opened() as db:
+        total = views.count(db, page)
+        text = ""
+        if total > LISTED:
+            text = st.text_input("Find a view", key="view-find", placeholder="Part of its name")
+        saved, found = views.of_page(db, page, text.strip(), LISTED), views.count(db, page, text)
+    for view in saved:
+        _row(view)
+    if found > len(saved):
+        st.caption(f"{len(saved):,} of {found:,} views, by name.")
+    elif total and not found:
+        st.caption("No view has that in its name.")
 
 
 def _row(view: View) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"[{plain(view.name)}](/v/{view.id})", width="stretch")
+        st.markdown(f"[{plain(view.name)}]({_link(view.id)})", width="stretch")
         if st.button(
             "", icon=":material/delete:", key=f"view-delete-{view.id}",
             help=f"Remove the view. Saved by {plain(view.created_by)}.", type="tertiary",
         ):  # fmt: skip
             launch.delete_view(store.configured(), view.id, by=launch.this_user())
+            st.session_state["view-removed"] = view
             st.rerun()
+
+
+def _removed() -> None:
+    """What was just removed can be brought back, and its link with it."""
+    view: View | None = st.session_state.get("view-removed")
+    if view is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"Removed {plain(view.name)}.", width="stretch")
+        if st.button("Undo", key="view-undo", icon=":material/undo:", type="tertiary"):
+            launch.restore_view(store.configured(), view, by=launch.this_user())
+            st.session_state.pop("view-removed")
+            st.rerun()
+
+
+def _link(view_id: str) -> str:
+    """With the address under which others reach this, or else under which the reader does."""
+    here = urlsplit(st.context.url or "")
+    own = f"{here.scheme}://{here.netloc}" if here.netloc else ""
+    return f"{store.configured().public_address or own}/v/{view_id}"
 
 
 def address(view: View) -> str | None:
     """Where a view leads; None if a later version wrote it, or its page is none of ours."""
     if view.version > views.VERSION or view.page not in PAGES:
         return None
+    while view.version < views.VERSION:
+        view = UPGRADES[view.version](view)
     query = urlencode(view.state, doseq=True)
     return f"/{view.page}{'?' if query else ''}{query}"

@@ -11,18 +11,25 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 from urllib.parse import urlencode
 
 import psutil
 import streamlit as st
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, StreamingResponse
+from starlette.responses import (
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    StreamingResponse,
+)
 from starlette.routing import Route
 
 from dashboard import points, saved_views
 from dashboard.components import assets
-from engine import launch, run_files, settings
+from dashboard.plain_page import plain_page
+from engine import launch, run_files, settings, transfer
 from engine.run_files import RunFile
 from storage import database, views
 from storage.views import View
@@ -110,47 +117,79 @@ async def to_run(request: Request) -> RedirectResponse:
     return RedirectResponse(f"/run?{urlencode({'id': request.path_params['run_id']})}")
 
 
-async def to_view(request: Request) -> RedirectResponse | PlainTextResponse:
+async def to_view(request: Request) -> RedirectResponse | HTMLResponse:
     """A saved view's short link."""
     view_id = str(request.path_params["view_id"])
     found = await asyncio.to_thread(_view, view_id)
     if found is None:
-        return PlainTextResponse(
-            f"No view {view_id[:40]!r} in this store. Ask for a new link, or go to the runs at /.",
-            status_code=404,
-        )
+        sentence = f"There is no view {view_id[:40]!r} in this store. Ask for a new link."
+        return plain_page("Not found", sentence, 404)
     where = saved_views.address(found)
     if where is None:
-        return PlainTextResponse(
-            f"View {view_id!r} was saved by a later version. Update Accelboard to open it.",
-            status_code=409,
+        sentence = (
+            f"View {found.name!r} was saved by a later version. Update Accelboard to open it."
         )
+        return plain_page("A later version's view", sentence, 409)
     return RedirectResponse(where)
 
 
-async def to_file(request: Request) -> StreamingResponse | PlainTextResponse:
+async def to_export(request: Request) -> StreamingResponse | HTMLResponse:
+    """A whole run as one file."""
+    run_id = str(request.path_params["run_id"])
+    try:
+        file, size_bytes = await asyncio.to_thread(_exported, run_id)
+    except launch.UnknownRun as error:
+        return plain_page("Not found", str(error), 404)
+    except launch.NotPossible as error:
+        return plain_page("Not yet", str(error), 409)
+    except OSError as error:
+        sentence = f"The file cannot be written: {error}. Make room on the store's disk."
+        return plain_page("Not exported", sentence, 507)
+    return _sent(_pieces(file, size_bytes), size_bytes, f"{run_id}{transfer.SUFFIX}")
+
+
+def _exported(run_id: str) -> tuple[IO[bytes], int]:
+    """A file without a name: it is gone once it is sent, or the reader is."""
+    configured = settings.load()
+    file = TemporaryFile(dir=configured.store)  # noqa: SIM115  closed by who sends it
+    try:
+        transfer.export(configured, run_id, file)
+    except BaseException:
+        file.close()
+        raise
+    size_bytes = file.tell()
+    file.seek(0)
+    return file, size_bytes
+
+
+async def to_file(request: Request) -> StreamingResponse | HTMLResponse:
     """A file of a run's folder. It is sent in pieces: a checkpoint may be larger than memory."""
     run_id, name = str(request.path_params["run_id"]), str(request.path_params["name"])
     found = await asyncio.to_thread(_file, run_id, name)
     if found is None:
-        return PlainTextResponse(
+        return plain_page(
+            "Not found",
             f"No file {name[:80]!r} of a run {run_id[:40]!r} here. The run's Files tab lists what "
             "there is.",
-            status_code=404,
+            404,
         )
+    pieces = _pieces(found.path.open("rb"), found.size_bytes)
+    return _sent(pieces, found.size_bytes, f"{run_id}-{found.path.name}")
+
+
+def _sent(pieces: Iterator[bytes], size_bytes: int, name: str) -> StreamingResponse:
     head = {
-        "content-length": str(found.size_bytes),
-        "content-disposition": f'attachment; filename="{run_id}-{found.path.name}"',
+        "content-length": str(size_bytes),
+        "content-disposition": f'attachment; filename="{name}"',
     }
-    return StreamingResponse(_pieces(found), headers=head, media_type="application/octet-stream")
+    return StreamingResponse(pieces, headers=head, media_type="application/octet-stream")
 
 
-def _pieces(file: RunFile) -> Iterator[bytes]:
+def _pieces(file: IO[bytes], size_bytes: int) -> Iterator[bytes]:
     """As much of it as there was when it was asked for: a log grows on."""
-    left = file.size_bytes
-    with file.path.open("rb") as opened:
-        while left and (piece := opened.read(min(left, PIECE_BYTES))):
-            left -= len(piece)
+    with file:
+        while size_bytes and (piece := file.read(min(size_bytes, PIECE_BYTES))):
+            size_bytes -= len(piece)
             yield piece
 
 
@@ -171,6 +210,7 @@ def _view(view_id: str) -> View | None:
 
 ROUTES = (
     Route("/v/{view_id}", to_view),
+    Route("/export/{run_id}", to_export),
     Route("/files/{run_id}/{name:path}", to_file),
     Route(f"/{points.PATH}", points.to_points),
     Route("/runs", to_runs),

@@ -12,6 +12,7 @@ from dashboard import (
     downloads,
     links,
     pages,
+    saved_views,
     store,
     study_charts,
     study_cost,
@@ -118,6 +119,8 @@ def _draw(study_id: str, was_active: bool) -> None:
 def _header(shown: Report) -> None:
     study_id = shown.study.id
     with header(shown.study.name, kicker=f"{KIND_NAMES[shown.study.kind]} study {study_id}"):
+        if st.context.is_embedded:
+            return  # who reads it in another page came to look
         if shown.status in runs.ACTIVE:
             st.button("Stop", icon=":material/stop:", key="stop-study", on_click=_do,
                       args=(actions.stop, study_id))  # fmt: skip
@@ -139,6 +142,7 @@ def _header(shown: Report) -> None:
             on_click="ignore",
             key="download-report",
         )
+        saved_views.control("study")
 
 
 def _do(action: Callable[..., object], study_id: str, **more: int) -> None:

@@ -252,9 +252,8 @@ def delete(settings: Settings, run_ids: tuple[str, ...], yes: bool, as_json: boo
     database.prepare(settings.store)
     with database.opened(settings.store) as db:
         found = [launch.find(db, run_id) for run_id in run_ids]
-    for run in found if not yes else ():
-        output.will_go(run, launch.what_goes(settings, run))
     if not yes:
+        output.will_go(found, launch.what_goes(settings, found))
         click.confirm("Delete for good?", abort=True, err=True)
     _each(settings, run_ids, launch.delete, "deleted", as_json)
 

@@ -82,9 +82,11 @@ def changed(run_id: str, done: str, as_json: bool) -> None:
         click.echo(f"Run {run_id} is {done}.")
 
 
-def will_go(run: Run, what: str) -> None:
+def will_go(gone: Sequence[Run], what: str) -> None:
     """To be told before it is asked for."""
-    console(stderr=True).print(plain(f"{run.id} {run.name}: {what}."))
+    for run in gone:
+        console(stderr=True).print(plain(f"{run.id} {run.name}"))
+    console(stderr=True).print(plain(what))
 
 
 def supervisor_ended(pid: int | None) -> None:

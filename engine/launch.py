@@ -29,13 +29,15 @@ from engine.config import (
 )
 from engine.describe import where
 from engine.devices import Hardware
-from engine.format import amount
+from engine.format import amount, counted
 from engine.problems import ConfigError, Problem
 from engine.settings import PROJECT, Settings
-from storage import database, ids, runs, views
+from storage import database, ids, references, runs, studies, views
 from storage.runs import Run
+from storage.views import View
 
 MOST_NAME_CHARS = 200
+MOST_LOSERS = 5  # that are named before runs are deleted
 SAID_ELSEWHERE = ("devices", "timeout_s")  # or of no interest in a name
 LOG_TAIL_BYTES = 64 << 10
 SUPERVISOR_START_S = 10.0
@@ -191,23 +193,31 @@ def edit(
     *,
     by: str,
     changes: Mapping[str, Any],
-    notes_before: str | None = None,
+    before: Mapping[str, Any] | None = None,
 ) -> None:
     """Change a run's name, tags or notes. Raise `UnknownRun`, `ConfigError` or `NotPossible`.
 
-    With `notes_before`, only if nobody else changed the notes meanwhile.
+    With `before`, what the editor saw of these: only what they changed is changed, tags one by
+    one, and a name or notes only if nobody else changed them meanwhile.
     """
     details = RunDetails.parse(dict(changes))
     given = details.model_dump(include=set(changes) - {"priority"})
     if not given.get("name", "a name").strip():
         raise ConfigError([Problem("name", "Name must not be empty, got ''. Write a name.")])
-    with database.opened(settings.store) as db:
-        find(db, run_id)
-        if not runs.edit(db, run_id, **given, notes_before=notes_before):
+    seen, tags = dict(before or {}), given.get("tags")
+    texts = {k: v for k, v in given.items() if k != "tags" and v != seen.get(k)}
+    guards = {f"{part}_before": seen[part] for part in texts if part in seen}
+    with database.opened(settings.store) as db, database.transaction(db):
+        run = find(db, run_id)
+        if not runs.edit(db, run_id, **texts, **guards, tags=None if "tags" in seen else tags):
+            changed = [p for p in texts if getattr(run, p) not in (seen.get(p), texts[p])]
             raise NotPossible(
-                f"The notes of run {run_id} were changed by someone else meanwhile. "
-                "Copy yours, reload, and bring both together."
+                f"Someone else changed the {' and the '.join(changed)} of run {run_id} meanwhile. "
+                "Copy yours, then close this menu and open it again: it shows theirs."
             )
+        if tags is not None and "tags" in seen:
+            runs.add_tags(db, run_id, set(tags) - set(seen["tags"]))
+            runs.remove_tags(db, run_id, set(seen["tags"]) - set(tags))
     note(settings, f"{by} edited {', '.join(given)} of run {run_id}")
 
 
@@ -251,13 +261,35 @@ def delete(settings: Settings, run_id: str, *, by: str) -> None:
     note(settings, f"{by} deleted run {run_id}")
 
 
-def what_goes(settings: Settings, run: Run) -> str:
-    """What deleting a run takes away, in words."""
-    folder = supervisor.run_dir_of(settings.store, run.id)
-    files = [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
-    points = sum(summary.points for summary in run.metrics.values())
+def what_goes(settings: Settings, gone: Sequence[Run]) -> str:
+    """What deleting runs takes away, in words: theirs first, then what studies and jobs lose."""
+    files = [path for run in gone for path in _files(settings, run)]
+    points = sum(summary.points for run in gone for summary in run.metrics.values())
     size = amount(float(sum(path.stat().st_size for path in files)), "B")
-    return f"{points:,} points and {len(files):,} files ({size})"
+    whose = f"of {counted(len(gone), 'run')}" if len(gone) > 1 else "of this run"
+    told = (
+        f"{counted(points, 'point')} and {counted(len(files), 'file')} ({size}) {whose} go for "
+        "good, checkpoints and logs among them."
+    )
+    return " ".join([told, *_who_loses(settings, [run.id for run in gone])])
+
+
+def _files(settings: Settings, run: Run) -> list[Path]:
+    folder = supervisor.run_dir_of(settings.store, run.id)
+    return [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
+
+
+def _who_loses(settings: Settings, run_ids: Sequence[str]) -> list[str]:
+    """A sentence on each study and each reference job that has some of these as evidence."""
+    with database.opened(settings.store) as db:
+        of_studies = studies.losses(db, run_ids)
+        of_jobs = references.losses(db, run_ids)
+    told = [f"Study {loss.name!r} loses {loss.gone:,} of its {counted(loss.of, 'run')}."
+            for loss in of_studies]  # fmt: skip
+    told += [f"Reference job {loss.name!r} loses {loss.gone:,} of its "
+             f"{counted(loss.of, 'repeat')}." for loss in of_jobs]  # fmt: skip
+    more = len(told) - MOST_LOSERS
+    return told if more <= 0 else [*told[:MOST_LOSERS], f"So do {more:,} others."]
 
 
 def _archive(settings: Settings, run_id: str, archived: bool, by: str) -> None:
@@ -285,6 +317,14 @@ def delete_view(settings: Settings, view_id: str, *, by: str) -> None:
         gone = views.delete(db, view_id)
     if gone:
         note(settings, f"{by} deleted view {view_id}")
+
+
+def restore_view(settings: Settings, view: View, *, by: str) -> None:
+    """Bring back a view that was removed, under its old link."""
+    with database.opened(settings.store) as db:
+        is_back = views.put_back(db, view)
+    if is_back:
+        note(settings, f"{by} restored view {view.id}")
 
 
 def note(settings: Settings, sentence: str) -> None:

@@ -2,124 +2,214 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import sqlite3
+import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
-from engine import launch, supervisor
+from pydantic import TypeAdapter
+
+from engine import exported, launch, supervisor
+from engine.exported import FORMAT, VERSION, Line, NotOurs
+from engine.format import amount
 from engine.launch import NotPossible
 from engine.settings import Settings
-from storage import database, ids, runs, transfer
+from storage import database, transfer
 from storage.transfer import Record
 
-FORMAT, VERSION = "accelboard-run", 1
 SUFFIX = ".accelboard.zip"
-FILES = "files/"
+ABOUT, POINTS, READINGS, FILES = "run.json", "metrics.jsonl", "readings.jsonl", "files/"
+PACKED = (".safetensors", ".keras", ".npz")  # files that compressing makes no smaller
+BATCH_ROWS = 1_000
+# What an import takes at most, so that a small file cannot fill the disk.
+MOST_FILES = 10_000
+MOST_ABOUT_BYTES, MOST_LINE_BYTES = 4 << 20, 1 << 16
+MOST_LINES_BYTES, MOST_BYTES = 1 << 30, 32 << 30
+KEPT_FREE_BYTES = 1 << 30
+MOST_PART_BYTES, MOST_PATH_CHARS = 255, 1_000
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError),
+    *(OverflowError, ValueError),  # of a place in the file that none can have
+)
 
 
 class BadFile(ValueError):
     """The file is no run that this version can import; nothing was imported."""
 
 
-def export(settings: Settings, run_id: str, target: Path) -> None:
+def export(settings: Settings, run_id: str, target: Path | IO[bytes]) -> None:
     """Write a run that is over. Raise `UnknownRun`, `NotPossible` or `OSError`."""
-    with database.opened(settings.store) as db:
+    folder = supervisor.run_dir_of(settings.store, run_id)
+    with database.opened(settings.store) as db, database.snapshot(db):
         run = launch.find(db, run_id)
         if run.active:
             raise NotPossible(f"Run {run_id} is {run.status}; export it when it is over.")
         record = transfer.read(db, run_id)
-    folder = supervisor.run_dir_of(settings.store, run_id)
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         about = {"format": FORMAT, "version": VERSION, "run": record.row, "tags": record.tags}
-        archive.writestr("run.json", json.dumps(about, indent=1))
-        archive.writestr("metrics.jsonl", _lines(record.points))
-        archive.writestr("readings.jsonl", _lines(record.readings))
-        for path in sorted(folder.rglob("*")) if folder.exists() else ():
-            if path.is_file() and not path.is_symlink():
-                archive.write(path, FILES + path.relative_to(folder).as_posix())
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(ABOUT, json.dumps(about, indent=1))
+            _write_lines(archive, POINTS, record.points)
+            _write_lines(archive, READINGS, record.readings)
+            for path in sorted(folder.rglob("*")) if folder.exists() else ():
+                if path.is_file() and not path.is_symlink():
+                    name = FILES + path.relative_to(folder).as_posix()
+                    kind = zipfile.ZIP_STORED if path.suffix in PACKED else zipfile.ZIP_DEFLATED
+                    archive.write(path, name, kind)
 
 
-def load(settings: Settings, source: Path, *, by: str) -> str:
+def load(settings: Settings, source: Path | IO[bytes], *, by: str) -> str:
     """Import a run that was exported; its id. Raise `BadFile`, `NotPossible` or `OSError`."""
     database.prepare(settings.store)
+    name = Path(str(source.name)).name[:100]
     try:
         with zipfile.ZipFile(source) as archive:
-            record, files = _record(source, archive), _files(source, archive)
-            return _add(settings, archive, record, files, by)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise BadFile(_bad(source, f"it is not whole, or no zip ({error})")) from None
+            files = _files(settings, archive)
+            return _add(settings, archive, _record(name, archive), files, by)
+    except (BadFile, NotPossible):
+        raise
+    except NotOurs as error:
+        why = str(error)
+    except UNREADABLE as error:
+        why = f"it is not whole, or no zip ({error or type(error).__name__})"
     except sqlite3.IntegrityError as error:
-        raise BadFile(_bad(source, f"what it holds is no run ({error})")) from None
+        why = f"what it holds is no run ({error})"
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a place in the file that none can have
+            raise
+        why = "it is not whole, or no zip"
+    raise BadFile(f"{name} is no exported run: {why}. Export it again: python -m engine export.")
 
 
 def _add(
     settings: Settings, archive: zipfile.ZipFile, record: Record, files: list[str], by: str
 ) -> str:
-    """Files first, into a folder beside; they take their place once the store has the rest."""
+    """Files first, into a folder beside; they take their place with what the store keeps."""
     run_id = record.row["id"]
     folder = supervisor.run_dir_of(settings.store, run_id)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.store) as beside:
-        archive.extractall(beside, files)
-        taken = f"Run {run_id} is in this store already; delete it here to import it again."
-        with database.opened(settings.store) as db, database.transaction(db):
-            if folder.exists() or not transfer.write(db, record):
-                raise NotPossible(taken)
-            extracted = Path(beside) / FILES
-            if extracted.exists():
-                shutil.move(extracted, folder)
+        _extract(archive, files, beside)
+        with database.opened(settings.store) as db:
+            _write(db, record, Path(beside) / FILES, folder)
     launch.note(settings, f"{by} imported run {run_id}")
     return run_id
 
 
-def _record(source: Path, archive: zipfile.ZipFile) -> Record:
+def _extract(archive: zipfile.ZipFile, files: list[str], beside: str) -> None:
     try:
-        about = json.loads(archive.read("run.json"))
-        if about["format"] != FORMAT:
-            raise BadFile(_bad(source, f"its format is {about['format']!r}"))
-        if about["version"] > VERSION:
-            raise BadFile(
-                f"{source.name} was exported by a later version. Update Accelboard to import it."
-            )
-        row, tags = dict(about["run"]), [str(tag) for tag in about["tags"]]
-        if not ids.is_id(row["id"]) or row["status"] not in runs.FINAL:
-            raise BadFile(_bad(source, "it holds no run that is over"))
-        for column in ("config", "devices", "environment", "facts"):
-            json.loads(row[column])
-        points = _rows(archive, "metrics.jsonl", 5)
-        return Record(row, tags, points, _rows(archive, "readings.jsonl", 4))
-    except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        if isinstance(error, BadFile):
-            raise
-        raise BadFile(_bad(source, f"{type(error).__name__}: {error}")) from None
+        archive.extractall(beside, files)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise NotOurs(f"one path of its files lies below another ({error.strerror})") from None
 
 
-def _rows(archive: zipfile.ZipFile, name: str, width: int) -> list[Sequence[Any]]:
-    rows = [json.loads(line) for line in archive.read(name).splitlines()]
-    if any(not isinstance(row, list) or len(row) != width for row in rows):
-        raise ValueError(f"a line of {name} has not {width} values")
-    return rows
+def _write(db: database.Database, record: Record, extracted: Path, folder: Path) -> None:
+    """All of it or nothing, the folder too."""
+    run_id, moved = record.row["id"], False
+    try:
+        with database.transaction(db):
+            if not transfer.write(db, record):
+                raise NotPossible(
+                    f"Run {run_id} is in this store already; delete it here to import it again."
+                )
+            if folder.exists():
+                raise NotPossible(
+                    f"The store has no run {run_id}, but the folder {folder} is there. Move it "
+                    "away, then import the run again."
+                )
+            if extracted.exists():
+                moved = True
+                shutil.move(extracted, folder)
+    except BaseException:
+        if moved:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
-def _files(source: Path, archive: zipfile.ZipFile) -> list[str]:
+def _record(of: str, archive: zipfile.ZipFile) -> Record:
+    """What the store will keep. Its points and readings are looked at as they are read."""
+    text = archive.read(_member(archive, ABOUT, MOST_ABOUT_BYTES))
+    for name in (POINTS, READINGS):
+        _member(archive, name, MOST_LINES_BYTES)
+    marked = exported.read(exported.MARKED, text, ABOUT)
+    if marked.format != FORMAT:
+        raise NotOurs(f"its format is {marked.format[:60]!r}")
+    if marked.version > VERSION:
+        raise BadFile(f"{of} was exported by a later version. Update Accelboard to import it.")
+    about = exported.read(exported.ABOUT, text, ABOUT)
+    points = _lines(archive, POINTS, exported.POINT)
+    return Record(
+        about.run.model_dump(exclude_unset=True),
+        list(dict.fromkeys(about.tags)),
+        map(exported.in_order(POINTS), points),
+        _lines(archive, READINGS, exported.READING),
+    )
+
+
+def _member(archive: zipfile.ZipFile, name: str, most_bytes: int) -> zipfile.ZipInfo:
+    found = archive.NameToInfo.get(name)
+    if found is None:
+        raise NotOurs(f"it holds no {name}")
+    if found.file_size > most_bytes:
+        raise NotOurs(f"its {name} is larger than {amount(float(most_bytes), 'B')}")
+    return found
+
+
+def _lines(archive: zipfile.ZipFile, name: str, kind: TypeAdapter[Any]) -> Iterator[Line]:
+    with archive.open(name) as file:
+        number = 0
+        while line := file.readline(MOST_LINE_BYTES):
+            number += 1
+            yield exported.read(kind, line, f"line {number:,} of {name}")
+
+
+def _files(settings: Settings, archive: zipfile.ZipFile) -> list[str]:
     """Names of the run's files; one that would lie elsewhere makes the whole file bad."""
-    names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    for name in names:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name:
-            raise BadFile(_bad(source, f"it holds the path {name[:60]!r}"))
-    return [name for name in names if name.startswith(FILES)]
+    infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
+    if len(infos) > MOST_FILES:
+        raise NotOurs(f"it holds {len(infos):,} files, {MOST_FILES:,} at most are imported")
+    if len({info.filename for info in infos}) < len(infos):
+        raise NotOurs("it holds one name twice")
+    for info in infos:
+        _check(info)
+    _check_size(settings, sum(info.file_size for info in infos))
+    return [info.filename for info in infos if info.filename.startswith(FILES)]
 
 
-def _lines(rows: list[Sequence[Any]]) -> str:
-    return "".join(json.dumps(row) + "\n" for row in rows)
+def _check(info: zipfile.ZipInfo) -> None:
+    name = info.filename
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in info.orig_filename:
+        raise NotOurs(f"it holds the path {name[:60]!r}")
+    longest = max((len(part.encode("utf-8", "replace")) for part in path.parts), default=0)
+    if longest > MOST_PART_BYTES or len(name) > MOST_PATH_CHARS:
+        raise NotOurs(f"it holds a path that is too long, {name[:60]!r}")
+    if info.flag_bits & 1:
+        raise NotOurs(f"{name[:60]!r} is encrypted")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise NotOurs(f"{name[:60]!r} is compressed in a way that exports are not")
 
 
-def _bad(source: Path, why: str) -> str:
-    return f"{source.name} is no exported run: {why}. Export it again: python -m engine export."
+def _check_size(settings: Settings, size_bytes: int) -> None:
+    """Before anything is unpacked: no file may unpack to more than its zip says."""
+    told = amount(float(size_bytes), "B")
+    if size_bytes > MOST_BYTES:
+        raise NotOurs(f"it unpacks to {told}, more than {amount(float(MOST_BYTES), 'B')}")
+    free = shutil.disk_usage(settings.store).free
+    if size_bytes > free - KEPT_FREE_BYTES:
+        raise NotPossible(
+            f"The file unpacks to {told}, and the store's disk has {amount(float(free), 'B')} "
+            "left. Make room, then import it again."
+        )
+
+
+def _write_lines(archive: zipfile.ZipFile, name: str, rows: Iterable[Sequence[Any]]) -> None:
+    with archive.open(name, "w", force_zip64=True) as file:
+        for several in transfer.batches(rows, BATCH_ROWS):
+            file.write("".join(json.dumps(row) + "\n" for row in several).encode())

@@ -83,3 +83,13 @@ def change(db: Database) -> Iterator[None]:
     else:
         with transaction(db):
             yield
+
+
+@contextmanager
+def snapshot(db: Database) -> Iterator[None]:
+    """All that is read in the block is of one moment, whatever others write meanwhile."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.rollback()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from storage import runs
 from storage.database import Database, change
@@ -24,6 +25,14 @@ class Reference:
     config: dict[str, Any]
     created_by: str
     created_at: float
+
+
+class Loss(NamedTuple):
+    """How many of its repeats a job would lose, and how many it has."""
+
+    name: str
+    gone: int
+    of: int
 
 
 def create(
@@ -54,6 +63,17 @@ def of_run(db: Database, run_id: str) -> str | None:
     query = "SELECT name FROM reference_jobs WHERE run_id = ? ORDER BY name"
     row = db.execute(query, [run_id]).fetchone()
     return row[0] if row else None
+
+
+def losses(db: Database, run_ids: Sequence[str]) -> list[Loss]:
+    """Each job that would lose repeats if these runs were deleted, by name."""
+    rows = db.execute(
+        "SELECT reference, count(json_each.value), count(*) FROM reference_runs "
+        "LEFT JOIN json_each(:ids) ON value = run_id "
+        "GROUP BY reference HAVING count(json_each.value) ORDER BY reference",
+        {"ids": json.dumps(list(run_ids))},
+    )
+    return [Loss(*row) for row in map(tuple, rows)]
 
 
 def remove(db: Database, name: str) -> bool:

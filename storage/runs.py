@@ -273,18 +273,22 @@ def edit(
     name: str | None = None,
     notes: str | None = None,
     tags: Iterable[str] | None = None,
+    name_before: str | None = None,
     notes_before: str | None = None,
 ) -> bool:
     """Change what a run is called; None leaves a part as it is.
 
-    With `notes_before`, only if the notes are still those. False if nothing was changed.
+    With `name_before` or `notes_before`, only if it still is that, or is so already. False if
+    nothing was changed.
     """
     with change(db):
         changed = db.execute(
             "UPDATE runs SET name = coalesce(:name, name), notes = coalesce(:notes, notes) "
-            "WHERE id = :id AND (:before IS NULL OR notes = :before)",
-            {"name": name, "notes": notes, "before": notes_before, "id": run_id},
-        ).rowcount
+            "WHERE id = :id AND (:name_before IS NULL OR name IN (:name_before, :name)) "
+            "AND (:notes_before IS NULL OR notes IN (:notes_before, :notes))",
+            {"name": name, "notes": notes, "id": run_id,
+             "name_before": name_before, "notes_before": notes_before},
+        ).rowcount  # fmt: skip
         if changed and tags is not None:
             db.execute("DELETE FROM tags WHERE run_id = ?", [run_id])
             add_tags(db, run_id, tags)

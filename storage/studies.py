@@ -41,6 +41,15 @@ class Member(NamedTuple):
     is_warm_up: bool
 
 
+class Loss(NamedTuple):
+    """How many of its runs a study would lose, and how many it has."""
+
+    study_id: str
+    name: str
+    gone: int
+    of: int
+
+
 class Trial(NamedTuple):
     """A member, and how its run stands."""
 
@@ -98,6 +107,17 @@ def of_run(db: Database, run_id: str) -> str | None:
     """The id of the study that a run belongs to."""
     row = db.execute("SELECT study_id FROM study_runs WHERE run_id = ?", [run_id]).fetchone()
     return row[0] if row else None
+
+
+def losses(db: Database, run_ids: Sequence[str]) -> list[Loss]:
+    """Each study that would lose runs if these were deleted, the newest first."""
+    rows = db.execute(
+        "SELECT studies.id, name, count(json_each.value), count(*) FROM study_runs "
+        "JOIN studies ON studies.id = study_id LEFT JOIN json_each(:ids) ON value = run_id "
+        "GROUP BY studies.id HAVING count(json_each.value) ORDER BY studies.id DESC",
+        {"ids": json.dumps(list(run_ids))},
+    )
+    return [Loss(*row) for row in map(tuple, rows)]
 
 
 def trials(db: Database, study_id: str) -> list[Trial]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from storage import metrics
@@ -11,21 +12,22 @@ from storage.database import Database, change
 from storage.metrics import Point
 
 OF_PLACE = {"process": None}  # what means nothing in another store
+BATCH_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class Record:
-    """`row` is the run's own columns; `points` are (key, step, epoch, at, value), `readings`
-    (device, key, at, value)."""
+    """`row` is the run's own columns; `points` are (key, step, epoch, at, value), by key and step,
+    `readings` (device, key, at, value). Both can be gone through once, and may be long."""
 
     row: dict[str, Any]
     tags: list[str]
-    points: list[Sequence[Any]]
-    readings: list[Sequence[Any]]
+    points: Iterable[Sequence[Any]]
+    readings: Iterable[Sequence[Any]]
 
 
 def read(db: Database, run_id: str) -> Record:
-    """Raise `LookupError` if there is no such run."""
+    """Raise `LookupError` if there is no such run. Points and readings are read on demand."""
     row = db.execute("SELECT * FROM runs WHERE id = ?", [run_id]).fetchone()
     if row is None:
         raise LookupError(run_id)
@@ -39,7 +41,7 @@ def read(db: Database, run_id: str) -> Record:
         [run_id],
     )
     return Record(
-        dict(row) | OF_PLACE, [tag for (tag,) in tags], _tuples(points), _tuples(readings)
+        dict(row) | OF_PLACE, [tag for (tag,) in tags], map(tuple, points), map(tuple, readings)
     )
 
 
@@ -48,24 +50,29 @@ def write(db: Database, record: Record) -> bool:
 
     Columns that this store does not have are left out.
     """
-    columns = [row[1] for row in db.execute("PRAGMA table_info(runs)") if row[1] in record.row]
-    run_id = record.row["id"]
+    row = record.row | OF_PLACE
+    columns = [column[1] for column in db.execute("PRAGMA table_info(runs)") if column[1] in row]
+    run_id = row["id"]
     with change(db):
         added = db.execute(
             f"INSERT INTO runs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608  names of the table's own columns
             "ON CONFLICT (id) DO NOTHING",
-            [record.row[column] for column in columns],
+            [row[column] for column in columns],
         ).rowcount
         if not added:
             return False
         db.executemany("INSERT INTO tags VALUES (?, ?)", [(run_id, tag) for tag in record.tags])
-        metrics.add(db, run_id, [Point(*point) for point in record.points])
+        for several in batches(record.points, BATCH_ROWS):
+            metrics.add(db, run_id, [Point(*point) for point in several])
         db.executemany(
             "INSERT INTO readings VALUES (?, ?, ?, ?, ?)",
-            [(run_id, *reading) for reading in record.readings],
+            ((run_id, *reading) for reading in record.readings),
         )
     return True
 
 
-def _tuples(rows: Iterable[Any]) -> list[Sequence[Any]]:
-    return [tuple(row) for row in rows]
+def batches(rows: Iterable[Sequence[Any]], size: int) -> Iterator[list[Sequence[Any]]]:
+    """So many of the rows at a time, until there are no more."""
+    going = iter(rows)
+    while several := list(islice(going, size)):
+        yield several

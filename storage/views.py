@@ -6,13 +6,15 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from storage.database import Database, change
 from storage.ids import DIGITS
+from storage.search import like
 
 ID_CHARS = 8
-VERSION = 1
+VERSION = 1  # of the way in which states are written: the parameters of addresses
+OF_PAGE = "page = ? AND name LIKE ? ESCAPE '!'"
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,31 @@ def get(db: Database, view_id: str) -> View | None:
     return _view(row) if row else None
 
 
-def of_page(db: Database, page: str, limit: int = 100) -> list[View]:
-    """The views of one page, by name."""
-    query = "SELECT * FROM views WHERE page = ? ORDER BY name COLLATE NOCASE, id LIMIT ?"
-    return [_view(row) for row in db.execute(query, [page, limit])]
+def of_page(db: Database, page: str, text: str = "", limit: int = 100) -> list[View]:
+    """The views of one page, by name: those whose names hold the text."""
+    query = (
+        f"SELECT * FROM views WHERE {OF_PAGE} "  # noqa: S608  own words
+        "ORDER BY name COLLATE NOCASE, id LIMIT ?"
+    )
+    return [_view(row) for row in db.execute(query, [page, like(text), limit])]
+
+
+def count(db: Database, page: str, text: str = "") -> int:
+    """How many views of one page have names that hold the text."""
+    query = f"SELECT count(*) FROM views WHERE {OF_PAGE}"  # noqa: S608  own words
+    return db.execute(query, [page, like(text)]).fetchone()[0]
+
+
+def put_back(db: Database, view: View) -> bool:
+    """A view that was deleted, as it was: its link works again. False if it is there."""
+    fields = asdict(view) | {"state": json.dumps(view.state)}
+    with change(db):
+        added = db.execute(
+            f"INSERT OR IGNORE INTO views ({', '.join(fields)}) "  # noqa: S608  own names
+            f"VALUES ({', '.join(f':{name}' for name in fields)})",
+            fields,
+        )
+        return bool(added.rowcount)
 
 
 def delete(db: Database, view_id: str) -> bool:

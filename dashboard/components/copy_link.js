@@ -8,15 +8,19 @@ export default function ({ data, parentElement }) {
   button.querySelector(".label").textContent = data.label;
   button.setAttribute("aria-label", data.label);
   button.onclick = async () => {
-    const copied = await copy(link(data.address), parentElement);
+    const copied = await copy(link(data), parentElement);
     answer(parentElement, button, copied ? "Copied" : "Not copied");
   };
 }
 
 // Others may reach the dashboard under another address than this browser does.
-function link(address) {
-  const { href, pathname, search } = window.location;
-  return address ? address + pathname + search : href;
+function link({ address, path, embed }) {
+  const { href, origin, pathname, search } = window.location;
+  const whole = address || path ? (address || origin) + (path || pathname + search) : href;
+  if (!embed) return whole;
+  const url = new URL(whole);
+  url.searchParams.set("embed", "true");
+  return url.href;
 }
 
 async function copy(text, parent) {

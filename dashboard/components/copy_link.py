@@ -15,9 +15,18 @@ _mount = component(
 )
 
 
-def copy_link(label: str = "Copy link", *, key: str, public_address: str = "") -> None:
+def copy_link(
+    label: str = "Copy link",
+    *,
+    key: str,
+    public_address: str = "",
+    path: str = "",
+    embed: bool = False,
+) -> None:
     """Say "Copied" for two seconds; the script does not run again.
 
-    With a public address, the link begins with that in place of the browser's own.
+    With a public address, the link begins with that in place of the browser's own; with a path, it
+    leads there instead of to this page; with `embed`, to the page without menus.
     """
-    _mount(key=key, data={"label": label, "address": public_address}, width="content")
+    data = {"label": label, "address": public_address, "path": path, "embed": embed}
+    _mount(key=key, data=data, width="content")

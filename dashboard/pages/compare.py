@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import compare_file, compare_live, compare_runs, compare_view, saved_views
 from dashboard.compare_live import Latest
-from dashboard.header import header
+from dashboard.header import header, warn_of_link
 
 top = st.container()
 picked = compare_runs.asked()
@@ -16,6 +16,7 @@ if not picked:
         compare_runs.chooser(picked)
     st.stop()
 
+warn_of_link(compare_view.rules(picked))
 latest = Latest(compare_view.controls(picked))
 with top, header("Compare"):
     saved_views.control("compare")

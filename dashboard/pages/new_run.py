@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import form_address, form_state, forms, pages, store, tpu_view
+from dashboard import form_address, form_state, forms, pages, saved_views, store, tpu_view
 from dashboard.header import header, not_found
 from dashboard.words import plain
 from engine import launch
@@ -28,6 +28,7 @@ except ConfigError as error:
     st.stop()
 with header("New run", kicker=f"Clone of {cloned.id}" if cloned else ""):
     place_of_start = st.container(width="content")
+    saved_views.control("new")
 problems = st.container()
 
 configuration, called = st.columns([3, 2], gap="medium")

@@ -10,7 +10,7 @@ run_id = links.run_id()
 if not run_id:
     not_found("This link names no run: its address should end in /run?id=… .")
     st.stop()
-warn_of_link()
+warn_of_link(links.OF_RUN)
 try:
     live.follow(run_id)
 except UnknownRun as error:

@@ -482,7 +482,7 @@ def test_notes_that_someone_else_changed_meanwhile_are_not_lost(here):
         runs.edit(db, run_id, notes="theirs")
     at.text_area(key=f"edit-notes-{run_id}").set_value("mine")
     at.button(key="edit-save").click().run()
-    assert "someone else" in at.error[0].value
+    assert "Someone else" in at.error[0].value
     assert at.text_area(key=f"edit-notes-{run_id}").value == "mine"
     with database.opened(here) as db:
         assert runs.get(db, run_id).notes == "theirs"
@@ -496,7 +496,7 @@ def test_a_deleted_run_is_gone_with_its_files(here):
     at = visit("run", id=run_id)
     assert "6 points" not in told(at)  # nobody asked yet
     opened(at, "delete-menu")
-    assert "6 points and 1 files" in told(at)
+    assert "6 points and 1 file" in told(at)
     at.button(key="delete").click().run()
     assert not folder.exists()
     with database.opened(here) as db:
@@ -506,7 +506,7 @@ def test_a_deleted_run_is_gone_with_its_files(here):
 
 def test_a_saved_view_leads_to_the_state_it_was_saved_in(here):
     create(here)
-    at = visit(q="x", status=["PENDING", "FAILED"])
+    at = opened(visit(q="x", status=["PENDING", "FAILED"]), "views-menu")
     at.text_input(key="view-name").set_value("mine").run()
     at.button(key="save-view").click().run()
     with database.opened(here) as db:
@@ -613,7 +613,7 @@ def test_rows_of_a_long_list_stay_until_the_reader_asks_for_the_new_ones(here, m
 
 def test_views_that_are_saved_and_deleted_are_noted_with_who_did(here):
     create(here)
-    at = visit(q="x")
+    at = opened(visit(q="x"), "views-menu")
     at.text_input(key="view-name").set_value("mine").run()
     at.button(key="save-view").click().run()
     with database.opened(here) as db:
@@ -623,3 +623,6 @@ def test_views_that_are_saved_and_deleted_are_noted_with_who_did(here):
     noted = (here / "changes.log").read_text()
     assert f"saved view {view.id}." in noted
     assert f"deleted view {view.id}." in noted
+    at.button(key="view-undo").click().run()
+    with database.opened(here) as db:
+        assert views.of_page(db, "") == [view]

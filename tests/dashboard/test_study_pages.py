@@ -110,7 +110,7 @@ def test_prices_of_the_address_make_costs_and_a_break_even(here, settings):
 
 @pytest.mark.parametrize("given", ["free", "-1", "nan", "1e9"])
 def test_a_price_of_the_address_that_is_none_is_told(given):
-    is_right, _ = links.RULES["cpu"]
+    is_right, _ = links.OF_STUDY["cpu"]
     assert not is_right(given)
     assert is_right("0.5")
 
