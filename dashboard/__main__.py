@@ -85,11 +85,12 @@ def why_not_there(configured: Settings) -> str | None:
     except (socket.gaierror, UnicodeError):
         return f"Address {address!r} names no host. {_other_addresses()}"
     except OSError as error:
-        return _refusal(error, address, port)
+        return refusal(error, address, port)
     return None
 
 
-def _refusal(error: OSError, address: str, port: int) -> str:
+def refusal(error: OSError, address: str, port: int) -> str:
+    """What the system's refusal to listen means, and the way out."""
     usual = f"ACCELBOARD_PORT={USUAL_PORT} make run"
     if error.errno == errno.EADDRINUSE:
         other = port + 1 if port + 1 not in (1 << 16, USUAL_PORT) else USUAL_PORT + 1

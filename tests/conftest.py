@@ -25,7 +25,10 @@ os.environ.setdefault("ACCELBOARD_WARM", "none")  # but for tests of just that
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
-CHROMIUM = os.environ.get("ACCELBOARD_CHROMIUM", "/usr/bin/chromium")
+# As `bin/setup system` looks for it.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FOUND = next((path for name in BROWSERS if (path := shutil.which(name))), "")
+CHROMIUM = os.environ.get("ACCELBOARD_CHROMIUM") or FOUND
 # The last one gives a host name that is not localhost: a browser trusts it as little as any http.
 FLAGS = [
     *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -43,8 +46,8 @@ def chromium() -> Iterator[Browser]:
     """One browser for all tests. Its event loop runs on: no `asyncio.run` beside it."""
     if shutil.which(CHROMIUM) is None:
         pytest.skip(
-            f"No browser at {CHROMIUM}: install the Debian package chromium, "
-            "or name a Chromium in ACCELBOARD_CHROMIUM."
+            f"No browser {CHROMIUM or 'here'}: install Chromium or Chrome, "
+            "or name one in ACCELBOARD_CHROMIUM."
         )
     flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
     with sync_playwright() as playwright:

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+import pytest
 
 from engine import devices, journal, launch, supervisor
+from engine.datasets import DEBIAN_FOLDER
 from engine.events import Metrics
 from engine.launchers.local import identity_of
 from engine.settings import PROJECT, Settings
@@ -24,6 +26,8 @@ from storage import database, metrics, runs
 from storage.runs import Run
 
 T = TypeVar("T")
+CACHED = Settings().data_dir / "fashion-mnist"
+HAS_FASHION_MNIST = DEBIAN_FOLDER.exists() or CACHED.exists()
 
 # Learnable in a second or two by any framework.
 SMALL = {
@@ -152,6 +156,24 @@ class Lab:
             query = "SELECT key, step, value FROM metrics WHERE run_id = ?"
             return {(key, step): value for key, step, value in db.execute(query, [run_id])}
 
+    def assert_intact(self, run_id: str) -> None:
+        """The store has what the journal has, each event once: nothing lost, nothing doubled."""
+        records = journal.read(self.journal(run_id), 0).records
+        assert [record.seq for record in records] == list(range(1, len(records) + 1))
+        values: dict[str, list[float | None]] = {}
+        for record in records:
+            if isinstance(record.event, Metrics):
+                for key, value in record.event.values.items():
+                    values.setdefault(key, []).append(value)
+        run = self.run(run_id)
+        assert run.last_seq == len(records)
+        assert self.stored(run_id) == self.journaled(run_id)
+        # Points that replace each other leave one row; the series counts each that was written.
+        counted = {key: (s.points, s.last, s.min, s.max) for key, s in run.metrics.items()}
+        assert counted.keys() == values.keys()
+        for key, every in values.items():  # SQLite writes JSON with 15 digits
+            assert counted[key] == pytest.approx(_summary(every), rel=1e-12), key
+
     def curve(self, run_id: str, key: str) -> metrics.Curve:
         with database.opened(self.store) as db:
             return metrics.curve(db, run_id, key)
@@ -167,6 +189,13 @@ class Lab:
             kill(pid)
         for process in self._started:
             process.wait()
+
+
+def _summary(values: list[float | None]) -> tuple[int, float | None, float | None, float | None]:
+    """Of one key: how many, the last, the least and the greatest."""
+    known = [value for value in values if value is not None]
+    last = known[-1] if known else None
+    return len(values), last, min(known, default=None), max(known, default=None)
 
 
 @contextmanager

@@ -9,7 +9,18 @@ from playwright.sync_api import Locator, Page, expect
 from dashboard.readings_view import PANELS
 from engine import launch
 from engine.config import RunConfig
-from tests.processes import ENDLESS, SMALL, Lab, eventually, free_port, healthy, lab
+from engine.format import metric
+from tests.processes import (
+    CACHED,
+    ENDLESS,
+    HAS_FASHION_MNIST,
+    SMALL,
+    Lab,
+    eventually,
+    free_port,
+    healthy,
+    lab,
+)
 
 pytestmark = pytest.mark.browser
 SETTLED = '[data-testid="stApp"][data-test-script-state="notRunning"]'
@@ -74,7 +85,25 @@ def badge(page: Page, status: str, within_s: float = 20) -> None:
     expect(found).to_be_visible(timeout=within_s * 1000)
 
 
-@pytest.mark.parametrize("framework", ["keras", "torch", "torch_xla"])
+@pytest.mark.skipif(not HAS_FASHION_MNIST, reason=f"No Fashion-MNIST here or in {CACHED}")
+def test_the_form_as_it_stands_trains_on_fashion_mnist_and_its_page_tells_the_accuracy(
+    site, browser_page
+):
+    """From Start through supervisor and trainer to the page; only the epochs are fewer."""
+    page = site.visit(browser_page, "/new?epochs=2")
+    page.get_by_role("button", name="Start run").click()
+    run_id = run_id_of(page)
+    badge(page, "Succeeded", within_s=240)
+    run = site.lab.run(run_id)
+    assert RunConfig.parse(run.config) == RunConfig.parse({"epochs": 2})
+    accuracy = run.metrics["validation_accuracy"]
+    assert (accuracy.points, accuracy.last > 0.8) == (2, True)
+    eventually(lambda: points(page, "validation_loss") == 2 or points(page, "train_loss") == 2, 30)
+    expect(page.locator(".stApp")).to_contain_text(metric("validation_accuracy", accuracy.last))
+    site.lab.assert_intact(run_id)
+
+
+@pytest.mark.parametrize("framework", ["keras", "torch_xla"])
 def test_a_run_of_each_framework_is_started_from_the_form_and_its_curve_grows(
     site, browser_page, framework
 ):

@@ -1,6 +1,7 @@
 """What the documents promise is held against the project itself."""
 
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -142,3 +143,25 @@ def pins(name: str) -> dict[str, str]:
     lines = (PROJECT / name).read_text("utf-8").splitlines()
     found = [Requirement(text) for line in lines if (text := line.split("#")[0].strip())]
     return {pin.name.lower().replace("_", "-"): str(pin.specifier) for pin in found}
+
+
+def test_the_set_up_takes_any_browser_and_says_how_to_get_one_where_there_is_none(tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("sh", "dirname", "sed", "tr", "true", "id"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    (tmp_path / "fashion-mnist").mkdir()
+    bare = {"PATH": str(tools), "HOME": str(tmp_path), "ACCELBOARD_DATA_DIR": str(tmp_path)}
+
+    def set_up(**more: str) -> subprocess.CompletedProcess[str]:
+        command = ["sh", str(PROJECT / "bin" / "setup"), "system"]
+        return subprocess.run(command, env=bare | more, capture_output=True, text=True, check=False)
+
+    refused = set_up()
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("The tests need Chromium or Chrome.")
+    assert "ACCELBOARD_CHROMIUM=/path/to/chrome make test" in refused.stderr
+    assert set_up(ACCELBOARD_CHROMIUM=str(tools / "gone")).returncode == 1
+    assert set_up(ACCELBOARD_CHROMIUM=str(tools / "true")).returncode == 0
+    (tools / "google-chrome").symlink_to(tools / "true")
+    assert (set_up().returncode, set_up().stderr) == (0, "")

@@ -252,3 +252,26 @@ def test_list_takes_a_query_and_says_what_is_wrong_with_a_bad_one(tmp_path):
     assert local(here, "list", "--query", "tag = b", "--json").stdout == ""
     refused = local(here, "list", "--query", "tagg = b")
     assert (refused.exit_code, "Did you mean 'tag'?" in refused.stderr) == (2, True)
+
+
+def test_a_store_that_is_not_there_is_said_and_not_made(tmp_path, monkeypatch):
+    mistyped = tmp_path / "mistyped"
+    monkeypatch.setenv("ACCELBOARD_STORE", str(mistyped))
+    for command in (["list"], ["show", "x"], ["stop", "x"], ["study", "list"]):
+        refused = CliRunner().invoke(cli.main, command)
+        assert refused.exit_code == 5
+        assert f"There is no store in '{mistyped}'." in refused.stderr
+    assert CliRunner().invoke(cli.main, ["devices"]).exit_code == 0
+    assert not mistyped.exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["--store {} list --json", "list --json --store {}", "--store x list --json --store {}"],
+)
+def test_the_store_is_named_before_a_command_or_after_it(tmp_path, command):
+    here, run_id = over(tmp_path, "one")
+    arguments = command.format(here.store).split()
+    assert run_id in CliRunner().invoke(cli.main, arguments).stdout
+    studies = CliRunner().invoke(cli.main, ["study", "--store", str(here.store), "list", "--json"])
+    assert (studies.exit_code, studies.stdout) == (0, "")

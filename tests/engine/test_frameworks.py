@@ -318,9 +318,7 @@ def test_pace_leaves_warm_up_out_and_reports_once_to_four_times_a_second():
 @pytest.mark.skipif(not DEBIAN_FOLDER.exists(), reason=f"No Fashion-MNIST in {DEBIAN_FOLDER}")
 @pytest.mark.parametrize("framework", ["torch", "keras", "torch_xla"])
 def test_the_defaults_reach_87_percent_on_fashion_mnist(framework, tmp_path, capsys):
-    raw = {"framework": framework, "dataset": {"name": "fashion_mnist"}, "epochs": 10}
-    raw |= {"workload": {"name": "mlp"}, "batch_size": 32 if framework == "keras" else 128}
-    run = trainers.train(tmp_path, learning_rate=1e-3, **raw)
+    run = trainers.train(tmp_path, **RunConfig.parse({"framework": framework}).model_dump())
     assert run.exit_code == 0, run.log
     accuracy = run.epochs[-1]["validation_accuracy"]
     seconds = " ".join(f"{values['epoch_s']:.2f}" for values in run.epochs)

@@ -1,0 +1,96 @@
+"""`python -m dashboard`: where it listens, what it says, and several of them on one store."""
+
+import errno
+import socket
+import urllib.request
+
+import pytest
+
+from dashboard import __main__ as serving
+from engine import launch
+from engine.settings import Settings
+from tests.processes import alive, eventually, free_port, healthy, lab
+
+
+def at(address, port, store="/nowhere"):
+    return Settings(store=store, address=address, port=port)
+
+
+def test_two_dashboards_on_one_store_share_its_supervisor(tmp_path):
+    with lab(tmp_path / "store") as here:
+        ports = [free_port(), free_port()]
+        started = []
+        for port in ports:
+            here.env["ACCELBOARD_PORT"] = str(port)
+            started.append(here.start("-m", "dashboard", "--store", str(here.store)))
+        for port, process in zip(ports, started, strict=True):
+            eventually(lambda port=port: healthy(port))
+            said = here.output_of(process)
+            assert f"Accelboard: http://127.0.0.1:{port}\nStore: {here.store}\n" in said
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_accelboard") as answer:
+                assert answer.read().decode() == str(here.store)
+        assert alive(launch.supervisor_pid(here.settings))
+        log = (here.store / "supervisor.log").read_text()
+        assert log.count("Supervising") == 1
+
+        again = here.start("-m", "dashboard")
+        assert again.wait(30) == 0
+        assert f"Accelboard is running already: http://127.0.0.1:{ports[1]}" in (
+            here.output_of(again)
+        )
+        of_another = here.start("-m", "dashboard", "--store", str(tmp_path / "other"))
+        assert of_another.wait(30) == 1
+        assert f"Port {ports[1]} of 127.0.0.1 is taken by another program." in (
+            here.output_of(of_another)
+        )
+        assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_free_port_is_free(address):
+    assert serving.why_not_there(at(address, free_port())) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("no host", "Address 'no host' names no host. Set ACCELBOARD_ADDRESS to 127.0.0.1"),
+        ("a" * 80, "names no host."),
+        ("203.0.113.7", "Address '203.0.113.7' is none of this host's."),
+    ],
+)
+def test_a_mistyped_address_is_no_port_that_is_taken(address, why):
+    assert why in serving.why_not_there(at(address, free_port()))
+
+
+def test_a_port_that_is_taken_names_another_one():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"Choose another: ACCELBOARD_PORT={port + 1} make run" in (
+            serving.why_not_there(at("127.0.0.1", port))
+        )
+
+
+@pytest.mark.parametrize(
+    ("code", "port", "why"),
+    [
+        (errno.EACCES, 80, "Port 80 is for programs with more rights. Choose one from 1024 on"),
+        (errno.EADDRINUSE, 65_535, "Choose another: ACCELBOARD_PORT=8502 make run"),
+        (errno.ENOBUFS, 99, "Port 99 of '::' cannot be opened: No buffer space. Choose another"),
+    ],
+)
+def test_what_the_system_refuses_is_told_apart(code, port, why):
+    assert why in serving.refusal(OSError(code, "No buffer space"), "::", port)
+
+
+def test_a_store_that_cannot_be_made_is_said_before_an_address(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with lab(tmp_path / "store") as here:
+        here.env["ACCELBOARD_PORT"] = str(free_port())
+        process = here.start("-m", "dashboard", "--store", str(tmp_path / "file" / "store"))
+        assert process.wait(30) == 1
+        said = here.output_of(process)
+        assert said.startswith(f"The store in '{tmp_path}/file/store' cannot be used:")
+        assert "ACCELBOARD_STORE=/path/to/store make run" in said
