@@ -81,9 +81,9 @@ class PointConv(nn.Conv2d):
     beyond its memory in the backward pass of one that has a stride.
     """
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         down, right = self.stride
-        kept = images[:, :, ::down, ::right] if down > 1 or right > 1 else images
+        kept = input[:, :, ::down, ::right] if down > 1 or right > 1 else input
         return functional.conv2d(kept, self.weight, self.bias)
 
 
