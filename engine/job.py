@@ -36,7 +36,8 @@ class Job:
     """One run as its trainer sees it. It knows folders, not the store.
 
     `begun_at` is when the run was given its devices, in Unix seconds: its wall time counts from
-    there. `resumes` says that it goes on from the checkpoint in its folder.
+    there. `resumes` says that it goes on from the checkpoint in its folder. `entered_at` is when
+    the trainer began to work on it; it is the trainer's to say.
     """
 
     run_id: str
@@ -46,6 +47,7 @@ class Job:
     data_dir: Path
     begun_at: float | None = None
     resumes: bool = False
+    entered_at: float | None = None
 
     def save(self) -> None:
         raw = {

@@ -20,7 +20,8 @@ Account = Literal[
     "compute",  # steady optimizer steps
     "evaluation",
     "checkpoint",
-    "idle",  # before the process began, and while events are written
+    "idle",  # before the process began, while events are written, while a step is taken apart:
+    #          its FLOPs counted, the CPU's peak measured
 ]
 ACCOUNTS: tuple[Account, ...] = get_args(Account)
 

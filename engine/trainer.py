@@ -17,6 +17,7 @@ import os
 import sys
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,10 +61,10 @@ def run(job: Job, replica: Replica) -> None:
 
 
 def open_ledger(job: Job) -> Ledger:
-    """With what passed before: until this process began, and since then until now."""
-    ledger, now = Ledger(), time.time()
-    ledger.credit("idle", _began_at - (job.begun_at or _began_at))
-    ledger.credit("import", now - _began_at)
+    """With what passed before: until the run's first process began, and since then until now."""
+    ledger, now, entered_at = Ledger(), time.time(), job.entered_at or _began_at
+    ledger.credit("idle", entered_at - (job.begun_at or entered_at))
+    ledger.credit("import", now - entered_at)
     return ledger
 
 
@@ -126,7 +127,7 @@ def main(arguments: list[str]) -> None:
     print(f"Run {job.run_id}: {job.config.framework} on {places}", flush=True)
     from engine import frameworks
 
-    frameworks.load(job.config.framework).launch(run, job)
+    frameworks.load(job.config.framework).launch(run, replace(job, entered_at=_began_at))
 
 
 if __name__ == "__mp_main__":  # a replica's process: spawned, it imports what its parent ran

@@ -21,6 +21,7 @@ from engine import (
     events,
     flops,
     frameworks,
+    peak_memory,
     peaks,
     randomness,
     schedules,
@@ -30,9 +31,9 @@ from engine.failures import RunFailed
 from engine.frameworks import WARM_UP_STEPS, Replica, Session, Totals
 from engine.job import Job
 from engine.ledger import Account, Ledger
+from engine.saving import Saver
 
 SUMMARY_INTERVAL_S = 1.0
-CHECKPOINT_SHARE = 0.05
 MOST_WINDOWS = 256  # that a run keeps the times of; even
 
 
@@ -92,9 +93,18 @@ class Training:
         self._recompiles, self._recompile_s = 0, 0.0
 
     def epochs(self, first: int) -> Iterator[events.Event]:
+        try:
+            yield from self._epochs(first)
+        except Exception:
+            yield from self._save_what_is_kept()
+            raise
+
+    def _epochs(self, first: int) -> Iterator[events.Event]:
         for epoch in range(first, self._config.epochs):
             trained = yield from self.steps_of(epoch)
             if trained is None:
+                yield from self._save_what_is_kept()
+                self._export_what_is_saved()
                 yield self._summary()
                 yield events.Finished("STOPPED")
                 return
@@ -175,12 +185,22 @@ class Training:
         yield events.Metrics((epoch + 1) * config.steps_per_epoch, epoch + 1, values)
 
     def _checkpoint(self, epochs_done: int) -> Iterator[events.Event]:
-        if self._replica.rank or not self._saver.is_due(epochs_done):
+        if self._replica.rank:
             return
         with self._ledger.aside("checkpoint"):
-            is_saved = self._saver.save(epochs_done)
-        if is_saved:
-            yield events.Facts({"checkpoint": {"epoch": epochs_done}})
+            saved = self._saver.take(epochs_done)
+        yield from _saved(saved)
+
+    def _save_what_is_kept(self) -> Iterator[events.Event]:
+        """Of a run that ends early: so it can be resumed from its last epoch."""
+        with self._ledger.aside("checkpoint"):
+            saved = self._saver.save_kept()
+        yield from _saved(saved)
+
+    def _export_what_is_saved(self) -> None:
+        if self._replica.rank == 0 and self._session.has_own_format:
+            with self._ledger.aside("checkpoint"):
+                self._saver.export_saved()
 
     def _costs(self) -> Iterator[events.Event]:
         """What a step takes and the device can do, told once: after the first epoch, not to delay
@@ -191,11 +211,11 @@ class Training:
         self._has_told_costs = True
         config, cache = self._config, self._job.data_dir
         self._ledger.switch("idle")
-        counted = flops.of(config, cache)
-        rate = self._pace.steady.steps_per_s
-        number = config.leased
-        achieved = counted and rate and counted.flops * rate / number
-        peak = peaks.of(self._job.devices[0], config.precision, cache, achieved)
+        rate, number = self._pace.steady.steps_per_s, config.leased
+        with peak_memory.of_this_process.left_out():
+            counted = flops.of(config, cache)
+            achieved = counted and rate and counted.flops * rate / number
+            peak = peaks.of(self._job.devices[0], config.precision, cache, achieved)
         yield events.Facts(
             {
                 "parameters": counted and counted.parameters,
@@ -246,54 +266,9 @@ class Training:
         )
 
 
-class Saver:
-    """Writes the run's checkpoint at the end of epochs, for no more than a share of its time.
-
-    Very short epochs are left out when writing each would cost more than that share; the last one
-    never is.
-    """
-
-    def __init__(
-        self, job: Job, session: Session, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
-        self._job, self._session, self._clock = job, session, clock
-        self._not_before, self._has_complained = float("-inf"), False
-
-    def is_due(self, epochs_done: int) -> bool:
-        return epochs_done == self._job.config.epochs or self._clock() >= self._not_before
-
-    def save(self, epochs_done: int) -> bool:
-        """False if it could not be written, as on a full disk: the run trains on without."""
-        begun, job, at = self._clock(), self._job, time.time()
-        path, state = checkpoints.path_in(job.run_dir), self._session.state()
-        try:
-            checkpoints.write(
-                path, state, run_id=job.run_id, config=job.config, epoch=epochs_done, at=at
-            )
-        except checkpoints.NOT_WRITTEN as error:
-            if not self._has_complained:
-                _say(f"The checkpoint of epoch {epochs_done} was not written: {error}")
-            self._has_complained = True
-            return False
-        self._has_complained = False
-        ended = self._clock()
-        self._not_before = ended + (ended - begun) / CHECKPOINT_SHARE
-        return True
-
-    def export(self) -> None:
-        """Write the model in its framework's own format; a run does not fail for want of it."""
-        try:
-            self._session.export(self._job.run_dir)
-        except OSError as error:
-            _say(f"The model was not written: {error}")
-
-
-def _say(sentence: str) -> None:
-    """One line in the run's log."""
-    try:
-        print(sentence, flush=True)
-    except OSError:
-        return  # the disk that holds the log is full: the journal waits for room, too
+def _saved(epoch: int | None) -> Iterator[events.Event]:
+    if epoch is not None:
+        yield events.Facts({"checkpoint": {"epoch": epoch}})
 
 
 def _orders(config: RunConfig, epoch: int) -> Iterator[NDArray[np.int64]]:

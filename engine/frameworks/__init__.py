@@ -7,7 +7,6 @@ framework does the same job in the same order, and one contract suite tests them
 from __future__ import annotations
 
 import importlib
-import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol, cast
@@ -15,6 +14,7 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import peak_memory
 from engine.checkpoints import State
 from engine.datasets import Data
 from engine.job import Job
@@ -75,6 +75,7 @@ class Session(Protocol):
     """
 
     warm_up_steps: int
+    has_own_format: bool  # beside arrays by their names, which every checkpoint has
 
     def begin_epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         """Take the epoch's order, [steps, batch]: row i is the samples of step i.
@@ -101,7 +102,7 @@ class Session(Protocol):
         ...
 
     def compiles(self) -> int:
-        """How many programs have been compiled so far; 0 where nothing is."""
+        """How many programs have been compiled or traced so far; 0 where nothing is."""
         ...
 
     def input_wait_s(self) -> float:
@@ -153,8 +154,8 @@ def load(name: str) -> Framework:
 
 
 def peak_rss_bytes() -> int:
-    """The most memory that this process has had resident, as the kernel keeps it."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most memory that this process has had resident for its training."""
+    return peak_memory.of_this_process.bytes()
 
 
 def evaluation_batches(data: Data) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:

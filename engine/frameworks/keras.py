@@ -89,7 +89,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class KerasSession:
-    warm_up_steps = WARM_UP_STEPS
+    warm_up_steps, has_own_format = WARM_UP_STEPS, True
 
     def __init__(self, config: RunConfig, data: Data, device: str, allows_xla: bool = True) -> None:
         import tensorflow as tf
@@ -151,9 +151,7 @@ class KerasSession:
         return value
 
     def compiles(self) -> int:
-        """Traces: with XLA each is compiled once, and without it none is."""
-        if not self._has_xla:
-            return 0
+        """Traces: each makes a graph, and with XLA that is compiled once."""
         functions = (self._train, self._judge)
         return sum(function.experimental_get_tracing_count() for function in functions)
 

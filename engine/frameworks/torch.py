@@ -95,6 +95,8 @@ class TorchSession:
     a CUDA graph and replay it: launching it costs one call then, not some fifty.
     """
 
+    has_own_format = False
+
     def __init__(self, config: RunConfig, data: Data, device: torch.device) -> None:
         import torch
 

@@ -120,7 +120,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class XlaSession:
-    warm_up_steps = WARM_UP_STEPS
+    warm_up_steps, has_own_format = WARM_UP_STEPS, False
 
     def __init__(
         self, config: RunConfig, data: Data, replica: Replica, device: torch.device
@@ -148,6 +148,7 @@ class XlaSession:
             (torch.tensor(images).to(device), torch.tensor(labels).to(device))
             for images, labels in evaluation_batches(data)
         ]
+        _wait()
 
     def begin_epoch(self, order: NDArray[np.int64], rates: NDArray[np.float64]) -> None:
         """Zeros come from the host, as vectors: torch_xla would make constants of scalars."""
@@ -162,6 +163,7 @@ class XlaSession:
             self._loader = self._host.epoch(mine)
         else:
             self._lay_out(torch.tensor(mine).to(device))
+        _wait()
 
     def _lay_out(self, order: torch.Tensor) -> None:
         """Put the epoch's samples into its order, once: a step then reads one stretch of memory.
@@ -321,6 +323,13 @@ class XlaSession:
         if self._replica.world == 1:
             return [value.item() for value in values]
         return [_sum_over_replicas(value.clone()).item() for value in values]
+
+
+def _wait() -> None:
+    """For what is on its way to the device, so that no later stretch of time pays for it."""
+    import torch_xla.core.xla_model as xm
+
+    xm.wait_device_ops()
 
 
 def _sum_over_replicas(value: torch.Tensor) -> torch.Tensor:

@@ -180,6 +180,7 @@ def test_the_ledger_holds_every_second_of_the_process(run, known):
     assert sum(ledger.values()) == pytest.approx(run.records[-1].at - run.began_at, rel=0.01)
     assert ledger["compute"] == pytest.approx(known["steady_s"], rel=0.2)
     assert ledger["import"] > ledger["checkpoint"] > 0
+    assert known["compiles"] > 0
 
 
 def test_a_framework_that_compiles_says_what_that_took(known):
@@ -252,11 +253,19 @@ def test_sigterm_stops_a_run_in_good_order(case, tmp_path):
     assert stopped.exit_code == 0, stopped.log
     assert stopped.events[-1] == Finished("STOPPED")
     assert time.monotonic() - asked < 30
+    told = [
+        event.values["checkpoint"]["epoch"]
+        for event in stopped.events
+        if isinstance(event, Facts) and "checkpoint" in event.values
+    ]
+    saved = checkpoints.origin_of(checkpoints.path_in(tmp_path)).epoch if told else None
+    assert saved == (told[-1] if told else None)
+    assert (tmp_path / "model.keras").exists() == (framework == "keras" and bool(told))
 
 
 def wait_for_metrics(job, process):
     give_up = time.monotonic() + 120
-    while not (job.journal.exists() and b"step_loss" in job.journal.read_bytes()):
+    while not (job.journal.exists() and b"epoch_s" in job.journal.read_bytes()):
         assert process.poll() is None, job.log.read_text("utf-8")
         assert time.monotonic() < give_up, job.log.read_text("utf-8")
         time.sleep(0.05)
