@@ -93,6 +93,6 @@ _FACTS: dict[str, Callable[[Card], str]] = {
     "Final accuracy": lambda card: _share(card.final_accuracy),
     "Peak memory": _memory,
     "MFU": lambda card: _share(card.mfu),
-    "Energy of a run": _energy,
+    "Energy of training": _energy,
     "Energy of a sample": _per_sample,
 }

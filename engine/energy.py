@@ -25,13 +25,18 @@ LONGEST_GAP_S = 5.0  # in power: what lies between two samples is taken for a st
 LONGEST_LAP_S = 60.0  # a counter of 65 kJ may go round unseen in longer, at 1 kW
 NVML_COUNTER = "counter: NVML"
 RAPL_COUNTER = "counter: RAPL, whole package(s)"
+NVML_SAMPLED = "sampled: NVML power"
 
 
 class Energy(NamedTuple):
-    """`joules` is None where nothing can be told; `provenance` then says why."""
+    """`joules` is None where nothing can be told; `provenance` then says why.
+
+    Only figures of one `method` compare; `provenance` may add to it what differs from run to run.
+    """
 
     joules: float | None
     provenance: str
+    method: str = ""
 
 
 class Training(NamedTuple):
@@ -52,9 +57,10 @@ class Training(NamedTuple):
 
 
 class Consumption(NamedTuple):
-    """`of` is the hardware whose energy it is."""
+    """`of` is the hardware whose energy it is, `kind` its kind: "GPU", "CPU"."""
 
     of: str
+    kind: str
     energy: Energy
 
 
@@ -70,7 +76,7 @@ def counted(series: Series, begin: float, end: float, source: str, range_j: floa
         return unavailable(why)
     total = np.concatenate([[0.0], np.cumsum(np.where(steps < 0, steps + range_j, steps))])
     first, last = np.interp([begin, end], series.at, total)
-    return Energy(float(last - first), source)
+    return Energy(float(last - first), source, source)
 
 
 def sampled(series: Series, begin: float, end: float) -> Energy:
@@ -84,7 +90,7 @@ def sampled(series: Series, begin: float, end: float) -> Energy:
     at = np.concatenate([[begin], series.at[inside], [end]])
     joules = np.trapezoid(np.interp(at, series.at, series.value), at)
     rate_hz = 1 / _interval_s(series.at)
-    return Energy(float(joules), f"sampled: NVML power at {rate_hz:.2g} Hz")
+    return Energy(float(joules), f"{NVML_SAMPLED} at {rate_hz:.2g} Hz", NVML_SAMPLED)
 
 
 def unavailable(why: str) -> Energy:
@@ -96,9 +102,9 @@ def summed(energies: Sequence[Energy]) -> Energy:
     unknown = [energy for energy in energies if energy.joules is None]
     if unknown:
         return unknown[0]
-    if len({energy.provenance for energy in energies}) > 1:
+    if len({energy.method for energy in energies}) > 1:
         return unavailable("the devices are measured in different ways")
-    return Energy(sum(energy.joules or 0.0 for energy in energies), energies[0].provenance)
+    return energies[0]._replace(joules=sum(energy.joules or 0.0 for energy in energies))
 
 
 def training(db: Database, run: Run, since: float, until: float) -> Training | None:
@@ -143,11 +149,11 @@ def of_run(db: Database, run: Run) -> tuple[Training | None, list[Consumption]]:
     gpus = [d["id"] for d in run.devices if d.get("accelerator") == "gpu"]
     if gpus:
         of_gpus = summed([_of_gpu(db, run, gpu, during) for gpu in gpus])
-        told.append(Consumption(", ".join(gpus), of_gpus))
+        told.append(Consumption(", ".join(gpus), "GPU", of_gpus))
     if any(d.get("accelerator") == "tpu" for d in run.devices):
-        told.append(Consumption("TPU", unavailable("a TPU does not tell its power")))
+        told.append(Consumption("TPU", "TPU", unavailable("a TPU does not tell its power")))
     packages = sorted(device for device, _ in found if device.startswith("package:"))
-    return during, [*told, Consumption("CPU", _of_packages(db, run, packages, during))]
+    return during, [*told, Consumption("CPU", "CPU", _of_packages(db, run, packages, during))]
 
 
 def _of_gpu(db: Database, run: Run, gpu: str, during: Training) -> Energy:

@@ -51,11 +51,12 @@ class Loss(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A member, and how its run stands."""
+    """A member, how its run stands, and who asked it to stop, if anybody did."""
 
     member: Member
     status: str
     failure: str | None
+    stop_requested_by: str | None
 
 
 NEWEST_FIRST = "submitted_at DESC, id DESC"
@@ -123,12 +124,12 @@ def losses(db: Database, run_ids: Sequence[str]) -> list[Loss]:
 def trials(db: Database, study_id: str) -> list[Trial]:
     """All its runs in their order, each with its status; no series is read."""
     rows = db.execute(
-        "SELECT position, run_id, arm, seed, is_warm_up, status, failure FROM study_runs "
-        "JOIN runs ON runs.id = run_id WHERE study_id = ? ORDER BY position",
+        "SELECT position, run_id, arm, seed, is_warm_up, status, failure, stop_requested_by "
+        "FROM study_runs JOIN runs ON runs.id = run_id WHERE study_id = ? ORDER BY position",
         [study_id],
     )
     return [
-        Trial(Member(row[0], row[1], row[2], row[3], bool(row[4])), row[5], row[6])
+        Trial(Member(row[0], row[1], row[2], row[3], bool(row[4])), row[5], row[6], row[7])
         for row in map(tuple, rows)
     ]
 
@@ -137,6 +138,11 @@ def set_question(db: Database, study_id: str, question: dict[str, Any]) -> None:
     """Ask more, as when a study is extended."""
     with change(db):
         db.execute("UPDATE studies SET question = ? WHERE id = ?", [json.dumps(question), study_id])
+
+
+def set_predicted(db: Database, study_id: str, seconds: float | None) -> None:
+    with change(db):
+        db.execute("UPDATE studies SET predicted_s = ? WHERE id = ?", [seconds, study_id])
 
 
 def note_stop(db: Database, study_id: str, *, by: str, because: str, now: float) -> bool:

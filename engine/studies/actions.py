@@ -17,11 +17,11 @@ from engine.launch import NotPossible
 from engine.problems import ConfigError, Problem
 from engine.settings import Settings
 from engine.studies import plan
-from engine.studies.plan import Planned, Prediction
+from engine.studies.plan import Cell, Planned, Prediction
 from engine.studies.question import KIND_NAMES, Question
 from storage import database, ids, runs, studies
 from storage.database import Database
-from storage.studies import Study
+from storage.studies import Study, Trial
 
 LONGEST_NAME = 200
 
@@ -63,7 +63,7 @@ def preview(settings: Settings, question: Question) -> tuple[list[Planned], Pred
     """The runs in their order, and how long they should take together."""
     planned = plan.cells(question)
     with database.opened(settings.store) as db:
-        return planned, plan.predict(db, planned)
+        return planned, plan.predict(db, planned, question.cool_down_s)
 
 
 def submit(settings: Settings, question: Question, *, by: str, name: str = "") -> str:
@@ -127,11 +127,30 @@ def _submit_missing(db: Database, study: Study, question: Question, by: str) -> 
     with database.transaction(db):
         latest = studies.latest(studies.trials(db, study.id))
         planned = plan.missing(question, latest)
+        _predict_more(db, study, planned, question.cool_down_s, latest)
         studies.set_question(db, study.id, question.model_dump(mode="json"))
         if planned:
             studies.clear_stop(db, study.id)
         _add_runs(db, study.id, study.name, planned, by, question)
     return len(planned)
+
+
+def _predict_more(
+    db: Database,
+    study: Study,
+    planned: Sequence[Planned],
+    cool_down_s: float,
+    latest: Sequence[Trial],
+) -> None:
+    """What is asked for now is predicted now, and added to what was predicted of the rest."""
+    known = {Cell(t.member.arm, t.member.seed, t.member.is_warm_up) for t in latest}
+    more = [one for one in planned if one.cell not in known]
+    if not more:
+        return
+    added = plan.predict(db, more, cool_down_s).seconds
+    before = study.predicted_s
+    both = None if before is None or added is None else before + added
+    studies.set_predicted(db, study.id, both)
 
 
 def _add_runs(

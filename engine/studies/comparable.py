@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from engine import describe
+from engine import describe, statistics
 from engine.config import as_now, flatten
 from engine.studies import evidence
 from engine.studies.evidence import Evidence
@@ -18,7 +18,7 @@ from engine.studies.question import Question
 from storage.runs import Run
 
 Level = Literal["green", "amber", "red"]
-ENOUGH_REPEATS = 3
+ENOUGH_REPEATS = statistics.FEWEST
 ENOUGH_STEADY_S = 1.0
 OTHER_LOAD = 0.2  # of all cores' time, in the median over a run
 

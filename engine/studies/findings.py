@@ -293,11 +293,13 @@ def _more_epochs(enough: int | None) -> str:
 
 
 def _use_of_roof(measured: Sequence[Run]) -> float | None:
+    """Unknown where it would be over 1: bytes are counted unfused, so more than are moved."""
     found = [efficiency.of(run.facts) for run in measured]
-    return middle(
+    used = middle(
         one.flops_per_s / one.roof_flops_per_s if one.flops_per_s and one.roof_flops_per_s else None
         for one in found
     )
+    return None if used is None or used > 1 else used
 
 
 def _larger_batch(config: dict[str, Any]) -> int | None:

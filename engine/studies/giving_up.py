@@ -6,15 +6,16 @@ from storage import database, runs, studies
 from storage.database import Database
 from storage.studies import Trial
 
-FAILURES = 3  # in a row, with none that succeeded
+FAILURES = 3  # with none that succeeded
 BY = "supervisor"
 
 
 def after(db: Database, run_id: str, now: float) -> str | None:
-    """Stop the runs of an arm, or of the whole study, that has failed so often and never succeeded.
+    """Stop the runs of an arm that has failed so often and never succeeded, or of the whole study.
 
-    Return the reason if the whole study was given up. Safe to repeat, and to leave out once: the
-    next run that ends asks again.
+    The study is given up once each of its arms has failed: the sizes that do not fit may come
+    first. Return the reason then. Safe to repeat, and to leave out once: the next run that ends
+    asks again.
     """
     study_id = studies.of_run(db, run_id)
     if study_id is None:
@@ -22,7 +23,7 @@ def after(db: Database, run_id: str, now: float) -> str | None:
     with database.transaction(db):
         found = studies.latest(studies.trials(db, study_id))
         because = _hopeless(found)
-        if because:
+        if because and _each_arm_failed(found):
             _stop(db, found, now)
             studies.note_stop(db, study_id, by=BY, because=because, now=now)
             return because
@@ -33,6 +34,11 @@ def after(db: Database, run_id: str, now: float) -> str | None:
     return None
 
 
+def is_given_up(trial: Trial) -> bool:
+    """Whether it was not run because the others of its arm, or of the study, had failed."""
+    return trial.status == "STOPPED" and trial.stop_requested_by == BY
+
+
 def _hopeless(found: list[Trial]) -> str | None:
     failed = [trial for trial in found if trial.status == "FAILED"]
     if len(failed) < FAILURES or any(t.status == "SUCCEEDED" for t in found):
@@ -41,6 +47,11 @@ def _hopeless(found: list[Trial]) -> str | None:
         f"{len(failed)} runs failed and none succeeded, so the rest were not started. "
         f"The last one: {failed[-1].failure}"
     )
+
+
+def _each_arm_failed(found: list[Trial]) -> bool:
+    failed = {trial.member.arm for trial in found if trial.status == "FAILED"}
+    return failed == {trial.member.arm for trial in found}
 
 
 def _stop(db: Database, found: list[Trial], now: float) -> None:

@@ -47,7 +47,9 @@ class Repeat:
 class Card:
     """One arm. `start_up_s` is all of a run that its epochs did not take.
 
-    Counts are of its measured runs; `target` says it in words where not all did.
+    Counts are of its measured runs; `target` says it in words where not all did. `devices` are
+    those of hardware, which virtual ones share. `energy_j` is of the training of all epochs,
+    without start-up; `energy_provenance` is the kind of hardware and the method, or why unknown.
     """
 
     arm: str
@@ -102,11 +104,11 @@ def card(
     repeats = tuple(
         _repeat(found[t.member.run_id], known[t.member.run_id], t.member.seed, target) for t in done
     )
-    joules, per_sample, provenance = _energy([known[run.id] for run in measured])
+    joules, per_sample, provenance = _energy([known[run.id] for run in measured], of.config.epochs)
     return Card(
         arm=of.label,
         accelerator=of.config.accelerator,
-        devices=of.config.device_count,
+        devices=of.config.leased,
         epochs=of.config.epochs,
         repeats=repeats,
         asked=len(mine),
@@ -188,25 +190,27 @@ def _target_in_words(
     return f"reached in {reached} of {len(repeats)} runs, not in {epochs:,} epochs of the others"
 
 
-def _energy(measured: Sequence[Evidence]) -> tuple[float | None, float | None, str]:
-    """Median joules and joules a sample of the hardware that was trained on, or why unknown.
+def _energy(measured: Sequence[Evidence], epochs: int) -> tuple[float | None, float | None, str]:
+    """Median joules of so many epochs, and of a sample, of the hardware that was trained on.
 
-    Runs measured in different ways have no common figure.
+    Readings cover whole epochs, rarely all: what they tell of an epoch counts for each. Or why it
+    is unknown: runs measured in different ways have no common figure.
     """
-    told: list[tuple[float, int, str]] = []
+    told: list[tuple[float, float, str]] = []
     for one in measured:
         during, consumed = one.training, one.consumed
         if not consumed or during is None:
             return None, None, "unavailable: no readings of energy"
-        joules, provenance = consumed[0].energy
+        joules, provenance, method = consumed[0].energy
         if joules is None:
             return None, None, provenance
-        told.append((joules, during.samples, f"{consumed[0].of}, {provenance}"))
+        of_all = joules / during.epochs * epochs
+        told.append((of_all, joules / during.samples, f"{consumed[0].kind}, {method}"))
     if len({provenance for *_, provenance in told}) != 1:
         ways = "the runs were measured in different ways" if told else "no run succeeded"
         return None, None, f"unavailable: {ways}"
-    joules = median(joules for joules, *_ in told)
-    return joules, median(joules / samples for joules, samples, _ in told), told[0][2]
+    of_all, of_sample, ways = zip(*told, strict=True)
+    return median(of_all), median(of_sample), ways[0]
 
 
 def _split(run: Run) -> tuple[float | None, float | None]:

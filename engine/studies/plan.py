@@ -67,20 +67,47 @@ def missing(question: Question, latest: Iterable[Trial]) -> list[Planned]:
     return [planned for planned in cells(question) if planned.cell not in done]
 
 
-def predict(db: Database, planned: Sequence[Planned]) -> Prediction:
-    """Seconds of all these runs one after the other, from runs of the same kind that succeeded."""
+def predict(db: Database, planned: Sequence[Planned], cool_down_s: float) -> Prediction:
+    """Seconds of all these runs one after the other, each with the rest before it.
+
+    From runs of the same kind that succeeded.
+    """
     history = runs.list_newest(db, HISTORY, ["SUCCEEDED"])
     by_arm = {p.cell.arm: _like(p.config, history) for p in planned}
     known = [s for p in planned if (s := _seconds(p.config, by_arm[p.cell.arm])) is not None]
     unknown = tuple(arm for arm, alike in by_arm.items() if not alike)
-    return Prediction(sum(known) if known and not unknown else None, unknown)
+    rests = cool_down_s * len(planned)
+    return Prediction(sum(known) + rests if known and not unknown else None, unknown)
 
 
-def remaining_s(trials: Sequence[Trial], found: Mapping[str, Run]) -> float | None:
-    """Seconds that the active runs should still take, by those of this study that are over."""
+def waited_s(made: Iterable[Run]) -> float:
+    """Seconds of these runs one after the other, with the rest that each was given before it.
+
+    What the host did for others in between is not theirs, nor is the time before they were asked
+    for.
+    """
+    total, ended_at = 0.0, 0.0
+    for run in sorted(made, key=lambda run: run.started_at or 0.0):
+        if run.started_at is None:
+            continue
+        asked_for = run.started_at - max(ended_at, run.submitted_at)
+        rested = run.facts.get("before", {}).get("rest_s", asked_for)
+        total += (took(run) or 0.0) + max(0.0, min(rested, asked_for))
+        ended_at = max(ended_at, run.finished_at or run.started_at)
+    return total
+
+
+def remaining_s(
+    trials: Sequence[Trial], found: Mapping[str, Run], predicted_s: float | None
+) -> float | None:
+    """Seconds that the active runs should still take, by those of this study that are over.
+
+    Before one is over: by what was predicted of all of them.
+    """
     over = [s for run in found.values() if not run.active and (s := took(run))]
     if not over:
-        return None
+        so_far = sum(took(run) or 0.0 for run in found.values())
+        return None if predicted_s is None else max(0.0, predicted_s - so_far)
     total = 0.0
     for trial in trials:
         if trial.status not in runs.ACTIVE:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from engine import statistics
-from engine.describe import took
 from engine.format import figure
 from engine.studies import (
     comparable,
@@ -24,6 +23,7 @@ from engine.studies import (
 from engine.studies.comparable import Check, Verdict
 from engine.studies.evidence import Evidence, Learning
 from engine.studies.findings import Finding
+from engine.studies.giving_up import is_given_up
 from engine.studies.measured import Card, interval
 from engine.studies.question import Question
 from engine.studies.roofline import Roofline
@@ -38,13 +38,17 @@ OF_WHOLE_RUNS = {"epochs", "keep_last_batch"}  # changes that leave a steady ste
 
 @dataclass(frozen=True)
 class Progress:
-    """Counts of runs, warm-ups among them. `actual_s` is of all runs once none is active."""
+    """Counts of runs, warm-ups among them. `actual_s` is of all runs, with the rests before them,
+
+    once none is active and none had to be tried twice; `is_as_planned` if all of them succeeded.
+    """
 
     runs: int
     over: int
     failed: int
     remaining_s: float | None
     actual_s: float | None
+    is_as_planned: bool
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,14 @@ class Report:
 
     @property
     def prediction_error(self) -> float | None:
-        """How far off the prediction was, as a fraction of it; None before the end."""
+        """How far off the prediction was, as a fraction of it.
+
+        None before the end, and where other runs were made than those it was of.
+        """
         actual, predicted = self.progress.actual_s, self.study.predicted_s
-        return actual / predicted - 1 if actual and predicted else None
+        if not self.progress.is_as_planned or not actual or not predicted:
+            return None
+        return actual / predicted - 1
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -127,11 +136,11 @@ def of(db: Database, study: Study, baseline: str = "") -> Report:
         study=study,
         question=question,
         status=status,
-        progress=_progress(trials, latest, found),
+        progress=_progress(study, trials, latest, found),
         verdict=_overall(study, question, cards, pairs, status),
         pairs=pairs,
         cards=tuple(cards),
-        findings=tuple(_findings(runs_of, known)),
+        findings=tuple(_findings(cards, runs_of, known)),
         answer=_answer(question, cards),
         learning={arm: _learning(of_arm, known) for arm, of_arm in runs_of.items()},
         roofline=roofline.of(db, question.arms(), runs_of),
@@ -140,8 +149,11 @@ def of(db: Database, study: Study, baseline: str = "") -> Report:
 
 
 def status_of(study: Study, latest: Sequence[Trial]) -> str:
-    """A run's words: PENDING until one started, SUCCEEDED once all ended and one succeeded."""
-    states = {trial.status for trial in latest}
+    """A run's words: PENDING until one started, SUCCEEDED once all ended and one succeeded.
+
+    An arm that was given up does not stop the study: an edge was looked for, and found.
+    """
+    states = {trial.status for trial in latest if not is_given_up(trial)}
     if states & {"PENDING", "RUNNING"}:
         return "PENDING" if states == {"PENDING"} else "RUNNING"
     measured_ones = [trial for trial in latest if not trial.member.is_warm_up]
@@ -223,26 +235,29 @@ def _without_baseline(question: Question, cards: Sequence[Card]) -> str:
 
 
 def _progress(
-    trials: Sequence[Trial], latest: Sequence[Trial], found: Mapping[str, Run]
+    study: Study, trials: Sequence[Trial], latest: Sequence[Trial], found: Mapping[str, Run]
 ) -> Progress:
     active = [trial for trial in latest if trial.status in runs.ACTIVE]
-    is_whole = not active and all(trial.status == "SUCCEEDED" for trial in latest)
+    is_whole = not active and len(latest) == len(trials)
     return Progress(
         runs=len(latest),
         over=len(latest) - len(active),
         failed=sum(trial.status == "FAILED" for trial in latest),
-        remaining_s=plan.remaining_s(latest, found) if active else None,
-        actual_s=sum(took(run) or 0.0 for run in found.values())
-        if is_whole and len(latest) == len(trials)
-        else None,
+        remaining_s=plan.remaining_s(latest, found, study.predicted_s) if active else None,
+        actual_s=plan.waited_s(found.values()) if is_whole else None,
+        is_as_planned=all(trial.status == "SUCCEEDED" for trial in latest),
     )
 
 
-def _findings(runs_of: Mapping[str, Sequence[Run]], known: Mapping[str, Evidence]) -> list[Finding]:
+def _findings(
+    cards: Sequence[Card], runs_of: Mapping[str, Sequence[Run]], known: Mapping[str, Evidence]
+) -> list[Finding]:
+    """An arm is held against others only where they compare."""
+    fit = {card.arm: runs_of[card.arm] for card in compared(cards)}
     return [
         finding
         for arm, of_arm in runs_of.items()
-        for finding in findings.of_arm(arm, of_arm, known, runs_of)
+        for finding in findings.of_arm(arm, of_arm, known, fit if arm in fit else {})
     ]
 
 

@@ -58,7 +58,7 @@ def answer(question: Question, cards: Sequence[Card]) -> str:
 def _in_words(curve: Curve, is_one_of_several: bool) -> str:
     within = f"In {curve.precision}: " if is_one_of_several else ""
     largest, rate = curve.points[-1]
-    if len(curve.points) < statistics.FEWEST:
+    if len(curve.points) < statistics.FEWEST_SIZES:
         told = f"{len(curve.points):,} sizes are too few to tell a knee"
     elif curve.knee is None:
         told = f"throughput still rises at batch {largest:,} ({figure(rate)} samples/s): the knee "
@@ -74,7 +74,7 @@ def _in_words(curve: Curve, is_one_of_several: bool) -> str:
 
 
 def _knee(points: Sequence[tuple[int, float]]) -> int | None:
-    if len(points) < statistics.FEWEST:
+    if len(points) < statistics.FEWEST_SIZES:
         return None
     found = statistics.knee(*zip(*points, strict=True))
     return None if found is None else round(found)

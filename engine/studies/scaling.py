@@ -152,6 +152,7 @@ def _serial(mode: str, fewest: int, repeats: Sequence[Measured]) -> tuple[Estima
     if fewest != 1:
         return None, "A serial fraction is fitted to speed-ups over one device, and none was run."
     devices, speedups = [one.devices for one in repeats], [one.speedup for one in repeats]
+    seeds = [one.seed for one in repeats]  # those of one seed share its run on one device
     fit = statistics.serial_fraction if mode == "strong" else statistics.scaled_serial_fraction
-    found = fit(devices, speedups)
+    found = fit(devices, speedups, seeds)
     return found, "" if found else "No speed-up over one device is known yet."

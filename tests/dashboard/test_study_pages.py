@@ -29,7 +29,7 @@ def said(text):
 
 def ask(settings, name="Which <b>one</b>?", **fields):
     question = Question.parse(
-        {"base": SMALL, "frameworks": ["torch", "keras"], "seeds": 3} | fields
+        {"base": SMALL, "frameworks": ["torch", "keras"], "seeds": 5} | fields
     )
     return actions.submit(settings, question, by="test", name=name)
 
@@ -160,7 +160,7 @@ def test_an_arm_that_failed_has_no_speedup_and_says_why(here, settings):
     finish_runs(here, study_id, rates, failing=["Keras/TensorFlow on CPU"])
     at = visit("study", id=study_id)
     assert "not comparable" in at.dataframe[0].value.loc["Speed-up"].tolist()[1]
-    assert "no run of 3 succeeded" in said(told(at))
+    assert "no run of 5 succeeded" in said(told(at))
     at.button(key="resume-study").click().run()
     with database.opened(here) as db:
         again = [t.member.arm for t in studies.trials(db, study_id) if t.status == "PENDING"]

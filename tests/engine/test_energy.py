@@ -5,10 +5,23 @@ import pytest
 
 from engine import energy
 from engine.config import RunConfig
-from engine.energy import NVML_COUNTER, RAPL_COUNTER, Energy, Training, counted, sampled, summed
+from engine.energy import (
+    NVML_COUNTER,
+    NVML_SAMPLED,
+    RAPL_COUNTER,
+    Energy,
+    Training,
+    counted,
+    sampled,
+    summed,
+)
+from engine.studies import cost, evidence, measured
+from engine.studies.cost import Prices
+from engine.studies.question import Arm
 from storage import database, metrics, readings, runs
 from storage.metrics import Point
 from storage.readings import Reading, Series
+from storage.studies import Member, Trial
 
 GPU = {"id": "gpu:0", "name": "A GPU", "accelerator": "gpu", "uuid": "GPU-1"}
 SECOND_GPU = GPU | {"id": "gpu:1", "uuid": "GPU-2"}
@@ -27,7 +40,9 @@ def each_second(watts, seconds=10, begin=0.0):
 
 
 def test_a_counter_is_read_between_its_readings():
-    assert counted(each_second(200), 2.5, 7.25, "counter: x") == Energy(950, "counter: x")
+    assert counted(each_second(200), 2.5, 7.25, "counter: x") == Energy(
+        950, "counter: x", "counter: x"
+    )
 
 
 def test_a_counter_that_begins_anew_at_a_known_range_goes_on():
@@ -82,9 +97,9 @@ def test_a_window_of_less_than_two_intervals_is_too_short():
 
 
 def test_only_what_was_measured_alike_is_added_up():
-    alike = [Energy(5.0, NVML_COUNTER), Energy(7.0, NVML_COUNTER)]
-    assert summed(alike) == Energy(12.0, NVML_COUNTER)
-    assert summed([alike[0], Energy(1.0, "sampled: …")]).joules is None
+    alike = [Energy(joules, NVML_COUNTER, NVML_COUNTER) for joules in (5.0, 7.0)]
+    assert summed(alike) == Energy(12.0, NVML_COUNTER, NVML_COUNTER)
+    assert summed([alike[0], Energy(1.0, "sampled: …", NVML_SAMPLED)]).joules is None
     assert summed([alike[0], energy.unavailable("lost")]).provenance == "unavailable: lost"
 
 
@@ -166,14 +181,14 @@ def test_a_gpus_counter_comes_before_its_power(db):
     run = trained(db, [GPU])
     read(db, run, "gpu:0", "energy_j", 95, 135, 300)
     read(db, run, "gpu:0", "power_w", 95, 135, 250)
-    assert told(db, run)["gpu:0"] == Energy(pytest.approx(9000), NVML_COUNTER)
+    assert told(db, run)["gpu:0"] == Energy(pytest.approx(9000), NVML_COUNTER, NVML_COUNTER)
 
 
 def test_a_gpu_without_a_counter_is_told_from_its_power(db):
     run = trained(db, [GPU])
     read(db, run, "gpu:0", "power_w", 95, 135, 250)
     found = told(db, run)["gpu:0"]
-    assert found == Energy(pytest.approx(7500), "sampled: NVML power at 1 Hz")
+    assert found == Energy(pytest.approx(7500), "sampled: NVML power at 1 Hz", NVML_SAMPLED)
 
 
 def test_a_live_run_is_told_up_to_the_last_epoch_that_the_readings_cover(db):
@@ -192,6 +207,50 @@ def test_readings_that_began_late_tell_of_the_epochs_after_that(db):
     assert of_gpu.energy.joules == pytest.approx(6000)
 
 
+def card_of(db, of_runs):
+    """The card of an arm whose repeats are these runs."""
+    arm = Arm("An arm", RunConfig.parse(of_runs[0].config))
+    latest = [
+        Trial(Member(seed, run.id, arm.label, seed, False), "SUCCEEDED", None, None)
+        for seed, run in enumerate(of_runs)
+    ]
+    known = {run.id: evidence.of(db, run) for run in of_runs}
+    return measured.card(arm, latest, {run.id: run for run in of_runs}, known, None)
+
+
+def test_a_cards_energy_is_of_all_epochs_whichever_the_readings_cover(db):
+    """300 W: 3 kJ for each of 3 epochs of 10 s; of the second run, only two were read."""
+    whole, late = trained(db, [GPU]), trained(db, [SECOND_GPU])
+    read(db, whole, "gpu:0", "energy_j", 95, 135, 300)
+    read(db, late, "gpu:1", "energy_j", 104, 135, 300)
+    for of_runs in ([whole], [late], [whole, late]):
+        card = card_of(db, of_runs)
+        assert card.energy_j == pytest.approx(9000)
+        assert card.joules_per_sample == pytest.approx(9000 / (3 * EPOCH_SAMPLES))
+        assert card.energy_provenance == f"GPU, {NVML_COUNTER}"
+    found = cost.of(card, Prices({}, per_kwh=0.4, g_per_kwh=400.0))
+    assert found.co2_g == pytest.approx(1.0)  # 9 kJ are 2.5 Wh
+
+
+def test_repeats_on_another_gpu_or_at_another_rate_are_still_measured_alike(db):
+    first, second = trained(db, [GPU]), trained(db, [SECOND_GPU])
+    read(db, first, "gpu:0", "power_w", 95, 135, 300)
+    at = np.arange(95.0, 136.0, 1.01)
+    readings.add(db, second.id, [Reading("gpu:1", "power_w", one, 300.0) for one in at])
+    card = card_of(db, [first, second])
+    assert card.energy_j == pytest.approx(9000)
+    assert card.energy_provenance == f"GPU, {NVML_SAMPLED}"
+
+
+def test_repeats_that_were_measured_in_different_ways_have_no_common_energy(db):
+    by_counter, by_power = trained(db, [GPU]), trained(db, [SECOND_GPU])
+    read(db, by_counter, "gpu:0", "energy_j", 95, 135, 300)
+    read(db, by_power, "gpu:1", "power_w", 95, 135, 300)
+    card = card_of(db, [by_counter, by_power])
+    assert card.energy_j is None
+    assert card.energy_provenance == "unavailable: the runs were measured in different ways"
+
+
 def test_several_gpus_are_added_up(db):
     run = trained(db, [GPU, SECOND_GPU])
     for device in ("gpu:0", "gpu:1"):
@@ -205,7 +264,7 @@ def test_packages_are_added_up_over_the_place_where_a_counter_begins_anew(db):
     for device, range_j in (("package:0", 5000.0), ("package:1", 1e6)):
         counter = zip(at, (50 * at) % range_j, strict=True)
         readings.add(db, run.id, [Reading(device, "energy_j", *pair) for pair in counter])
-    assert told(db, run) == {"CPU": Energy(pytest.approx(3000), RAPL_COUNTER)}
+    assert told(db, run) == {"CPU": Energy(pytest.approx(3000), RAPL_COUNTER, RAPL_COUNTER)}
 
 
 def test_what_is_unavailable_says_why_in_the_words_that_were_kept_with_the_run(db):

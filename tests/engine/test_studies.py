@@ -39,21 +39,32 @@ def question(**fields):
     return Question.parse({"base": SMALL, "frameworks": ["torch", "keras"], "seeds": 3} | fields)
 
 
-def end(db, run_id, status="SUCCEEDED", *, rate=1000.0, took=8.0, accuracy=0.9, **found):
+def end(db, run_id, status="SUCCEEDED", *, rate=1000.0, took=8.0, accuracy=0.9, at=100.0, **found):
     facts = {"ledger": {"import": 1.0, "compute": 6.0}, "steady_samples_per_s": rate,
              "steady_s": 4.0, "steady_steps": 1000} | found.pop("facts", {})  # fmt: skip
-    runs.claim(db, run_id, host="here", devices=[DEVICE], now=100.0)
-    metrics.ingest(db, run_id, [Point("validation_accuracy", 10, 2.0, 104.0, accuracy)],
+    runs.claim(db, run_id, host="here", devices=[DEVICE], now=at)
+    metrics.ingest(db, run_id, [Point("validation_accuracy", 10, 2.0, at + 4.0, accuracy)],
                    last_seq=1, offset=1, facts=facts,
                    environment={"git": COMMIT, "python": "3.11"} | found)  # fmt: skip
     failure = "It broke." if status == "FAILED" else None
-    runs.finish(db, run_id, status, finished_at=100.0 + took, failure=failure)
+    runs.finish(db, run_id, status, finished_at=at + took, failure=failure)
 
 
 def end_all(db, study_id, **found):
     for trial in studies.trials(db, study_id):
         if trial.status in runs.ACTIVE:
             end(db, trial.member.run_id, **found)
+
+
+def one_after_the_other(db, study_id, *, took, rest, others=0.0):
+    """Its waiting runs, each `others` + `rest` after the one before, with a rest as supervised."""
+    ends = [run.finished_at for run in runs.of_study(db, study_id).values() if run.finished_at]
+    at = max([time.time(), *ends]) + rest
+    for trial in studies.trials(db, study_id):
+        if trial.status in runs.ACTIVE:
+            facts = {"before": {"rest_s": rest}}
+            end(db, trial.member.run_id, at=at, took=took, facts=facts)
+            at += took + others + rest
 
 
 def test_each_arm_is_warmed_up_and_each_seed_is_a_shuffled_block():
@@ -139,6 +150,37 @@ def test_a_study_whose_runs_all_fail_is_given_up_after_three(settings, db):
     assert shown.progress.over == shown.progress.runs
 
 
+def ran(db, study_id, fails):
+    """In the queue's order, the supervisor giving up as it does; `fails` tells by arm."""
+    while waiting := runs.queue(db):
+        arm = next(t.member.arm for t in studies.trials(db, study_id)
+                   if t.member.run_id == waiting[0].id)  # fmt: skip
+        end(db, waiting[0].id, "FAILED" if fails(arm) else "SUCCEEDED")
+        giving_up.after(db, waiting[0].id, 1.0)
+    return report.of(db, actions.find(db, study_id))
+
+
+@pytest.mark.parametrize("order_seed", range(4))
+def test_a_study_that_finds_its_edge_succeeds_whichever_sizes_come_first(settings, db, order_seed):
+    sizes = [16, 32, 64, 128, 256, 512]
+    fields = {"kind": "saturation", "batch_sizes": sizes, "order_seed": order_seed}
+    study_id = actions.submit(settings, question(**fields), by="test")
+    shown = ran(db, study_id, lambda arm: not arm.startswith(("batch 16 ", "batch 32 ")))
+    assert (shown.status, shown.study.stopped_at) == ("SUCCEEDED", None)
+    assert [len(card.repeats) for card in shown.cards] == [3, 3, 0, 0, 0, 0]
+    assert [len(card.failures) for card in shown.cards] == [0, 0, 2, 2, 2, 2]  # and a warm-up
+    assert shown.progress.actual_s is not None
+    assert shown.prediction_error is None  # the runs that were predicted were not all made
+
+
+def test_a_study_of_which_every_arm_fails_tries_each_of_them_and_no_more(settings, db):
+    sizes = [16, 32, 64, 128, 256]
+    asked = question(kind="saturation", batch_sizes=sizes)
+    shown = ran(db, actions.submit(settings, asked, by="test"), lambda arm: True)
+    assert (shown.status, shown.progress.failed) == ("FAILED", 5)
+    assert shown.study.stopped_because.startswith("5 runs failed and none succeeded")
+
+
 def test_an_arm_that_only_fails_is_given_up_and_the_others_go_on(settings, db):
     study_id = actions.submit(settings, question(seeds=5), by="test")
     for trial in studies.trials(db, study_id)[:6]:
@@ -155,14 +197,36 @@ def test_a_duration_is_predicted_from_history_and_judged_afterwards(settings, db
     assert unknown == (None, ("PyTorch on CPU",))
     end_all(db, actions.submit(settings, asked, by="test"))
     _, predicted = actions.preview(settings, asked)
-    assert predicted.seconds == pytest.approx(4 * 8.0)
+    assert predicted.seconds == pytest.approx(4 * (8.0 + 2.0))  # 2 s of rest before each
     longer = SMALL | {"epochs": 4}  # twice as many: 2 s of start-up, 6 s of steps
     _, predicted = actions.preview(settings, question(frameworks=["torch"], base=longer))
-    assert predicted.seconds == pytest.approx(4 * (2.0 + 12.0))
+    assert predicted.seconds == pytest.approx(4 * (2.0 + 12.0 + 2.0))
     study_id = actions.submit(settings, asked, by="test")
-    end_all(db, study_id, took=10.0)
+    at_first = report.of(db, actions.find(db, study_id))
+    assert at_first.progress.remaining_s == pytest.approx(40.0)
+    one_after_the_other(db, study_id, took=10.0, rest=2.5)
     shown = report.of(db, actions.find(db, study_id))
+    assert shown.progress.actual_s == pytest.approx(4 * (10.0 + 2.5))
     assert shown.prediction_error == pytest.approx(0.25)
+
+
+def test_what_is_added_is_predicted_when_it_is_asked_for(settings, db):
+    asked = question(frameworks=["torch"])
+    end_all(db, actions.submit(settings, asked, by="test"))
+    study_id = actions.submit(settings, asked, by="test")
+    one_after_the_other(db, study_id, took=8.0, rest=2.0)
+    actions.extend(settings, study_id, seeds=3, by="me")
+    assert studies.get(db, study_id).predicted_s == pytest.approx(7 * 10.0)
+    one_after_the_other(db, study_id, took=8.0, rest=2.0)
+    shown = report.of(db, actions.find(db, study_id))
+    assert shown.progress.actual_s == pytest.approx(70.0)
+    assert shown.prediction_error == pytest.approx(0.0)
+
+
+def test_what_the_host_did_for_others_is_in_no_studys_duration(settings, db):
+    study_id = actions.submit(settings, question(frameworks=["torch"]), by="test")
+    one_after_the_other(db, study_id, took=8.0, rest=2.0, others=600.0)
+    assert report.of(db, actions.find(db, study_id)).progress.actual_s == pytest.approx(40.0)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +253,9 @@ def test_the_verdict_has_its_reasons_and_red_gets_no_speedup(
 
 
 def test_what_waiting_for_samples_costs_is_said_and_measured(settings, db):
-    study_id = actions.submit(settings, question(kind="input", frameworks=["torch"]), by="test")
+    study_id = actions.submit(
+        settings, question(kind="input", frameworks=["torch"], seeds=5), by="test"
+    )
     for trial in studies.trials(db, study_id):
         is_loader = trial.member.arm.startswith("Loader")
         ledger = {"compute": 4.0, "input_wait": 2.0 if is_loader else 0.01}
@@ -202,7 +268,9 @@ def test_what_waiting_for_samples_costs_is_said_and_measured(settings, db):
 
 
 def test_a_wait_whose_removal_gave_less_than_its_ledger_promised_is_said(settings, db):
-    study_id = actions.submit(settings, question(kind="input", frameworks=["torch"]), by="test")
+    study_id = actions.submit(
+        settings, question(kind="input", frameworks=["torch"], seeds=5), by="test"
+    )
     for trial in studies.trials(db, study_id):
         is_loader = trial.member.arm.startswith("Loader")
         ledger = {"compute": 4.0, "input_wait": 2.0 if is_loader else 0.01}
@@ -211,7 +279,7 @@ def test_a_wait_whose_removal_gave_less_than_its_ledger_promised_is_said(setting
 
 
 def test_an_input_study_probes_each_number_of_workers_and_names_the_best(settings, db):
-    fields = {"kind": "input", "frameworks": ["torch"], "workers": [2, 0, 1]}
+    fields = {"kind": "input", "frameworks": ["torch"], "workers": [2, 0, 1], "seeds": 5}
     study_id = actions.submit(settings, question(**fields), by="test")
     rates = {
         "Data set on the device": 1500.0,
@@ -258,7 +326,7 @@ def test_a_config_of_before_a_field_was_there_is_compared_by_what_it_did(setting
     db.execute(older, [last])
     assert report.of(db, actions.find(db, study_id)).verdict.level != "red"
     _, predicted = actions.preview(settings, question(frameworks=["torch"]))
-    assert predicted.seconds == pytest.approx(4 * 8.0)
+    assert predicted.seconds == pytest.approx(4 * 10.0)
 
 
 def test_a_saturation_study_names_its_knee_and_the_sizes_that_failed(settings, db):

@@ -3,15 +3,18 @@
 import pytest
 
 from engine.statistics import Estimate
-from engine.studies import cost
+from engine.studies import cost, measured
 from engine.studies.cost import Prices
 from engine.studies.measured import Card, Repeat
+from engine.studies.question import Question
+from tests.processes import SMALL
 
 
 def card(arm="An arm", standing="compared", **fields):
     took = fields.pop("took", 3600.0)
     usual = {
         "accelerator": "cpu", "devices": 1, "epochs": 10, "asked": 3, "failures": (),
+        "waiting": 0, "is_too_large": False,
         "repeats": tuple(Repeat(str(n), n, 1.0, 100.0, None, took, 0.9) for n in range(3)),
         "step_time_ms": None, "windows": None, "samples_per_s": None,
         "took_s": Estimate(took, took / 2, took * 2, 3), "time_to_target_s": None, "target": "",
@@ -26,6 +29,14 @@ def test_a_run_costs_its_devices_for_as_long_as_it_took():
     found = cost.of(card(accelerator="gpu", devices=4), Prices({"gpu": 2.5}))
     assert found.usd == (10.0, 5.0, 20.0, 3)
     assert found.all_usd == pytest.approx(30.0)
+
+
+def test_virtual_devices_share_one_cpu_and_its_price():
+    arm = Question.parse(
+        {"kind": "scaling", "base": SMALL | {"batch_size": 64}, "device_counts": [1, 4]}
+    ).arms()[1]
+    assert arm.config.device_count == 4
+    assert measured.card(arm, [], {}, {}, None).devices == 1
 
 
 def test_electricity_is_added_where_it_was_measured_and_else_there_is_no_cost():
