@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 import streamlit as st
 
-from dashboard import pages, store
+from dashboard import pages, store, tables
 from dashboard.words import plain
 from engine import launch, references
 from engine.problems import ConfigError
@@ -37,14 +39,15 @@ def listed() -> None:
     st.markdown("**Reference jobs**")
     if jobs:
         rows = [_job_row(job, count) for job, count in jobs]
-        st.dataframe(rows, hide_index=True, alt="Reference jobs and how much history they have")
+        tables.show("reference-jobs", rows, alt="Reference jobs and how much history they have")
     else:
         st.caption("None. A run's page has Reference, which names it one.")
     if raised:
         st.markdown("**Alerts**")
         wide = {"What": st.column_config.TextColumn(width="large")}
         rows = list(map(_alert_row, raised))
-        st.dataframe(rows, hide_index=True, alt="All alerts", column_config=wide)
+        tables.show("alerts", rows, raw=lambda: list(map(_alert_raw, raised)), alt="All alerts",
+                    column_config=wide)  # fmt: skip
 
 
 def reference_control(run: Run) -> None:
@@ -115,6 +118,12 @@ def _job_row(job: stored.Reference, count: int) -> dict[str, str]:
     enough = "" if count >= references.FEWEST else f" of {references.FEWEST} that make a band"
     return {"Job": job.name, "Of run": job.run_id, "Repeats": f"{count}{enough}",
             "Added by": job.created_by}  # fmt: skip
+
+
+def _alert_raw(alert: Alert) -> dict[str, Any]:
+    """Times in Unix seconds."""
+    changes = [f"{what}: {before} → {now}" for what, before, now in alert.changes]
+    return asdict(alert) | {"changes": changes}
 
 
 def _alert_row(alert: Alert) -> dict[str, str]:

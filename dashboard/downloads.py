@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
@@ -13,9 +14,14 @@ MIME = {"csv": "text/csv", "json": "application/json", "parquet": "application/v
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def table(name: str, frame: Callable[[], pd.DataFrame]) -> None:
+def table(
+    name: str,
+    frame: Callable[[], pd.DataFrame],
+    *,
+    type: Literal["secondary", "tertiary"] = "secondary",
+) -> None:
     """A menu with the table in each format."""
-    with st.popover("Download", icon=":material/download:"):
+    with st.popover("Download", icon=":material/download:", type=type, key=f"download-{name}"):
         for suffix, mime in MIME.items():
             st.download_button(
                 suffix.upper(),
@@ -34,8 +40,17 @@ def written(frame: pd.DataFrame, suffix: str) -> bytes:
         text = frame.to_json(orient="records", date_format="iso", force_ascii=False)
         return str(text).encode()
     buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
+    frame.apply(_of_one_kind).to_parquet(buffer, index=False)
     return buffer.getvalue()
+
+
+def _of_one_kind(column: pd.Series) -> pd.Series:
+    """Parquet has a type a column: where numbers and texts are mixed, all are text."""
+    kinds = {type(cell) for cell in column if not isinstance(cell, float | None)}
+    numbers = any(isinstance(cell, float) and cell == cell for cell in column)
+    if column.dtype != object or len(kinds | ({float} if numbers else set()) - {int}) < 2:
+        return column
+    return column.map(lambda cell: None if cell is None or cell != cell else str(cell))
 
 
 def harmless(cell: object) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import pages, store
+from dashboard import pages, store, tables
 from dashboard.words import plain
 from engine import devices as engine_devices
 from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
@@ -88,4 +88,4 @@ def frameworks() -> None:
                 "Here": f"no: {missing}" if missing else "yes",
             }
         )
-    st.dataframe(rows, hide_index=True, alt="Frameworks and their interpreters")
+    tables.show("frameworks", rows, alt="Frameworks and their interpreters")

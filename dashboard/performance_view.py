@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import streamlit as st
 
-from dashboard import charts, store
+from dashboard import charts, store, tables
 from dashboard.components.plot import plot
 from dashboard.words import plain
 from engine import checkpoints, efficiency, launch
@@ -29,6 +31,10 @@ ACCOUNTS = {
     "checkpoint": ("Checkpoint", 8),
     "idle": ("Idle", 9),
 }
+EFFICIENCY_FACTS = (
+    "steady_samples_per_s", "peak_memory_bytes", "parameters", "flops_per_step", "bytes_per_step",
+    "peak_flops_per_s", "peak_bytes_per_s", "peak_source",
+)  # fmt: skip
 BINDS = {
     "compute": "Arithmetic: the step does enough of it for each byte it moves",
     "memory": "Memory traffic: the step does little arithmetic for each byte it moves",
@@ -82,12 +88,9 @@ def _efficiency(run: Run) -> None:
                 help="Model FLOPs utilisation: achieved over the device's peak.")  # fmt: skip
     grid.metric("Peak memory", gib(run.facts.get("peak_memory_bytes")), border=True,
                 height="stretch", help=_memory_help(run))  # fmt: skip
-    st.dataframe(
-        {"": list(rows := _rows(run, found)), "value": list(rows.values())},
-        hide_index=True,
-        width="stretch",
-        height="content",
-    )
+    raw = {key: run.facts.get(key) for key in EFFICIENCY_FACTS} | asdict(found)
+    tables.facts(f"efficiency-{run.id}", _rows(run, found), alt="How well the hardware was used",
+                 raw=raw)  # fmt: skip
 
 
 def _memory_help(run: Run) -> str:

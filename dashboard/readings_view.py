@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import charts, store
+from dashboard import charts, store, tables
 from dashboard.components.plot import plot
 from dashboard.words import plain
 from engine import energy
@@ -89,7 +89,12 @@ def _energy(db: Database, run: Run) -> None:
         f"{during.last_epoch}, validation included: {duration(during.end - during.begin)}. "
         "Figures from different sources do not compare."
     )
-    st.dataframe([_energy_row(one, during) for one in told], hide_index=True, alt="Energy")
+    tables.show(
+        f"energy-{run.id}",
+        [_energy_row(one, during) for one in told],
+        raw=lambda: [_energy_raw(one, during) for one in told],
+        alt="Energy",
+    )
 
 
 def _energy_row(one: Consumption, during: Training) -> dict[str, str]:
@@ -100,6 +105,16 @@ def _energy_row(one: Consumption, during: Training) -> dict[str, str]:
         "per epoch": _joules(joules and joules / during.epochs),
         "per sample": _joules(joules and joules / during.samples),
         "Source": one.energy.provenance,
+    }
+
+
+def _energy_raw(one: Consumption, during: Training) -> dict[str, Any]:
+    return {
+        "energy_of": one.of,
+        "energy_j": one.energy.joules,
+        "epochs": during.epochs,
+        "samples": during.samples,
+        "source": one.energy.provenance,
     }
 
 

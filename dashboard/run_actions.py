@@ -1,4 +1,4 @@
-"""What can be done to selected runs: compare, tag, archive, restore, delete."""
+"""What can be done to selected runs: open, compare, tag, archive, restore, delete."""
 
 from __future__ import annotations
 
@@ -9,43 +9,97 @@ import streamlit as st
 from dashboard import links, pages, store
 from dashboard.words import plain
 from engine import launch
+from engine.format import counted
 from engine.problems import ConfigError
+from storage import run_list
+from storage.run_list import Selected
 from storage.runs import Run
 
+MOST_OPENED = 3
+MOST_WEIGHED = 200  # of which all files are looked at before they are deleted
+MOST_REFUSALS = 5
 
-def of_selected(chosen: Sequence[Run], baseline: str) -> None:
-    ids = [run.id for run in chosen]
+
+def of_selected(ids: Sequence[str], baseline: str) -> None:
+    """`ids` may be of runs that are on other pages, or gone meanwhile."""
     if st.button(
-        f"Compare {len(ids)} runs" if len(ids) > 1 else "Compare",
+        f"Compare {len(ids):,} runs" if len(ids) > 1 else "Compare",
         icon=":material/stacked_line_chart:",
         disabled=len(ids) < 2 or len(ids) > links.MAX_COMPARED,
         help="Select two to fifty runs.",
         key="compare-selected",
     ):
-        st.switch_page(pages.COMPARE, query_params={"runs": ids})
-    _baseline(ids, baseline)
-    if not chosen or st.context.is_embedded:  # who reads it in another page came to look
+        st.switch_page(pages.COMPARE, query_params={"runs": list(ids)})
+    _baseline(list(ids), baseline)
+    for run_id in ids if len(ids) <= MOST_OPENED else ():
+        st.page_link(pages.RUN, label=f"Open {run_id}", icon=":material/show_chart:",
+                     query_params={"id": run_id})  # fmt: skip
+    if not ids or st.context.is_embedded:  # who reads it in another page came to look
         return
-    with st.popover("Tag", icon=":material/sell:"):
-        tag = st.text_input("Add to the selected runs", key="tag-selected-text", max_chars=50)
-        if st.button("Add tag", key="tag-selected", disabled=not tag.strip()):
-            _each(chosen, lambda run, by: _tag(run, tag, by), "tagged")
-    if any(not run.archived for run in chosen) and st.button(
+    with store.opened() as db:
+        selected = run_list.outline(db, ids)
+    _tags(ids)
+    if selected.archived < selected.total and st.button(
         "Archive", icon=":material/archive:", key="archive-selected"
     ):
-        _each([run for run in chosen if not run.archived], _archive, "archived")
-    if any(run.archived for run in chosen) and st.button(
+        _each(_those(ids, lambda run: not run.archived), launch.archive, "archived")
+    if selected.archived and st.button(
         "Restore", icon=":material/unarchive:", key="restore-selected"
     ):
-        _each([run for run in chosen if run.archived], _restore, "restored")
-    gone = st.popover(
+        _each(_those(ids, lambda run: run.archived), launch.restore, "restored")
+    _deletion(ids, selected)
+
+
+def _tags(ids: Sequence[str]) -> None:
+    """Tags are added and removed one by one, so that those of others stay."""
+    menu = st.popover("Tag", icon=":material/sell:", key="tag-selected-menu", on_change="rerun")
+    if not menu.open:
+        return
+    with store.opened() as db:
+        there = run_list.tags_of(db, ids)
+    with menu:
+        tag = st.text_input("Add to the selected runs", key="tag-selected-text", max_chars=50)
+        if st.button("Add tag", key="tag-selected", disabled=not tag.strip()):
+            _each(ids, lambda s, i, by: launch.add_tags(s, i, [tag], by=by), "tagged")
+        gone = st.multiselect("Remove from them", there, key="untag-selected-tags")
+        if st.button("Remove tags", key="untag-selected", disabled=not gone):
+            _each(ids, lambda s, i, by: launch.remove_tags(s, i, gone, by=by), "changed")
+
+
+def _deletion(ids: Sequence[str], selected: Selected) -> None:
+    menu = st.popover(
         "Delete", icon=":material/delete:", key="delete-selected-menu", on_change="rerun"
     )
-    if gone.open:
-        with gone:
-            st.caption(plain(launch.what_goes(store.configured(), chosen)))
-            if st.button("Delete for good", type="primary", key="delete-selected"):
-                _each(chosen, _delete, "deleted")
+    if not menu.open:
+        return
+    with menu:
+        st.caption(plain(_what_goes(ids, selected)))
+        if st.button("Delete for good", type="primary", key="delete-selected",
+                     disabled=selected.active == selected.total):  # fmt: skip
+            _each(_those(ids, lambda run: not run.active), launch.delete, "deleted")
+
+
+def _what_goes(ids: Sequence[str], selected: Selected) -> str:
+    over = selected.total - selected.active
+    told = []
+    if over > MOST_WEIGHED:
+        told = [f"{over:,} runs with all their points, logs and checkpoints go for good."]
+    elif over:
+        with store.opened() as db:
+            gone = [run for run in run_list.of_ids(db, ids) if not run.active]
+        told = [launch.what_goes(store.configured(), gone)]
+    if selected.active:
+        told.append(
+            f"{counted(selected.active, 'run')} of those selected "
+            f"{'is' if selected.active == 1 else 'are'} active and not deleted: stop first what "
+            "is to go."
+        )
+    return " ".join(told)
+
+
+def _those(ids: Sequence[str], are_meant: Callable[[Run], bool]) -> list[str]:
+    with store.opened() as db:
+        return [run.id for run in run_list.of_ids(db, ids) if are_meant(run)]
 
 
 def _baseline(ids: list[str], baseline: str) -> None:
@@ -62,31 +116,18 @@ def _baseline(ids: list[str], baseline: str) -> None:
         st.rerun()
 
 
-def _each(chosen: Sequence[Run], change: Callable[[Run, str], None], done: str) -> None:
+def _each(ids: Sequence[str], change: Callable[..., None], done: str) -> None:
     """Do it to each, say how it went, and draw the list anew; one that cannot leaves the others."""
     refused = []
-    for run in chosen:
-        try:
-            change(run, launch.this_user())
-        except (launch.UnknownRun, launch.NotPossible, ConfigError) as error:
-            refused.append(str(error))
-    st.toast(f"{len(chosen) - len(refused):,} runs {done}.")
-    for sentence in refused[:5]:
+    with st.spinner(f"{counted(len(ids), 'run')} …"):
+        for run_id in ids:
+            try:
+                change(store.configured(), run_id, by=launch.this_user())
+            except (launch.UnknownRun, launch.NotPossible, ConfigError) as error:
+                refused.append(str(error))
+    st.toast(f"{counted(len(ids) - len(refused), 'run')} {done}.")
+    for sentence in refused[:MOST_REFUSALS]:
         st.toast(plain(sentence), icon=":material/error:")
+    if len(refused) > MOST_REFUSALS:
+        st.toast(f"{len(refused) - MOST_REFUSALS:,} more could not be {done}.")
     st.rerun()
-
-
-def _tag(run: Run, tag: str, by: str) -> None:
-    launch.add_tags(store.configured(), run.id, [tag.strip()], by=by)
-
-
-def _archive(run: Run, by: str) -> None:
-    launch.archive(store.configured(), run.id, by=by)
-
-
-def _restore(run: Run, by: str) -> None:
-    launch.restore(store.configured(), run.id, by=by)
-
-
-def _delete(run: Run, by: str) -> None:
-    launch.delete(store.configured(), run.id, by=by)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from datetime import datetime
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import streamlit as st
@@ -11,7 +11,6 @@ import streamlit as st
 from engine import metrics
 from engine.config import FRAMEWORK_NAMES, flatten
 from engine.describe import device_names, throughput, took
-from engine.format import duration
 from engine.queries import ALIASES
 from storage.fields import ENDS, PATH
 from storage.runs import Run, Summary
@@ -37,22 +36,38 @@ OWN: dict[str, Callable[[Run], Any]] = {
     "host": lambda run: run.host,
     "failure": lambda run: run.failure_kind,
     "notes": lambda run: run.notes,
+    "priority": lambda run: run.priority,
     "progress": lambda run: min(1.0, run.step / run.total_steps),
     "speed": lambda run: round(found) if (found := throughput(run)) else None,
-    "took": lambda run: duration(took(run)),
+    "took": lambda run: took_shown(run),
     "submitted": lambda run: datetime.fromtimestamp(run.submitted_at).astimezone(),
     "tags": lambda run: list(run.tags),
+}
+# In a file: values as they are, under names with their unit, where that is not what is shown.
+RAW: dict[str, tuple[str, Callable[[Run], Any]]] = {
+    "status": ("status", lambda run: run.status),
+    "framework": ("framework", lambda run: run.framework),
+    "progress": ("progress_share", lambda run: run.step / run.total_steps),
+    "speed": ("steady_samples_per_s", throughput),
+    "took": ("took_s", took),
+    "submitted": ("submitted_at", lambda run: datetime.fromtimestamp(run.submitted_at, UTC)),
 }
 # Pixels: with these, the default columns lie side by side in a window of 1280.
 WIDTHS = {"status": 104, "name": 180, "framework": 112, "device": 120, "progress": 90,
           "accuracy": 100, "speed": 78, "took": 74, "submitted": 116}  # fmt: skip
+SHORT_S = 10.0
 # What a column is sorted by, where its own name is no word of the query language.
 SORTED_BY = {"speed": "throughput", "tags": "tag"}
 
 
-def options(metric_keys: list[str], config_keys: list[str]) -> list[str]:
+def options(metric_keys: Sequence[str], config_keys: Sequence[str]) -> list[str]:
     """All there are: those of every run, then each end of each metric, then the config's keys."""
-    of_metrics = [f"{end}.{key}" for key in metric_keys for end in ENDS]
+    of_metrics = [
+        f"{end}.{key}"
+        for key in metric_keys
+        for end in ENDS
+        if end != "best" or metrics.describe(key).best
+    ]
     of_config = [f"config.{key}" for key in config_keys if key not in OWN]
     return [*OWN, *ALIASES, *of_metrics, *of_config]
 
@@ -62,8 +77,62 @@ def cell(run: Run, word: str) -> Any:
     if word in OWN:
         return OWN[word](run)
     if word.startswith("config."):
-        return flatten(run.config).get(word.removeprefix("config."))
+        return setting(run, word.removeprefix("config."))
     return figure(run, word)
+
+
+def setting(run: Run, key: str) -> Any:
+    """A key of the config: a number as such, all else as text."""
+    value: Any = run.config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
+    return flatten(run.config).get(key)
+
+
+def took_shown(run: Run) -> timedelta | None:
+    """To the second; a short one to the tenth."""
+    seconds = took(run)
+    if seconds is None:
+        return None
+    return timedelta(seconds=round(seconds) if seconds >= SHORT_S else round(seconds, 1))
+
+
+def number(run: Run, word: str) -> float | None:
+    """A figure of a run, or its speed or time: what has a distance from the baseline's."""
+    if word in ("speed", "took"):
+        return RAW[word][1](run)
+    return figure(run, word)
+
+
+def has_distance(word: str) -> bool:
+    return is_figure(word) or word in ("speed", "took")
+
+
+def unit(word: str) -> str:
+    """As metrics have it: "%" for shares."""
+    return metrics.describe(metric_of(word)[0]).unit if is_figure(word) else ""
+
+
+def raw(run: Run, words: Sequence[str], baseline: Run | None) -> dict[str, Any]:
+    """A row of a file: values as they are, and beside each its distance from the baseline's."""
+    row: dict[str, Any] = {"id": run.id}
+    for word in words:
+        name, value = RAW.get(word, (raw_name(word), lambda run, word=word: cell(run, word)))
+        row[name] = value(run)
+        if baseline and has_distance(word):
+            own, base = number(run, word), number(baseline, word)
+            row[f"delta_{name}"] = None if own is None or base is None else own - base
+    return row
+
+
+def raw_name(word: str) -> str:
+    """`best_validation_accuracy`, `config.batch_size`; metrics' keys have their units."""
+    if not is_figure(word):
+        return RAW[word][0] if word in RAW else word
+    key, end = metric_of(word)
+    return f"{'last' if end == 'best' and not metrics.describe(key).best else end}_{key}"
 
 
 def figure(run: Run, word: str) -> float | None:
@@ -101,12 +170,14 @@ def title(word: str) -> str:
         return "Samples/s"
     if is_figure(word):
         key, end = metric_of(word)
+        if end == "best" and not metrics.describe(key).best:
+            end = "last"  # neither end is better: what it shows is what is said
         return f"{end.capitalize()} {metrics.describe(key).title.lower()}"
     return word.removeprefix("config.").replace("_", " ").capitalize()
 
 
-def shown(word: str, pinned: bool = False) -> Any:
-    """How Streamlit shows a column."""
+def shown(word: str, cells: Sequence[Any], pinned: bool = False) -> Any:
+    """How Streamlit shows a column with these cells."""
     column = st.column_config
     about: dict[str, Any] = {"label": title(word), "pinned": pinned or None}
     if word in WIDTHS:
@@ -120,11 +191,18 @@ def shown(word: str, pinned: bool = False) -> Any:
     if word == "speed":
         return column.NumberColumn(**about, format="localized")
     if word == "took":
-        return column.TextColumn(**about, alignment="right")
+        return column.NumberColumn(**about, format="compact")
+    if word == "priority" or (are_numbers(cells) and word.startswith("config.")):
+        return column.NumberColumn(**about, format="plain")
     if is_figure(word):
         is_share = metrics.describe(metric_of(word)[0]).unit == "%"
         return column.NumberColumn(**about, format="percent" if is_share else "localized")
     return column.TextColumn(**about)
+
+
+def are_numbers(cells: Sequence[Any]) -> bool:
+    known = [cell for cell in cells if cell is not None]
+    return bool(known) and all(isinstance(cell, (int, float)) for cell in known)
 
 
 def _end(key: str, end: str, summary: Summary) -> float | None:

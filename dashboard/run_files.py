@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 import streamlit as st
 
-from dashboard import store
+from dashboard import store, tables
 from dashboard.run_import import ALONE
 from dashboard.words import plain
 from engine import launch, run_files
@@ -64,9 +64,10 @@ def draw(run: Run) -> None:
     if not listed:
         st.caption("No files yet." if run.active else "The run left no files.")
         return
-    st.dataframe(
+    tables.show(
+        f"files-{run.id}",
         [_row(run, file) for file in listed],
-        hide_index=True,
+        raw=lambda: [_raw(run, file) for file in listed],
         height="content",
         column_config={
             "Download": st.column_config.LinkColumn(display_text="Download", width="small"),
@@ -83,6 +84,16 @@ def _row(run: Run, file: RunFile) -> dict[str, Any]:
         "Size": amount(float(file.size_bytes), "B"),
         "Written": datetime.fromtimestamp(file.at).astimezone(),
         "Download": address(run, file.name),
+    }
+
+
+def _raw(run: Run, file: RunFile) -> dict[str, Any]:
+    return {
+        "run_id": run.id,
+        "file": file.name,
+        "what": WHAT.get(file.name, ""),
+        "size_bytes": file.size_bytes,
+        "written_at": datetime.fromtimestamp(file.at, UTC),
     }
 
 

@@ -8,15 +8,26 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import downloads, links, pages, run_actions, run_columns, run_view, store
+from dashboard import (
+    comparison,
+    downloads,
+    links,
+    pages,
+    run_actions,
+    run_columns,
+    run_groups,
+    run_selection,
+    run_view,
+    store,
+    tables,
+)
 from dashboard.run_view import RunView
 from dashboard.words import plain
-from engine import metrics
-from engine.format import metric
+from engine.format import counted
 from storage import run_list, runs
 from storage.database import Database
 from storage.fields import BadQuery
-from storage.run_list import Group
+from storage.run_list import Page
 from storage.runs import Run
 
 POLL_S = 2.0
@@ -35,7 +46,7 @@ def show() -> None:
 def _table(view: RunView) -> None:
     try:
         if view.group:
-            _groups(view)
+            run_groups.show(view)
         else:
             _runs(view)
     except BadQuery as error:
@@ -43,10 +54,8 @@ def _table(view: RunView) -> None:
 
 
 def _runs(view: RunView) -> None:
-    number = links.page_number()
     with store.opened() as db:
-        begin = (number - 1) * PAGE_ROWS
-        found = run_list.page(db, view.wanted, sort=view.sort, limit=PAGE_ROWS, offset=begin)
+        number, found = _page(db, view)
         total = sum(runs.counts(db).values())
         baseline = runs.get(db, view.baseline) if view.baseline else None
         listed, changed = _kept(db, found.runs)
@@ -62,133 +71,153 @@ def _runs(view: RunView) -> None:
         ):
             st.session_state.pop("listed")
             st.rerun(scope="fragment")
-        chosen = _selectable(listed, view, baseline)
-        _under(chosen, found.total, total, number, view)
+        _selectable(listed, view, baseline, number)
+        _under(found.total, total, number, view)
+
+
+def _page(db: Database, view: RunView) -> tuple[int, Page]:
+    """The page of the address, or the last one that there is."""
+    number = links.page_number()
+    found = _read(db, view, number)
+    last = max(1, math.ceil(found.total / PAGE_ROWS))
+    if number <= last:
+        return number, found
+    links.put(page=str(last) if last > 1 else None)
+    return last, _read(db, view, last)
+
+
+def _read(db: Database, view: RunView, number: int) -> Page:
+    begin = (number - 1) * PAGE_ROWS
+    return run_list.page(db, view.wanted, sort=view.sort, limit=PAGE_ROWS, offset=begin)
 
 
 def _kept(db: Database, found: list[Run]) -> tuple[list[Run], bool]:
     """The runs to show, and whether those that are found are others.
 
-    While a list is longer than the table is high, its figures change but its rows stay, so that
-    nobody loses their place because a colleague has started a run.
+    Figures change in their place. The rows stay while some are selected, while only their order
+    is another, or while the list is longer than the table is high, so that nobody loses their
+    place because a colleague has started a run.
     """
     ids = [run.id for run in found]
     before: list[str] = st.session_state.get("listed", [])
-    if ids == before or min(len(before), len(ids)) <= MOST_ROWS:
+    is_long = min(len(before), len(ids)) > MOST_ROWS
+    stays = bool(before) and (is_long or set(ids) == set(before) or bool(run_selection.ids()))
+    if ids == before or not stays:
         st.session_state["listed"] = ids
         return found, False
     return run_list.of_ids(db, before), True
 
 
-def _selectable(found: list[Run], view: RunView, baseline: Run | None) -> list[Run]:
-    """The table; the selected runs, which stay selected when other runs come or go.
+def _selectable(listed: list[Run], view: RunView, baseline: Run | None, number: int) -> None:
+    """The table; what is selected in it, and by which column it is to be sorted, are taken over.
 
     Streamlit knows selected rows by position. So the table is a new one, with the selection moved
     along, exactly when the list of runs is another.
     """
-    ids = [run.id for run in found]
-    before = st.session_state.get("selected", [])
-    key = f"runs-{hash((*ids, view.columns, view.pinned))}"
-    state = st.dataframe(
-        pd.DataFrame([_row(run, view.columns, baseline) for run in found]),
-        key=key,
-        hide_index=True,
-        height=HEADER_PX + ROW_PX * min(len(found), MOST_ROWS),
+    ids = [run.id for run in listed]
+    about = (*ids, view.columns, view.pinned, view.sort, number, run_selection.turn())
+    cells = _cells(listed, view.columns, baseline)
+    state = tables.show(
+        "runs",
+        pd.DataFrame(cells),
+        menu=False,
+        key=f"runs-{hash(about)}",
+        height=HEADER_PX + ROW_PX * min(len(listed), MOST_ROWS),
         row_height=ROW_PX,
-        column_config=_columns(ids, view, baseline),
+        column_config=_columns(ids, cells, view, baseline),
         on_select="rerun",
-        selection_mode="multi-row",
-        selection_default={"selection": {"rows": [ids.index(i) for i in before if i in ids]}},
+        selection_mode=["multi-row", "single-column"],
+        selection_default={"selection": {"rows": run_selection.rows(ids)}},
         placeholder="—",
         alt=f"Runs, by {view.sort}",
     )
-    chosen = [found[row] for row in state["selection"]["rows"] if row < len(ids)]
-    st.session_state["selected"] = [run.id for run in chosen]
-    return chosen
+    run_selection.take(ids, state["selection"]["rows"])
+    run_selection.sort_by_header(state, view.sort)
 
 
-def _row(run: Run, columns: tuple[str, ...], baseline: Run | None) -> dict[str, Any]:
-    """Its cells, and beside each figure its distance from the baseline's."""
-    cells: dict[str, Any] = {"open": run.id}
+def _cells(
+    listed: list[Run], columns: tuple[str, ...], baseline: Run | None
+) -> dict[str, list[Any]]:
+    """Column by column, and beside each figure its distance from the baseline's."""
+    cells: dict[str, list[Any]] = {"open": [run.id for run in listed]}
     for word in columns:
-        cells[word] = run_columns.cell(run, word)
-        if baseline and run_columns.is_figure(word):
-            own, base = cells[word], run_columns.figure(baseline, word)
-            cells[f"Δ {word}"] = None if own is None or base is None else own - base
+        cells[word] = [run_columns.cell(run, word) for run in listed]
+        if word.startswith("config.") and not run_columns.are_numbers(cells[word]):
+            cells[word] = [None if cell is None else str(cell) for cell in cells[word]]
+        if baseline and run_columns.has_distance(word):
+            base, unit = run_columns.number(baseline, word), run_columns.unit(word)
+            own = (run_columns.number(run, word) for run in listed)
+            cells[f"Δ {word}"] = [comparison.delta(one, base, unit) or None for one in own]
     return cells
 
 
-def _columns(ids: list[str], view: RunView, baseline: Run | None) -> dict[str, Any]:
-    columns = view.columns
+def _columns(
+    ids: list[str], cells: dict[str, list[Any]], view: RunView, baseline: Run | None
+) -> dict[str, Any]:
     open_button = st.column_config.ButtonColumn(
         "Run", type="tertiary", key="open", on_click=_open, args=(ids,), pinned=True, width=116
     )
-    shown = {word: run_columns.shown(word, word in view.pinned) for word in columns}
+    columns = view.columns
+    shown = {word: run_columns.shown(word, cells[word], word in view.pinned) for word in columns}
     deltas = {
-        f"Δ {word}": st.column_config.NumberColumn(
-            f"Δ {run_columns.title(word).lower()}", format="%+.4g"
+        f"Δ {word}": st.column_config.TextColumn(
+            f"Δ {run_columns.title(word).lower()}", alignment="right"
         )
         for word in columns
-        if baseline and run_columns.is_figure(word)
+        if baseline and run_columns.has_distance(word)
     }
     return {"open": open_button} | shown | deltas
 
 
 def _all(view: RunView) -> pd.DataFrame:
-    """Every run that is found, with the columns that are shown, for a file."""
+    """Every run that is found, with the columns that are shown and values as they are: for a
+    file."""
     with store.opened() as db:
         found = run_list.page(db, view.wanted, sort=view.sort, limit=MOST_DOWNLOADED).runs
-    rows = [{"id": run.id} | {w: run_columns.cell(run, w) for w in view.columns} for run in found]
-    return pd.DataFrame(rows)
+        baseline = runs.get(db, view.baseline) if view.baseline else None
+    return pd.DataFrame([run_columns.raw(run, view.columns, baseline) for run in found])
 
 
 def _open(ids: list[str]) -> None:
     st.session_state["opened"] = ids[st.session_state["open"]["row"]]
 
 
-def _under(chosen: list[Run], found: int, total: int, number: int, view: RunView) -> None:
+def _under(found: int, total: int, number: int, view: RunView) -> None:
     """Under the table: what to do with the selection, which page it is, and how many there are."""
     opened = st.session_state.pop("opened", None)
     if opened:
         st.switch_page(pages.RUN, query_params={"id": opened})
+    selected = run_selection.ids()
     with st.container(horizontal=True, vertical_alignment="center"):
-        run_actions.of_selected(chosen, view.baseline)
+        run_actions.of_selected(selected, view.baseline)
+        _select_all(len(selected), found, view)
         downloads.table("runs", lambda: _all(view))
         last = math.ceil(found / PAGE_ROWS)
         for label, to in (("Previous", number - 1), ("Next", number + 1)):
             if last > 1 and st.button(label, key=f"page-{label}", disabled=not 1 <= to <= last):
                 links.put(page=None if to == 1 else str(to))
                 st.rerun()
-        order = "newest first" if view.sort == run_list.NEWEST else f"by {plain(view.sort)}"
-        pages_told = f" Page {number:,} of {last:,}." if last > 1 else ""
-        st.caption(f"{found:,} of {total:,} runs, {order}.{pages_told}")
+        st.caption(_told(len(selected), found, total, number, last, view.sort))
 
 
-def _groups(view: RunView) -> None:
-    """A row a group: how many runs, and the mean of each figure ± its standard deviation."""
-    words = [run_columns.SORTED_BY.get(w, w) for w in view.columns]
-    words = [word for word in words if run_columns.is_figure(word) and word != "tag"]
-    with store.opened() as db:
-        found = run_list.groups(db, view.wanted, view.group, words)
-        newest = {run.id: run for run in run_list.of_ids(db, [group.newest for group in found])}
-    if not found:
-        st.info("No run matches the filters.", icon=":material/filter_alt_off:")
-        return
-    rows = [_group(group, words, view.group, newest.get(group.newest)) for group in found]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, placeholder="—", alt="Groups of runs")
-    st.caption(f"{len(found):,} groups. Mean ± standard deviation over the runs with a value.")
+def _select_all(selected: int, found: int, view: RunView) -> None:
+    if selected < found and st.button(
+        f"Select all {found:,} found", icon=":material/select_all:", key="select-all"
+    ):
+        with store.opened() as db:
+            run_selection.put(run_list.ids(db, view.wanted))
+        st.rerun()
+    if selected and st.button("Select none", icon=":material/deselect:", key="select-none"):
+        run_selection.put([])
+        st.rerun()
 
 
-def _group(group: Group, words: list[str], by: str, newest: Run | None) -> dict[str, Any]:
-    named = newest.name if by == "repeats" and newest else group.value
-    row = {"Group": "—" if named is None else str(named), "Runs": group.count}
-    for word, spread in zip(words, group.spreads, strict=True):
-        key = run_columns.metric_of(word)[0]
-        told = metric(key, spread.mean)
-        if spread.variance is not None:
-            told += f" ± {metric(key, math.sqrt(spread.variance))}"
-        row[f"{metrics.describe(key).title} ({run_columns.metric_of(word)[1]})"] = told
-    return row
+def _told(selected: int, found: int, total: int, number: int, last: int, sort: str) -> str:
+    order = "newest first" if sort == run_list.NEWEST else f"by {plain(sort)}"
+    told = f"{found:,} of {counted(total, 'run')}, {order}."
+    told += f" Page {number:,} of {last:,}." if last > 1 else ""
+    told += f" {selected:,} selected, on all pages." if selected else ""
+    return f"{told} A click on a column's title sorts all of them by it."
 
 
 def _first_time() -> None:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
-from dashboard import links, performance_view, readings_view, run_files, store, tpu_view
+from dashboard import (
+    links,
+    performance_view,
+    readings_view,
+    run_columns,
+    run_files,
+    store,
+    tables,
+    tpu_view,
+)
 from engine import launch
 from engine.config import flatten
 from engine.describe import flattened
@@ -44,15 +54,18 @@ def _of_now(run_id: str, body: Draw) -> None:
 
 def _configuration(run: Run) -> None:
     about = {"notes": run.notes, "tags": ", ".join(run.tags), "submitted by": run.submitted_by}
-    _facts(about | flatten(run.config))
+    own = dict.fromkeys(flatten(run.config))
+    values = {key: run_columns.setting(run, key) for key in own}
+    raw = {"notes": run.notes, "tags": list(run.tags), "submitted_by": run.submitted_by} | values
+    _facts(f"configuration-{run.id}", about | flatten(run.config), raw)
 
 
 def _environment(run: Run) -> None:
     named = {f"device {d['id']}": f"{d['name']}, found by {d['found_by']}" for d in run.devices}
-    _facts(named | flattened(run.environment))
+    told = named | flattened(run.environment)
+    _facts(f"environment-{run.id}", told, told)
 
 
-def _facts(facts: dict[str, str]) -> None:
-    shown = {name: value for name, value in facts.items() if value != ""}
-    rows = {"": list(shown), "value": list(shown.values())}
-    st.dataframe(rows, hide_index=True, width="stretch", height="content")
+def _facts(name: str, told: dict[str, str], raw: dict[str, Any]) -> None:
+    shown = {key: value for key, value in told.items() if value != ""}
+    tables.facts(name, shown, alt="What is known of the run", raw=raw)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import links, run_columns, store
+from dashboard import links, run_columns, run_selection, store
 from engine import queries
 from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
 from storage import fields, run_list, runs
 from storage.fields import REPEATS
 from storage.run_list import Wanted
 
-GROUPS = (REPEATS, "framework", "accelerator", "workload", "dataset", "status", "user", "device")
+FILTERS = ("status", "framework", "accelerator", "device", "workload", "tag", "since", "until",
+           "archived")  # fmt: skip
 GROUP_TITLES = {REPEATS: "Repeats (all but the seed)"}
 QUERY_HELP = (
     "Words: status, framework, accelerator, device, workload, dataset, tag, name, submitted, any "
     "metric (accuracy, last.train_loss) and key of the configuration. Operators: = != < <= > >= "
-    "and ~ (contains), joined by and, or, not and brackets."
+    "and ~ (contains), joined by and, or, not and brackets. repeats = ID: a run and its repeats."
 )
 
 
@@ -43,17 +44,21 @@ def controls() -> RunView:
     """
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
-            "Search", key="q", bind="query-params", placeholder="Name, tag, id or workload"
-        )
+            "Search", key="q", bind="query-params", placeholder="Name, tag, id or workload",
+            on_change=_begin_anew,
+        )  # fmt: skip
         query = st.text_input(
             "Query", key="query", bind="query-params", help=QUERY_HELP,
-            placeholder="accuracy > 0.9 and framework = torch",
+            placeholder="accuracy > 0.9 and framework = torch", on_change=_begin_anew,
         )  # fmt: skip
         filters = st.popover(
             "Filter", icon=":material/filter_alt:", key="filter-menu", on_change="rerun"
         )
         shown = st.popover("Show", icon=":material/view_column:", key="show-menu",
                            on_change="rerun")  # fmt: skip
+        if any(st.query_params.get_all(name) for name in ("q", "query", *FILTERS)):
+            st.button("Clear filters", icon=":material/filter_alt_off:", key="clear-filters",
+                      on_click=_clear)  # fmt: skip
     if filters.open:
         with filters:
             _choose_filters()
@@ -70,11 +75,35 @@ def view(text: str, query: str) -> RunView:
         text, query, _known("status"), _known("framework"), _known("accelerator"),
         given("workload"), given("tag"), _text("since"), _text("until"),
         st.query_params.get("archived") == "1", queries.vocabulary(),
+        given("device"),
     )  # fmt: skip
     columns = tuple(dict.fromkeys(filter(_is_column(), given("columns")))) or run_columns.DEFAULT
     pinned = tuple(column for column in given("pinned") if column in columns)
     sort = st.query_params.get("sort", run_list.NEWEST)
     return RunView(wanted, columns, pinned, sort, _text("group"), _text("baseline"))
+
+
+def _begin_anew() -> None:
+    """Other runs are looked for: from their first page, and none of them is selected."""
+    links.put(page=None)
+    run_selection.put([])
+
+
+def _filter(**parameters: str | Sequence[str] | None) -> None:
+    before = {name: st.query_params.get_all(name) for name in parameters}
+    links.put(**parameters)
+    if before != {name: st.query_params.get_all(name) for name in parameters}:
+        _begin_anew()
+
+
+def _clear() -> None:
+    empty = {"q": "", "query": "", "filter-archived": False, "filter-since": "", "filter-until": ""}
+    empty |= {f"filter-{name}": [] for name in FILTERS if f"filter-{name}" not in empty}
+    for key, value in empty.items():
+        if key in st.session_state:
+            st.session_state[key] = value
+    links.put(**dict.fromkeys(FILTERS))
+    _begin_anew()
 
 
 def _known(name: str) -> list[str]:
@@ -100,11 +129,12 @@ def _is_column() -> Callable[[str], bool]:
 
 def absent() -> list[str]:
     """A sentence on each filter of the address that no run can pass: it stays, and says why."""
-    asked = {name: st.query_params.get_all(name) for name in ("workload", "tag")}
+    asked = {name: st.query_params.get_all(name) for name in ("workload", "tag", "device")}
     if not any(asked.values()):
         return []
     with store.opened() as db:
-        there = {"workload": run_list.choices(db, "workload"), "tag": runs.all_tags(db)}
+        there = {name: run_list.choices(db, name) for name in ("workload", "device")}
+        there["tag"] = runs.all_tags(db)
     return [
         f"No run has the {name} {value[:60]!r}, which the link asks for."
         for name, values in asked.items()
@@ -119,7 +149,8 @@ def _text(name: str) -> str:
 
 def _choose_filters() -> None:
     with store.opened() as db:
-        there = {"tag": runs.all_tags(db), "workload": run_list.choices(db, "workload")}
+        there = {name: run_list.choices(db, name) for name in ("device", "workload")}
+        there["tag"] = runs.all_tags(db)
     _some("status", {status: status.capitalize() for status in runs.STATUSES})
     _some("framework", FRAMEWORK_NAMES)
     _some("accelerator", ACCELERATOR_NAMES)
@@ -130,17 +161,17 @@ def _choose_filters() -> None:
     archived = st.toggle(
         "Archived runs too", value=st.query_params.get("archived") == "1", key="filter-archived"
     )
-    links.put(archived="1" if archived else None)
+    _filter(archived="1" if archived else None)
 
 
 def _choose_shown() -> None:
     with store.opened() as db:
         keys = fields.metric_keys(db)
-    config = list(queries.vocabulary().config)
-    options = run_columns.options(keys, config)
+    options = run_columns.options(keys, queries.config_keys())
     titles = {word: run_columns.title(word) for word in options}
     columns = _some("columns", titles, default=run_columns.DEFAULT,
                     help="In the order in which they are chosen.")  # fmt: skip
+    _move(columns)
     _some("pinned", {word: titles[word] for word in columns}, placeholder="None",
           help="They stay at the left while the others scroll.")  # fmt: skip
     words = ["submitted", *(word for word in options if word != "submitted")]
@@ -148,18 +179,39 @@ def _choose_shown() -> None:
     by = _one("Sort by", words, given.lstrip("-"), {w: run_columns.title(w) for w in words})
     down = st.toggle("Descending", value=given.startswith("-"), key="show-descending")
     sort = f"{'-' if down else ''}{run_columns.SORTED_BY.get(by, by)}"
-    titles = {"": "Nothing"} | {w: GROUP_TITLES.get(w, run_columns.title(w)) for w in GROUPS}
-    titles |= {f"config.{w}": run_columns.title(f"config.{w}") for w in config}
+    titles = {"": "Nothing", REPEATS: GROUP_TITLES[REPEATS]} | {
+        run_columns.SORTED_BY.get(word, word): title for word, title in titles.items()
+    }
     group = _one("Group by", list(titles), st.query_params.get("group", ""), titles)
     baseline = st.text_input(
         "Baseline", value=st.query_params.get("baseline", ""), key="show-baseline",
         placeholder="The id of a run",
         help="Figures are shown with their distance from its. Or select a run and press Baseline.",
     )  # fmt: skip
-    links.put(
-        sort=None if sort == run_list.NEWEST else sort, group=group or None,
-        baseline=baseline.strip() or None,
-    )  # fmt: skip
+    _filter(sort=None if sort == run_list.NEWEST else sort, group=group or None)
+    links.put(baseline=baseline.strip() or None)
+
+
+def _move(columns: tuple[str, ...]) -> None:
+    """One of the columns, a place to the left or to the right."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        word = st.selectbox(
+            "Move a column", columns, format_func=run_columns.title, key="show-move",
+            width="stretch",
+        )  # fmt: skip
+        at = columns.index(word) if word in columns else 0
+        for label, to, icon in (("Left", at - 1, "back"), ("Right", at + 1, "forward")):
+            st.button(
+                label, icon=f":material/arrow_{icon}:", key=f"move-{label.lower()}",
+                disabled=not 0 <= to < len(columns), on_click=_moved, args=(columns, at, to),
+            )  # fmt: skip
+
+
+def _moved(columns: tuple[str, ...], at: int, to: int) -> None:
+    order = list(columns)
+    order.insert(to, order.pop(at))
+    st.session_state["filter-columns"] = order
+    links.put(columns=order)
 
 
 def _some(
@@ -171,13 +223,14 @@ def _some(
     chosen = st.multiselect(
         name.capitalize(),
         list(titles),
-        default=given or list(default),
+        default=None if f"filter-{name}" in st.session_state else given or list(default),
         key=f"filter-{name}",
         format_func=titles.__getitem__,
         placeholder=placeholder,
         help=help,
     )
-    links.put(**{name: None if chosen == list(default) else chosen})
+    put = _filter if name in FILTERS else links.put
+    put(**{name: None if chosen == list(default) else chosen})
     return tuple(chosen)
 
 
@@ -198,4 +251,4 @@ def _day(name: str) -> None:
         {"since": "Submitted since", "until": "Submitted until"}[name], value=given,
         key=f"filter-{name}", placeholder="2025-01-31 or 7d",
     )  # fmt: skip
-    links.put(**{name: day.strip() or None})
+    _filter(**{name: day.strip() or None})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from dashboard.study_table import estimate
 from engine.format import UNKNOWN
@@ -37,3 +38,18 @@ def rows(found: Sequence[Probe]) -> dict[str, list[str]]:
             estimate(one.gave, lambda ratio: f"{ratio:.2f}x") for one in found
         ],
     }
+
+
+def raw(found: Sequence[Probe]) -> list[dict[str, Any]]:
+    """A row a loader, values as they are: for a file."""
+    return [
+        {
+            "arm": one.arm,
+            "waited_share": one.waited_share,
+            "promised_speedup": one.promised,
+            "measured_speedup_median": one.gave and one.gave.value,
+            "measured_speedup_low": one.gave and one.gave.low,
+            "measured_speedup_high": one.gave and one.gave.high,
+        }
+        for one in found
+    ]

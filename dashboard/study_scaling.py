@@ -32,6 +32,22 @@ def rows(found: Scaling) -> dict[str, list[str]]:
     }
 
 
+def raw(found: Scaling) -> list[dict[str, Any]]:
+    """A row a count of devices, values as they are: for a file."""
+    return [
+        {
+            "arm": point.arm,
+            "devices": point.devices,
+            "speedup_median": point.speedup and point.speedup.value,
+            "speedup_low": point.speedup and point.speedup.low,
+            "speedup_high": point.speedup and point.speedup.high,
+            "speedup_ideal": point.ideal,
+            "efficiency_share": point.efficiency,
+        }
+        for point in found.points
+    ]
+
+
 def chart(found: Scaling) -> go.Figure:
     """Speed-up by devices: every repeat, medians with their interval, the ideal and the fit."""
     return go.Figure(

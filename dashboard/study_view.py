@@ -22,6 +22,7 @@ from dashboard import (
     study_scaling,
     study_sections,
     study_table,
+    tables,
     words,
 )
 from dashboard.components.plot import plot
@@ -208,7 +209,7 @@ def _report_card(shown: Report) -> Prices:
         _baseline(shown)
         downloads.table(f"study-{shown.study.id}", lambda: _arms(frame))
     with table:
-        st.dataframe(frame, alt="Figures of each arm", height="content")
+        tables.show("arms", frame, alt="Figures of each arm", height="content", menu=False)
         st.caption(
             "Medians over repeats with bootstrapped 95 % intervals; warm-up runs are left out. "
             f"Speed-up is of samples/s, against {plain(shown.question.baseline_label())}."
@@ -250,7 +251,8 @@ def _scaling(shown: Report) -> None:
         frame = pd.DataFrame.from_dict(
             study_scaling.rows(found), orient="index", columns=[p.arm for p in found.points]
         )
-        st.dataframe(frame, alt="Speed-up and efficiency", height="content")
+        tables.show(f"scaling-{shown.study.id}", frame, alt="Speed-up and efficiency",
+                    height="content", raw=lambda: study_scaling.raw(found))  # fmt: skip
         st.caption(plain(scaling.in_words(found)))
 
 
@@ -262,7 +264,8 @@ def _pipeline(shown: Report) -> None:
     frame = pd.DataFrame.from_dict(
         study_pipeline.rows(found), orient="index", columns=[probe.arm for probe in found]
     )
-    st.dataframe(frame, alt="Wait for samples of each loader", height="content")
+    tables.show(f"input-{shown.study.id}", frame, alt="Wait for samples of each loader",
+                height="content", raw=lambda: study_pipeline.raw(found))  # fmt: skip
     st.caption(study_pipeline.CAPTION)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from engine.config import RunConfig
+from engine.config import DATASETS, WORKLOADS, RunConfig
 from engine.metrics import METRICS
 from storage.fields import Vocabulary
 
@@ -21,3 +21,17 @@ def vocabulary() -> Vocabulary:
     return Vocabulary(
         best={key: metric.best for key, metric in METRICS.items()}, aliases=ALIASES, config=keys
     )
+
+
+@cache
+def config_keys() -> tuple[str, ...]:
+    """All keys of all configs, those of models and data sets as `workload.width`."""
+    sections = {"workload": WORKLOADS, "dataset": DATASETS}
+    nested = [
+        f"{section}.{key}"
+        for section, kinds in sections.items()
+        for kind in kinds.values()
+        for key in kind.model_fields
+        if key != "name"
+    ]
+    return (*vocabulary().config, *dict.fromkeys(nested))

@@ -18,6 +18,8 @@ SEARCHED = """(runs.id || ' ' || runs.name || ' ' || runs.workload || ' ' || run
     || runs.framework || ' '
     || coalesce((SELECT group_concat(tag, ' ') FROM tags WHERE run_id = runs.id), ''))"""
 
+DEVICE_NAME = "json_extract(value, '$.name')"  # of one of a run's devices
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -38,6 +40,7 @@ class Wanted:
     until: str = ""
     archived: bool = False
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    devices: Sequence[str] = ()
 
 
 class Page(NamedTuple):
@@ -62,6 +65,21 @@ class Group:
     count: int
     newest: str
     spreads: tuple[Spread, ...]
+
+
+class Groups(NamedTuple):
+    """Some of the groups, and how many there are."""
+
+    groups: list[Group]
+    total: int
+
+
+class Selected(NamedTuple):
+    """What those of some runs that exist amount to."""
+
+    total: int
+    active: int
+    archived: int
 
 
 def page(
@@ -103,15 +121,18 @@ def ids(db: Database, wanted: Wanted) -> list[str]:
 
 
 def groups(
-    db: Database, wanted: Wanted, by: str, figures: Sequence[str], *, limit: int = 500
-) -> list[Group]:
-    """Runs that have `by` in common, the largest group first, with the spread of each figure.
+    db: Database, wanted: Wanted, by: str, figures: Sequence[str], *,
+    sort: str = NEWEST, limit: int = 500,
+) -> Groups:  # fmt: skip
+    """Runs that have `by` in common, with the spread of each figure; dates are taken by day.
 
-    Raise `BadQuery` for a word that is none, or a figure that is no number.
+    A run with several tags is in the group of each. `sort` is by the mean of a number, the first
+    of texts, the newest date; "-" before it: descending. Raise `BadQuery` for a word that is none,
+    or a figure that is no number.
     """
     statement = Statement(wanted.vocabulary, fields.metric_keys(db))
     where = _where(statement, wanted)
-    grouped = statement.field(by).sql
+    grouped, tagged = _grouped(statement, by)
     numbers = [_number(statement, word) for word in figures]
     of_run = "".join(f", {sql} AS x{i}" for i, sql in enumerate(numbers))
     means = "".join(f", avg(x{i}) OVER (PARTITION BY g) AS mean{i}" for i in range(len(numbers)))
@@ -119,21 +140,62 @@ def groups(
         f", count(x{i}), avg(x{i}), sum((x{i} - mean{i}) * (x{i} - mean{i})) / (count(x{i}) - 1.0)"
         for i in range(len(numbers))
     )
-    inner = f"SELECT runs.id, {grouped} AS g{of_run} FROM runs {statement.joins} WHERE {where}"  # noqa: S608
+    ordered, over = _group_order(statement, by, sort.lstrip("-"))
+    of_runs = f"FROM runs {tagged}{statement.joins} WHERE {where}"
+    inner = f"SELECT runs.id, {grouped} AS g, {ordered} AS o{of_run} {of_runs}"
     rows = db.execute(
-        f"SELECT g, count(*), max(id){spread} FROM (SELECT *{means} FROM ({inner})) "  # noqa: S608
-        f"GROUP BY g ORDER BY 2 DESC, 3 DESC LIMIT {int(limit)}",
+        f"SELECT count(*) OVER (), g, count(*), max(id){spread} FROM (SELECT *{means} FROM "  # noqa: S608
+        f"({inner})) GROUP BY g ORDER BY {over} {_way(sort)} NULLS LAST, 3 DESC, 4 DESC "
+        f"LIMIT {int(limit)}",
         statement.values,
+    ).fetchall()
+    return Groups([_group(tuple(row)[1:]) for row in rows], rows[0][0] if rows else 0)
+
+
+def outline(db: Database, run_ids: Sequence[str]) -> Selected:
+    """Of runs, however many: one query, no metrics."""
+    query = (
+        "SELECT count(*), total(status IN ('PENDING', 'RUNNING')), total(archived) "
+        "FROM runs WHERE id IN (SELECT value FROM json_each(?))"
     )
-    return [_group(tuple(row)) for row in rows]
+    return Selected(*map(int, db.execute(query, [json.dumps(list(run_ids))]).fetchone()))
+
+
+def tags_of(db: Database, run_ids: Sequence[str]) -> list[str]:
+    """Each tag that any of the runs has."""
+    query = "SELECT DISTINCT tag FROM tags WHERE run_id IN (SELECT value FROM json_each(?)) "
+    return [row[0] for row in db.execute(query + "ORDER BY 1", [json.dumps(list(run_ids))])]
 
 
 def choices(db: Database, column: str) -> list[str]:
-    """What there is in one of runs' own columns."""
+    """What there is in one of runs' own columns, or as a device's name."""
+    if column == "device":
+        query = f"SELECT DISTINCT {DEVICE_NAME} FROM runs, json_each(runs.devices) ORDER BY 1"  # noqa: S608
+        return [row[0] for row in db.execute(query) if row[0]]
     if column not in ("workload", "dataset", "framework", "accelerator"):
         raise ValueError(f"Unknown column {column!r}.")
     rows = db.execute(f"SELECT DISTINCT {column} FROM runs ORDER BY 1")  # noqa: S608  one of these
     return [row[0] for row in rows]
+
+
+def _grouped(statement: Statement, by: str) -> tuple[str, str]:
+    """What runs are grouped by, and the join that it takes."""
+    found = statement.field(by)
+    if found.kind == "tag":
+        return "tags.tag", "LEFT JOIN tags ON tags.run_id = runs.id "
+    if found.kind == "date":
+        return f"date({found.sql}, 'unixepoch', 'localtime')", ""
+    return found.sql, ""
+
+
+def _group_order(statement: Statement, by: str, word: str) -> tuple[str, str]:
+    """What a run adds to its group's place, and how: (of a run, of the group)."""
+    if fields.OTHER_NAMES.get(word, word) == fields.OTHER_NAMES.get(by, by):
+        return "NULL", "g"
+    found = statement.field(word)
+    if found.kind in ("number", "config"):
+        return _number(statement, word), "avg(o)"
+    return found.sql, "max(o)" if found.kind == "date" else "min(o)"
 
 
 def _group(row: tuple[Any, ...]) -> Group:
@@ -145,6 +207,8 @@ def _number(statement: Statement, word: str) -> str:
     found = statement.field(word)
     if found.kind not in ("number", "config"):
         raise fields.BadQuery(f"{word} is no number, so it has no mean. Choose a metric.")
+    if found.kind == "config":  # of text or a truth value there is no mean
+        return f"iif(typeof({found.sql}) IN ('integer', 'real'), {found.sql}, NULL)"
     return found.sql
 
 
@@ -166,6 +230,11 @@ def _where(statement: Statement, wanted: Wanted) -> str:
     for column, chosen in of_columns.items():
         if chosen:
             tests.append(f"runs.{column} IN ({', '.join(map(statement.bind, chosen))})")
+    if wanted.devices:
+        marks = ", ".join(map(statement.bind, wanted.devices))
+        tests.append(
+            f"EXISTS (SELECT 1 FROM json_each(runs.devices) WHERE {DEVICE_NAME} IN ({marks}))"  # noqa: S608
+        )
     for tag in wanted.tags:
         mark = statement.bind(tag)
         tests.append(f"runs.id IN (SELECT run_id FROM tags WHERE tag = {mark})")  # noqa: S608

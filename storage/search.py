@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from storage.fields import BadQuery, Field, Statement
+from storage.fields import REPEATS, BadQuery, Field, Statement
 from storage.runs import STATUSES
 
 MAX_CHARS = 2_000
@@ -22,11 +22,12 @@ MAX_DEPTH = 20
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "~")
 JOINERS = ("and", "or", "not")
 TOKEN = re.compile(
-    r"""\s*(?:(?P<quoted>"[^"]*"|'[^']*')|(?P<mark><=|>=|!=|==|[=<>~()])"""
+    r"""\s*(?:(?P<quoted>"(?:[^"]|"")*"|'(?:[^']|'')*')|(?P<mark><=|>=|!=|==|[=<>~()])"""
     r"""|(?P<word>[^\s()<>=!~"']+)|(?P<bad>\S))"""
 )
 AGO = re.compile(r"(\d+)([hdw])")
 AGO_S = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+QUOTE = '"'
 EXAMPLE = "Such as: accuracy > 0.9 and framework = torch."
 
 
@@ -60,10 +61,24 @@ def _tokens(text: str) -> list[Token]:
         if match["bad"]:
             what = "A quote is not closed" if match["bad"] in "\"'" else "This is no operator"
             raise BadQuery(f"{what}: {text[match.start('bad') :][:40]!r}. {EXAMPLE}")
-        token = Token(match["quoted"][1:-1] if match["quoted"] else match[0].strip())
+        token = Token(_unquoted(match["quoted"]) if match["quoted"] else match[0].strip())
         token.quoted = match["quoted"] is not None
         found.append(token)
     return found
+
+
+def _unquoted(text: str) -> str:
+    """A quote within a quoted text is written twice."""
+    return text[1:-1].replace(2 * text[0], text[0])
+
+
+def equal(name: str, value: object) -> str:
+    """The query for what has this value, None for none: what `condition` reads back."""
+    if value is None:
+        return f"{name} = none"
+    if isinstance(value, (int, float)):
+        return f"{name} = {value!r}"
+    return f'{name} = "{str(value).replace(QUOTE, 2 * QUOTE)}"'
 
 
 class _Parser:
@@ -147,6 +162,9 @@ def _compared(
         return f"{found.sql} {operator} {statement.bind(_number(name, value))}"
     if found.kind == "config":
         return _configured(statement, name, found.sql, operator, value)
+    if name == REPEATS and operator in ("=", "!="):
+        other = f"SELECT {found.sql} FROM runs WHERE id = {statement.bind(str(value))}"  # noqa: S608
+        return f"{found.sql} IS {'NOT ' if operator == '!=' else ''}({other})"
     if operator not in ("=", "!="):
         raise BadQuery(f"{name} is text, which {operator} cannot compare. Use =, != or ~.")
     if name == "status" and value.upper() not in STATUSES:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from engine.config import RunConfig
-from storage import database, metrics, run_list, runs
+from storage import database, metrics, run_list, runs, search
 from storage.fields import BadQuery, Vocabulary
 from storage.metrics import Point
 from storage.run_list import Wanted
@@ -163,13 +163,14 @@ def test_groups_have_mean_and_spread_over_the_runs_that_have_a_value(db):
         create(db, "a", [value], framework="torch", seed=seed)
     create(db, "b", [0.5], framework="keras")
     wanted = Wanted(vocabulary=VOCABULARY)
-    torch, keras = run_list.groups(db, wanted, "framework", ["accuracy"])
+    (torch, keras), total = run_list.groups(db, wanted, "framework", ["accuracy"], sort="-accuracy")
+    assert total == 2
     assert (torch.value, torch.count, keras.value) == ("torch", 3, "keras")
     (spread,) = torch.spreads
     assert (spread.count, spread.mean) == (2, pytest.approx(0.7))
     assert spread.variance == pytest.approx(0.02)
     assert keras.spreads[0].variance is None
-    assert [g.count for g in run_list.groups(db, wanted, "repeats", ["accuracy"])] == [3, 1]
+    assert [g.count for g in run_list.groups(db, wanted, "repeats", ["accuracy"]).groups] == [1, 3]
     with pytest.raises(BadQuery, match="is no number"):
         run_list.groups(db, wanted, "framework", ["name"])
 
@@ -183,5 +184,51 @@ def test_a_query_and_a_group_may_name_more_metrics_than_sqlite_joins_tables(db):
     assert names(db, met, "-m89") == ["two", "one"]
     assert names(db, f"{met} and max.m88 > 88") == []
     wanted = Wanted(vocabulary=VOCABULARY)
-    (group,) = run_list.groups(db, wanted, "framework", keys)
+    (group,), _ = run_list.groups(db, wanted, "framework", keys)
     assert [spread.mean for spread in group.spreads] == list(map(float, range(90)))
+
+
+def test_groups_are_by_any_word_sorted_and_say_how_many_there_are(db):
+    create(db, "a", [0.6], ["x", "y"], seed=1)
+    create(db, "b", [0.8], ["y"], seed=2)
+    create(db, "c", [0.9], epochs=7)
+    wanted = Wanted(vocabulary=VOCABULARY)
+
+    def found(by, sort, **more):
+        groups, total = run_list.groups(db, wanted, by, ["config.epochs"], sort=sort, **more)
+        return [(group.value, group.count) for group in groups], total
+
+    assert found("tag", "-accuracy") == ([(None, 1), ("y", 2), ("x", 1)], 3)
+    assert found("tag", "tag") == ([("x", 1), ("y", 2), (None, 1)], 3)
+    assert found("config.epochs", "config.epochs", limit=1) == ([(7, 1)], 2)
+    assert found("workload.width", "name") == ([(128, 3)], 1)
+    (by_text,), _ = run_list.groups(db, wanted, "priority", ["optimizer"])
+    assert by_text.spreads[0].mean is None
+
+
+@pytest.mark.parametrize("value", ["plain", "a 'q\"x", 'two ""', "none", "a and b", None])
+def test_what_a_group_has_in_common_finds_its_runs(db, value):
+    create(db, "other")
+    create(db, "it" if value is None else value, [0.5])
+    word, asked = ("accuracy", 0.5) if value is None else ("name", value)
+    assert names(db, search.equal(word, asked)) == ["it" if value is None else value]
+
+
+def test_repeats_of_a_run_are_found_by_its_id(db):
+    run_id = create(db, "a", seed=1)
+    create(db, "b", seed=2)
+    create(db, "c", epochs=7)
+    assert sorted(names(db, f"repeats = {run_id}")) == ["a", "b"]
+    assert names(db, f"repeats != {run_id}") == ["c"]
+
+
+def test_a_selection_is_told_in_one_query_and_devices_are_filtered_by_name(db):
+    over, waiting = create(db, "a", tags=["x"], status="FAILED"), create(db, "b", tags=["y"])
+    device = {"id": "gpu:0", "name": "A GPU"}
+    runs.claim(db, waiting, host="here", devices=[device], now=1.0)
+    runs.set_archived(db, over, True)
+    assert run_list.outline(db, [over, waiting, "gone"]) == (2, 1, 1)
+    assert run_list.tags_of(db, [over, waiting]) == ["x", "y"]
+    assert run_list.choices(db, "device") == ["A GPU"]
+    assert names(db, devices=["A GPU"]) == ["b"]
+    assert names(db, devices=["none"]) == []

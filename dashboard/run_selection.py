@@ -1,0 +1,60 @@
+"""Which runs are selected, over all pages of the table, and that a header's click sorts by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard import links, run_columns
+
+KEY, TURN = "selected", "selection-turn"
+FIRST_UP = ("name", "id", "status", "framework", "accelerator", "workload", "dataset", "user",
+            "host", "device", "tag", "notes", "failure")  # fmt: skip
+
+
+def ids() -> list[str]:
+    return list(st.session_state.get(KEY, []))
+
+
+def put(run_ids: Sequence[str]) -> None:
+    """Select these and no others; the table is a new one, since it keeps a selection itself."""
+    st.session_state[KEY] = list(run_ids)
+    st.session_state[TURN] = turn() + 1
+
+
+def turn() -> int:
+    return st.session_state.get(TURN, 0)
+
+
+def rows(listed: Sequence[str]) -> list[int]:
+    """Which rows of a page are selected."""
+    selected = set(ids())
+    return [row for row, run_id in enumerate(listed) if run_id in selected]
+
+
+def take(listed: Sequence[str], chosen_rows: Sequence[int]) -> None:
+    """What was selected on this page; what is on other pages stays selected."""
+    here = set(listed)
+    chosen = [listed[row] for row in chosen_rows if row < len(listed)]
+    st.session_state[KEY] = [run_id for run_id in ids() if run_id not in here] + chosen
+
+
+def sort_by_header(state: Any, sort: str, words: Mapping[str, str] | None = None) -> None:
+    """Sort all that is found by the column whose header was clicked; again: the other way round.
+
+    `words` are those that columns are sorted by, where that is not their name.
+    """
+    known = run_columns.SORTED_BY | dict(words or {})
+    clicked = [known.get(c, c) for c in state["selection"].get("columns", []) if _is_sortable(c)]
+    if not clicked:
+        return
+    word = clicked[0]
+    other_way = {word: f"-{word}", f"-{word}": word}
+    links.put(sort=other_way.get(sort, word if word in FIRST_UP else f"-{word}"), page=None)
+    st.rerun()
+
+
+def _is_sortable(column: str) -> bool:
+    return column not in ("open", "runs") and not column.startswith("Δ")

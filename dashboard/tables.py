@@ -1,0 +1,53 @@
+"""Tables as pages show them: each can be downloaded, as CSV, JSON or Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import downloads
+
+Rows = pd.DataFrame | Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
+
+
+def show(
+    name: str,
+    rows: Rows,
+    *,
+    alt: str,
+    raw: Callable[[], Rows] | None = None,
+    menu: bool = True,
+    **options: Any,
+) -> Any:
+    """A table, and under it the menu that downloads it; what is selected, if that is asked for.
+
+    `raw` are its values as they are, with units in their names; None: they are what is shown.
+    With `menu=False` the page has the menu elsewhere. `name` is the file's, and one on its page.
+    """
+    options.setdefault("hide_index", not isinstance(rows, pd.DataFrame) or "key" in options)
+    state = st.dataframe(rows, alt=alt, **options)
+    if menu:
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            downloads.table(name, lambda: _frame(rows if raw is None else raw()), type="tertiary")
+    return state
+
+
+def facts(name: str, told: Mapping[str, str], *, alt: str, raw: Mapping[str, Any]) -> None:
+    """A row a fact: what it is, and its value."""
+    show(
+        name,
+        {"": list(told), "value": list(told.values())},
+        raw=lambda: {"key": list(raw), "value": list(raw.values())},
+        alt=alt,
+        width="stretch",
+        height="content",
+    )
+
+
+def _frame(rows: Rows) -> pd.DataFrame:
+    """With an index that has names as a column."""
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
+    return frame if isinstance(frame.index, pd.RangeIndex) else frame.rename_axis("").reset_index()

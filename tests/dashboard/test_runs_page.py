@@ -1,0 +1,166 @@
+"""The Runs page as a script: pages, filters, groups, bulk actions, files. No browser."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dashboard import downloads, run_columns
+from storage import database, runs
+from tests.dashboard.test_pages import create, finished, here, opened, told, visit  # noqa: F401
+
+DASHBOARD = Path(run_columns.__file__).parent
+
+
+def names(at):
+    return list(at.dataframe[0].value["name"])
+
+
+def select(at, *run_ids):
+    """As a reader does; the table is a new one, for it keeps a selection itself."""
+    at.session_state["selected"] = list(run_ids)
+    at.session_state["selection-turn"] = 1
+
+
+def tags(folder, run_id):
+    with database.opened(folder) as db:
+        return runs.get(db, run_id).tags
+
+
+def test_no_table_is_shown_without_its_download():
+    bare = [
+        path.name
+        for path in DASHBOARD.rglob("*.py")
+        if path.name != "tables.py" and ("st.dataframe(" in path.read_text("utf-8"))
+    ]
+    assert bare == []
+
+
+def test_a_page_that_is_not_there_is_the_last_one(here):  # noqa: F811
+    create(here, "only")
+    at = _visit_page("50")
+    assert names(at) == ["only"]
+    assert "page" not in at.query_params
+
+
+def _visit_page(number, **query):
+    from streamlit.testing.v1 import AppTest
+
+    from dashboard import server
+
+    at = AppTest.from_file(str(server.NAVIGATION), default_timeout=30)
+    at.query_params["page"] = number
+    for name, value in query.items():
+        at.query_params[name] = value
+    at.run()
+    assert not at.exception
+    return at
+
+
+def test_another_search_begins_at_its_first_page_and_with_nothing_selected(here):  # noqa: F811
+    made = [create(here, f"run {number}") for number in range(101)]
+    at = _visit_page("2")
+    assert names(at) == ["run 0"]
+    at.session_state["selected"] = made[:2]
+    at.text_input(key="query").set_value("name ~ run").run()
+    assert len(names(at)) == 100
+    assert at.session_state["selected"] == []
+
+
+def test_filters_are_cleared_at_once(here):  # noqa: F811
+    finished(here, "one")
+    at = visit(status=["FAILED"], q="x", device=["A CPU"])
+    assert "No run matches" in told(at)
+    at.button(key="clear-filters").click().run()
+    assert names(at) == ["one"]
+    assert not at.query_params.get("status")
+    assert "clear-filters" not in {button.key for button in at.button}
+
+
+def test_a_device_is_filtered_by_its_name(here):  # noqa: F811
+    finished(here, "on a CPU")
+    create(here, "waits")
+    assert names(visit(device=["A CPU"])) == ["on a CPU"]
+
+
+@pytest.mark.parametrize("by", ["tag", "host", "failure", "priority", "config.workload.width"])
+def test_runs_are_grouped_by_any_column_or_key(here, by):  # noqa: F811
+    finished(here, "one", seed=1)
+    finished(here, "two", seed=2)
+    base = finished(here, "three", seed=3)
+    at = visit(group=by, baseline=base, columns=["took", "accuracy", "config.seed", "name"])
+    row = at.dataframe[0].value.iloc[0]
+    assert row["runs"] == "3 runs"
+    assert (row["took"], row["accuracy"]) == ("30 s ± 0.0 s", "80.0 % ± 0.0 %")
+    assert (row["config.seed"], row["Δ accuracy"]) == ("2 ± 1", "+0.0 pt")
+    assert "name" not in row
+
+
+def test_all_that_is_found_is_selected_archived_and_restored(here):  # noqa: F811
+    made = [create(here, f"run {number}") for number in range(101)]
+    at = visit()
+    at.button(key="select-all").click().run()
+    assert set(at.session_state["selected"]) == set(made)
+    assert "101 selected" in told(at)
+    at.button(key="archive-selected").click().run()
+    with database.opened(here) as db:
+        assert all(runs.get(db, run_id).archived for run_id in made)
+
+
+def test_tags_of_selected_runs_are_added_and_removed_beside_those_of_others(here):  # noqa: F811
+    first, second = create(here, "one"), create(here, "two")
+    at = visit()
+    select(at, first, second)
+    at.session_state["tag-selected-menu"] = True
+    at.run()
+    with database.opened(here) as db:
+        runs.add_tags(db, first, ["theirs"])
+    at.text_input(key="tag-selected-text").set_value("new").run()
+    at.button(key="tag-selected").click().run()
+    assert tags(here, first) == ("mine", "new", "theirs")
+    assert tags(here, second) == ("mine", "new")
+    at.session_state["tag-selected-menu"] = True
+    at.run()
+    at.multiselect(key="untag-selected-tags").set_value(["mine"]).run()
+    at.button(key="untag-selected").click().run()
+    assert tags(here, first) == ("new", "theirs")
+
+
+def test_a_deletion_says_what_stays_and_deletes_the_rest(here):  # noqa: F811
+    gone, stays = finished(here, "over"), create(here, "waits")
+    at = visit()
+    select(at, gone, stays)
+    opened(at, "delete-selected-menu")
+    said = told(at)
+    assert "6 points" in said
+    assert "1 run of those selected is active and not deleted" in said
+    at.button(key="delete-selected").click().run()
+    with database.opened(here) as db:
+        assert runs.get(db, gone) is None
+        assert runs.get(db, stays) is not None
+
+
+def test_a_file_of_runs_has_values_as_they_are(here):  # noqa: F811
+    base = finished(here, "base", seed=1)
+    with database.opened(here) as db:
+        run = runs.get(db, base)
+    words = ("status", "took", "speed", "accuracy", "last.learning_rate", "config.seed", "tags")
+    row = run_columns.raw(run, words, run)
+    assert (row["status"], row["took_s"], row["delta_took_s"]) == ("SUCCEEDED", 30.0, 0.0)
+    assert row["best_validation_accuracy"] == 0.8
+    assert row["delta_best_validation_accuracy"] == 0.0
+    assert (row["config.seed"], row["tags"]) == (1, ["mine"])
+    assert run_columns.title("best.learning_rate") == "Last learning rate"
+    frame = pd.DataFrame([row, row | {"config.seed": "cpu:0"}])
+    for suffix in downloads.MIME:
+        assert downloads.written(frame, suffix)
+
+
+def test_columns_of_numbers_are_numbers_and_move_by_a_place(here):  # noqa: F811
+    finished(here, "one", seed=12)
+    at = visit(columns=["name", "config.seed", "config.optimizer"])
+    frame = at.dataframe[0].value
+    assert list(frame["config.seed"]) == [12]
+    opened(at, "show-menu")
+    at.button(key="move-right").click().run()
+    assert list(at.dataframe[0].value.columns)[1:3] == ["config.seed", "name"]
