@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
+from dashboard import tables
 from dashboard.words import plain
 from engine.studies import setup
 from engine.studies.plan import Planned
@@ -22,7 +23,8 @@ def plan(question: Question, planned: Sequence[Planned]) -> None:
         told({**setup.common(arms), "Compared with": question.baseline_label()})
         frame = pd.DataFrame(setup.apart(arms), index=[arm.label for arm in arms])
         if not frame.empty:
-            st.dataframe(frame, alt="The arms, and what sets them apart", height="content")
+            tables.show("plan-arms", frame, alt="The arms, and what sets them apart",
+                        height="content")  # fmt: skip
         order = pd.DataFrame(
             [
                 (number, cell.arm, "warm-up" if cell.is_warm_up else f"seed {cell.seed}")
@@ -30,7 +32,8 @@ def plan(question: Question, planned: Sequence[Planned]) -> None:
             ],
             columns=["Run", "Arm", "As"],
         )
-        st.dataframe(
+        tables.show(
+            "plan-runs",
             order,
             hide_index=True,
             height=ROW_PX * (1 + min(len(order), MOST_ROWS)),
