@@ -13,7 +13,8 @@ STYLE = """
 :root{color-scheme:light dark;--ink:#1a2230;--paper:#fff;--line:#d9dfe7;--link:#1d5fd1}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e9f0;--paper:#0f141b;--line:#2e3845;--link:#7db0ff}}
 body{font:15px/1.5 "Source Sans",system-ui,sans-serif;color:var(--ink);background:var(--paper);
-margin:0}header{padding:.9rem 1.5rem;border-bottom:1px solid var(--line)}header svg{height:1.6rem;width:auto}
+margin:0}header{padding:.9rem 1.5rem;border-bottom:1px solid var(--line)}
+header svg{height:1.6rem;width:auto}
 main{max-width:44rem;padding:2rem 1.5rem}h1{font-size:1.6rem;font-weight:650;margin:0 0 .5rem}
 p{overflow-wrap:anywhere}a{color:var(--link)}
 """
