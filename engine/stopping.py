@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import signal
-import threading
 
-_asked = threading.Event()
+
+class Flag:
+    """Raised by a signal's handler. It has no lock, as `threading.Event` has: a second signal may
+    interrupt the handler of the first, and would wait for that lock for ever.
+    """
+
+    def __init__(self) -> None:
+        self.is_raised = False
+
+    def raise_(self, *_: object) -> None:
+        self.is_raised = True
+
+
+_asked = Flag()
 
 
 def listen() -> None:
     """Call this in the process's main thread; torch_xla runs replicas in another one."""
-    signal.signal(signal.SIGTERM, lambda *_: _asked.set())
+    signal.signal(signal.SIGTERM, _asked.raise_)
 
 
 def was_asked() -> bool:
-    return _asked.is_set()
+    return _asked.is_raised

@@ -30,7 +30,7 @@ Main = Callable[[Job, Replica], None]
 
 def launch(main: Main, job: Job) -> None:
     """Call `main` in a process for each device; return once all did, or exit as the run failed."""
-    asked_to_stop, world = threading.Event(), job.config.device_count
+    asked_to_stop, world = stopping.Flag(), job.config.device_count
     rendezvous_of(job.run_dir).unlink(missing_ok=True)
     spawn = multiprocessing.get_context("spawn")
     replicas = [
@@ -39,7 +39,7 @@ def launch(main: Main, job: Job) -> None:
     ]
 
     def hand_on(*_: object) -> None:
-        asked_to_stop.set()
+        asked_to_stop.raise_()
         for process in replicas:
             if process.pid is not None:
                 process.terminate()
@@ -47,12 +47,12 @@ def launch(main: Main, job: Job) -> None:
     signal.signal(signal.SIGTERM, hand_on)
     for process in replicas:
         process.start()
-    if asked_to_stop.is_set():  # while some had not started
+    if asked_to_stop.is_raised:  # while some had not started
         hand_on()
     fallen = _first_to_fall(replicas)
     rendezvous_of(job.run_dir).unlink(missing_ok=True)
     if fallen is not None:
-        _fail(job, replicas, fallen, asked_to_stop.is_set())
+        _fail(job, replicas, fallen, asked_to_stop.is_raised)
 
 
 def rendezvous_of(run_dir: Path) -> Path:

@@ -87,7 +87,7 @@ def test_a_view_of_runs_that_version_1_saved_still_shows_them(here, site):
     grouped = {"group": ["repeats"], "columns": ["name", "accuracy"]}
     _, _, query, _ = led(site, here, "", grouped)
     frame = visit(**query).dataframe[0].value
-    assert list(frame["Runs"]) == [2, 1]
+    assert list(frame["runs"]) == ["2 runs", "1 run"]
 
 
 def test_a_view_of_compared_runs_that_version_1_saved_still_shows_them(here, site):

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -44,7 +45,8 @@ def asked(address):
         text = "".join([str(piece) async for piece in found.body_iterator])
         return 200, found.headers["content-disposition"], text
 
-    return asyncio.run(answer())
+    with ThreadPoolExecutor(1) as apart:  # the browser's event loop may have this thread
+        return apart.submit(lambda: asyncio.run(answer())).result()
 
 
 def test_every_point_is_in_the_file_with_every_digit(db):

@@ -61,7 +61,7 @@ def test_following_the_advice_for_tiny_batches_trains_faster_and_the_report_says
             "kind": "advice",
             "base": JOBS["tiny batches"],
             "advice": {"rule": "launch-bound", "changes": {"batch_size": 32}},
-            "seeds": 3,
+            "seeds": 5,
             "cool_down_s": 0,
             "accuracy_tolerance": 1.0,
         }
