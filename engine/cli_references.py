@@ -1,7 +1,8 @@
 """`reference …` on the command line: name jobs, repeat and judge them, see and acknowledge alerts.
 
-For cron and continuous integration: `python -m engine reference run --all`. Exit status: 0 all are
-in their bands or have no band yet, 1 an alert was raised, 4 no such job, 5 not possible now.
+For cron and continuous integration: `python -m engine reference` repeats all of them. Exit status:
+0 all are in their bands or have no band yet, 1 an alert was raised, 4 no such job, 5 not possible
+now.
 """
 
 from __future__ import annotations
@@ -33,10 +34,19 @@ POLL_S = 0.5
 MOST_LISTED = 1000
 
 
-@click.group()
+@click.group(invoke_without_command=True)
 @store_argument
-def reference() -> None:
-    """Reference jobs: repeated from time to time, with an alert when their throughput changes."""
+@json_option
+@click.pass_context
+def reference(context: click.Context, as_json: bool) -> None:
+    """Reference jobs: repeated from time to time, with an alert when their throughput changes.
+
+    Without a command, all of them are repeated, one after the other, as by `run --all`.
+    """
+    if context.invoked_subcommand is None:
+        given = ["--all", *(["--json"] if as_json else [])]
+        with reference_run.make_context("run", given, parent=context) as run:
+            reference_run.invoke(run)
 
 
 @reference.command("add")

@@ -229,7 +229,7 @@ def test_reference_run_repeats_a_job_through_the_queue_and_its_status_tells(tmp_
                 metrics.ingest(db, copy, [], last_seq=1, offset=1,
                                facts={"steady_samples_per_s": 1e9})  # fmt: skip
                 runs.finish(db, copy, "SUCCEEDED", finished_at=101.0)
-        done = here.cli("reference", "run", "--all")
+        done = here.cli("reference")
         assert done.returncode == 1, done.stderr
         assert "slower" in done.stdout
         assert "my job" in here.cli("reference", "alerts").stdout
