@@ -7,9 +7,9 @@ that a later version added is passed over.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 Phase = Literal["import", "data", "build", "compile", "train", "evaluate"]
 
@@ -32,7 +32,7 @@ class Metrics(Struct, frozen=True, gc=False, tag="metrics"):
     A value that is not finite is None: JSON has no NaN, and neither has a curve.
     """
 
-    step: int
+    step: Annotated[int, Meta(ge=0, lt=1 << 36)]  # the store keys points by so many bits
     epoch: float
     values: dict[str, float | None]
 

@@ -23,6 +23,7 @@ from typing_extensions import TypeAliasType
 
 from engine.problems import shown
 from storage import ids
+from storage.points import LAST_STEP
 
 FORMAT, VERSION = "accelboard-run", 1
 LAST_SECOND = 9_000_000_000  # of the year 2255: later dates do not fit into a chart's axis
@@ -63,6 +64,7 @@ Key = Annotated[str, Field(min_length=1, max_length=MOST_KEY_CHARS), NO_NUL]
 Text = Annotated[str, Field(max_length=100_000), NO_NUL]
 Whole = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Step = Annotated[int, Field(ge=0, le=LAST_STEP)]
 Some = Annotated[int, Field(ge=1, le=LARGEST)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -206,7 +208,7 @@ class Marked(BaseModel):
 
 
 Line = tuple[Any, ...]
-POINT = TypeAdapter(tuple[Key, Count, Amount, Time, Number | None])
+POINT = TypeAdapter(tuple[Key, Step, Amount, Time, Number | None])
 READING = TypeAdapter(tuple[Word, Key, Time, Number])
 MARKED, ABOUT = TypeAdapter(Marked), TypeAdapter(About)
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from storage import points as rows
 from storage.database import Database
+from storage.points import Table
 
 BUCKET_POINTS = 128
 READ_WHOLE = 4_096  # a series of so many points has no buckets: it is read as it is
-
-Table = NDArray[np.float64]  # of shape (n, 4): step, epoch, at, value; NaN: was not finite
 
 ADD = """
     INSERT INTO buckets (series_id, bucket, low_step, low_epoch, low_at, low,
@@ -70,9 +70,9 @@ def _table(db: Database, columns: str, series_id: int, which: str = "") -> Table
 
 
 def _so_far(db: Database, series_id: int) -> Table:
-    query = "SELECT step, epoch, at, value FROM points WHERE series_id = ? ORDER BY step"
-    rows = [tuple(row) for row in db.execute(query, [series_id])]
-    return np.array(rows, dtype=np.float64)
+    cursor = db.cursor()
+    cursor.row_factory = None
+    return rows.table(cursor.execute(rows.OF_ONE, [series_id]).fetchall())
 
 
 def _rows(series_id: int, begin: int, points: Table) -> Iterator[tuple[Any, ...]]:

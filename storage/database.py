@@ -15,7 +15,7 @@ Database = sqlite3.Connection
 
 FILE_NAME = "accelboard.sqlite"
 BUSY_TIMEOUT_S = 30.0
-SCHEMA_VERSION = 7  # how many migrations there are; a store notes it in PRAGMA user_version
+SCHEMA_VERSION = 8  # how many migrations there are; a store notes it in PRAGMA user_version
 
 
 def path_of(store: Path) -> Path:

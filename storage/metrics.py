@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storage import buckets, wide
+from storage import points as rows
 from storage.database import Database, change
 
 
@@ -30,9 +30,6 @@ class Point(NamedTuple):
 # A point as it is: a million of these cost the collector of garbage nothing, other than `Point`s.
 Values = tuple[str, int, float, float, float | None]
 
-WIDTH, ROWS_AT_ONCE = 5, 50  # of `points`; so many rows in one statement take half the time
-ADD_POINT = "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?)"
-ADD_POINTS = ADD_POINT + ", (?, ?, ?, ?, ?)" * (ROWS_AT_ONCE - 1)
 AVERAGED_WHOLE = 32_768  # a series of so many points is averaged point by point
 
 
@@ -95,12 +92,12 @@ def ingest(
 
 def take_over(db: Database, run_id: str, from_id: str, *, last_step: int, shift_s: float) -> None:
     """Give a run another's points up to a step, their times shifted: in place of any it has."""
-    rows = db.execute(
+    taken = db.execute(
         "SELECT key, step, epoch, at + ?, value FROM metrics "
         "WHERE run_id = ? AND step <= ? ORDER BY key, step",
         [shift_s, from_id, last_step],
     )
-    points = [Point(*row) for row in rows]
+    points = [Point(*row) for row in taken]
     with change(db):
         db.execute("DELETE FROM series WHERE run_id = ?", [run_id])
         _add_all(db, run_id, points)
@@ -112,13 +109,10 @@ def take_over(db: Database, run_id: str, from_id: str, *, last_step: int, shift_
 
 def curve(db: Database, run_id: str, key: str) -> Curve:
     """All points of one metric of one run, by step; empty if it has none."""
-    rows = db.execute(
-        "SELECT step, epoch, at, value FROM points WHERE series_id = "
-        "(SELECT id FROM series WHERE run_id = ? AND key = ?) ORDER BY step",
-        [run_id, key],
-    ).fetchall()
-    table = np.array([tuple(row) for row in rows], dtype=np.float64).reshape(-1, 4)
-    return _curve(table)
+    cursor = db.cursor()
+    cursor.row_factory = None
+    found = cursor.execute(f"{rows.OF_METRIC} ORDER BY points.id", [run_id, key])
+    return _curve(rows.table(found.fetchall()))
 
 
 def outline(db: Database, run_id: str, key: str) -> Curve:
@@ -168,37 +162,28 @@ def _curve(table: buckets.Table) -> Curve:
 
 def latest(db: Database, run_id: str, key: str, count: int) -> list[float]:
     """The last `count` values of one metric of one run that were finite, the oldest first."""
-    rows = db.execute(
-        "SELECT value FROM points WHERE series_id = "
-        "(SELECT id FROM series WHERE run_id = ? AND key = ?) AND value IS NOT NULL "
-        "ORDER BY step DESC LIMIT ?",
+    found = db.execute(
+        f"{rows.OF_METRIC} AND value IS NOT NULL ORDER BY points.id DESC LIMIT ?",
         [run_id, key, count],
     )
-    return [value for (value,) in rows][::-1]
+    return [value for (*_, value) in found][::-1]
 
 
 def after(
     db: Database, run_id: str, key: str, step: int, limit: int
 ) -> list[tuple[int, float, float, float | None]]:
     """Up to `limit` points (step, epoch, at, value) after a step."""
-    rows = db.execute(
-        "SELECT step, epoch, at, value FROM points WHERE series_id = "
-        "(SELECT id FROM series WHERE run_id = ? AND key = ?) AND step > ? ORDER BY step LIMIT ?",
-        [run_id, key, step, limit],
-    )
-    return [tuple(row) for row in rows]
+    query = f"{rows.OF_METRIC}{rows.AFTER_STEP} ORDER BY points.id LIMIT ?"
+    return [tuple(row) for row in db.execute(query, [run_id, key, step, limit])]
 
 
 def ends(
     db: Database, run_id: str, key: str, *, after_step: int = -1
 ) -> tuple[Point, Point] | None:
     """The first and the last point of one metric of one run; None if it has none."""
-    query = (
-        "SELECT step, epoch, at, value FROM points WHERE series_id = "
-        "(SELECT id FROM series WHERE run_id = ? AND key = ?) AND step > ? ORDER BY step {} LIMIT 1"
-    )
-    values = [run_id, key, after_step]
-    found = [db.execute(query.format(o), values).fetchone() for o in ("ASC", "DESC")]
+    query = f"{rows.OF_METRIC}{'' if after_step < 0 else rows.AFTER_STEP} ORDER BY points.id"
+    values = [run_id, key] if after_step < 0 else [run_id, key, after_step]
+    found = [db.execute(f"{query} {o} LIMIT 1", values).fetchone() for o in ("ASC", "DESC")]
     return None if None in found else (Point(key, *found[0]), Point(key, *found[1]))
 
 
@@ -224,8 +209,8 @@ def _add(
     db: Database, run_id: str, key: str, points: Sequence[Point | Values]
 ) -> tuple[str, int] | None:
     """The key and the series, if these are its first points."""
-    flat: list[Any] = list(chain.from_iterable(points))
-    known = [value for value in flat[WIDTH - 1 :: WIDTH] if value is not None]
+    numbers = rows.flat(points)
+    known = [value for value in numbers[rows.WIDTH - 1 :: rows.WIDTH] if value is not None]
     series_id, count = db.execute(
         "INSERT INTO series (run_id, key, points, last, min, max) "
         "VALUES (:run, :key, :points, :last, :min, :max) "
@@ -242,15 +227,7 @@ def _add(
             "max": max(known, default=None),
         },
     ).fetchone()
-    flat[::WIDTH] = [series_id] * len(points)  # where the key was
-    many = len(points) // ROWS_AT_ONCE * ROWS_AT_ONCE * WIDTH
-    db.executemany(ADD_POINTS, _parts(flat[:many], ROWS_AT_ONCE * WIDTH))
-    db.executemany(ADD_POINT, _parts(flat[many:], WIDTH))
+    rows.add(db, series_id, numbers)
     if count > buckets.READ_WHOLE:
-        table = np.array(flat, dtype=np.float64).reshape(-1, WIDTH)[:, 1:]
-        buckets.add(db, series_id, count - len(points), table)
+        buckets.add(db, series_id, count - len(points), rows.table(numbers))
     return (key, series_id) if count == len(points) else None
-
-
-def _parts(flat: list[Any], length: int) -> list[list[Any]]:
-    return [flat[at : at + length] for at in range(0, len(flat), length)]

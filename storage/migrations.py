@@ -267,3 +267,32 @@ def sum_buckets(db: Database) -> None:
         ) AS found
         WHERE found.series_id = buckets.series_id AND found.bucket = buckets.bucket;
     """)
+
+
+@migrations()
+def key_points_by_one_number(db: Database) -> None:
+    db.executescript("""
+        DROP VIEW metric_wide;  -- made anew after all migrations
+        DROP VIEW metrics;
+
+        CREATE TABLE points_by_number (
+            id INTEGER PRIMARY KEY,          -- series.id << 36 | step
+            epoch REAL NOT NULL,
+            at REAL NOT NULL,
+            value REAL                       -- NULL: was not finite
+        );
+        INSERT INTO points_by_number
+            SELECT series_id << 36 | step, epoch, at, value FROM points ORDER BY series_id, step;
+        DROP TABLE points;
+        ALTER TABLE points_by_number RENAME TO points;
+
+        CREATE TRIGGER points_of_series AFTER DELETE ON series BEGIN
+            DELETE FROM points
+                WHERE id BETWEEN OLD.id << 36 AND OLD.id << 36 | (1 << 36) - 1;
+        END;
+
+        CREATE VIEW metrics AS
+            SELECT run_id, key, points.id & (1 << 36) - 1 AS step, epoch, at, value
+            FROM series JOIN points
+                ON points.id BETWEEN series.id << 36 AND series.id << 36 | (1 << 36) - 1;
+    """)

@@ -10,6 +10,7 @@ from typing import Any
 from storage import metrics
 from storage.database import Database, change
 from storage.metrics import Point
+from storage.points import OF_SERIES, STEP
 
 OF_PLACE = {"process": None}  # what means nothing in another store
 BATCH_ROWS = 10_000
@@ -33,7 +34,8 @@ def read(db: Database, run_id: str) -> Record:
         raise LookupError(run_id)
     tags = db.execute("SELECT tag FROM tags WHERE run_id = ? ORDER BY tag", [run_id])
     points = db.execute(
-        "SELECT key, step, epoch, at, value FROM metrics WHERE run_id = ? ORDER BY key, step",
+        f"SELECT key, {STEP}, epoch, at, value FROM series JOIN points ON {OF_SERIES} "  # noqa: S608  own words
+        "WHERE run_id = ? ORDER BY key, points.id",  # so that they come without being sorted
         [run_id],
     )
     readings = db.execute(

@@ -128,3 +128,5 @@ def test_a_store_of_before_there_were_sums_gets_them(tmp_path):
         assert weight.sum() == np.isfinite(known).sum()
         assert np.average(curve.value, weights=weight) == pytest.approx(np.nanmean(known))
         assert curve.at[1] == pytest.approx(1000 + np.arange(128, 256).mean())
+        stored = "SELECT 1, step, epoch, at, value FROM metrics WHERE run_id = ? ORDER BY step"
+        assert [*map(tuple, db.execute(stored, [run_id]))] == rows

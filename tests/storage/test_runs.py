@@ -12,6 +12,7 @@ from engine.settings import PROJECT
 from storage import database, ids, metrics, runs
 from storage.metrics import Point
 from storage.migrations import migrations
+from storage.points import LAST_STEP
 
 CONFIG = RunConfig.parse({}).model_dump(mode="json")
 
@@ -121,9 +122,22 @@ def test_summaries_follow_the_points(db):
     assert metrics.ends(db, run_id, "loss") == (points[0], points[3])
 
 
+def test_a_deleted_run_takes_its_points_along_and_not_its_neighbours(db):
+    run_ids = [create(db) for _ in range(3)]
+    points = [Point("loss", 0, 0.0, 1.0, 2.0), Point("loss", LAST_STEP, 1.0, 2.0, None)]
+    for run_id in run_ids:
+        metrics.ingest(db, run_id, points, last_seq=1, offset=1)
+    runs.finish(db, run_ids[1], "STOPPED", finished_at=2.0)
+    assert runs.delete(db, run_ids[1])
+    kept = db.execute("SELECT run_id, key, step, epoch, at, value FROM metrics")
+    wanted = [(run_id, *point) for run_id in (run_ids[0], run_ids[2]) for point in points]
+    assert sorted(map(str, map(tuple, kept))) == sorted(map(str, wanted))
+    assert db.execute("SELECT count(*) FROM points").fetchone()[0] == 4
+
+
 def test_a_read_of_the_journal_is_stored_whole_or_not_at_all(db):
     run_id = create(db)
-    half_bad = [Point("loss", 1, 0.1, 1.0, 1.0), Point("loss", "x", None, None, 1.0)]
+    half_bad = [Point("loss", 1, 0.1, 1.0, 1.0), Point("loss", 2, None, None, 1.0)]
     with pytest.raises(Exception, match="NOT NULL"):
         metrics.ingest(db, run_id, half_bad, last_seq=2, offset=20)
     assert runs.get(db, run_id).last_seq == 0
