@@ -32,7 +32,7 @@ ROWS_DRAWN = """() => {
 }"""
 # So many charts of metrics, each with so many curves.
 CURVES_DRAWN = """() => {
-    const charts = [...document.querySelectorAll('[class*=st-key-plot-compare-]')];
+    const charts = [...document.querySelectorAll('[class*=st-key-panel-]')];
     const drawn = charts.map((at) => at.querySelectorAll('.scatterlayer path.js-line').length);
     return drawn.length === %d && Math.min(...drawn) >= %d ? performance.now() : 0;
 }"""
