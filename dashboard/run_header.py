@@ -7,10 +7,12 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import alerts_view, pages, run_edit, saved_views, store
+from dashboard import alerts_view, pages, run_edit, saved_views, store, study_findings
 from dashboard.header import header
 from dashboard.words import plain
 from engine import launch
+from engine.studies import advice
+from storage import studies
 from storage.runs import Run
 
 AGAIN = {
@@ -21,6 +23,11 @@ MOST_EPOCHS = 100_000
 
 
 def draw(run: Run) -> None:
+    _buttons(run)
+    _study(run)
+
+
+def _buttons(run: Run) -> None:
     with header(run.name, kicker=f"Run {run.id}"):
         if st.context.is_embedded:
             return  # who reads it in another page came to look
@@ -40,6 +47,19 @@ def draw(run: Run) -> None:
             alerts_view.reference_control(run)
         run_edit.controls(run)
         saved_views.control("run")
+
+
+def _study(run: Run) -> None:
+    """The study that a run belongs to; of one that tests an advice, whether that held."""
+    with store.opened() as db:
+        study_id = studies.of_run(db, run.id)
+        study = studies.get(db, study_id) if study_id else None
+        if study is None:
+            return
+        told = advice.of_study(db, study)
+    st.caption(f"A run of study [{plain(study.name)}](/study?id={study.id}).")
+    if told:
+        study_findings.outcome(told)
 
 
 def _stop_button(run: Run) -> None:

@@ -40,7 +40,9 @@ def page(report: Report, prices: Prices) -> bytes:
         section("Report card", _card(report, prices)),
         _scaling(report),
         _pipeline(report),
-        section("From when on", _list(cost.break_evens(report.cards, prices)))
+        section(
+            "From when on", _list(cost.break_evens(report.cards, prices), "Nothing to compare.")
+        )
         + paragraph(cost.ASSUMING),
         section("Every repeat", _chart(study_charts.repeats(report.cards), len(report.cards))),
         section(
@@ -115,15 +117,15 @@ def _row(name: str, cells: Sequence[str]) -> str:
 
 
 def _findings(report: Report) -> str:
-    if not report.findings:
-        return paragraph("No rule found anything that stands out.")
-    told = "".join(f"<li>{html.escape(f'{f.arm}. {f.sentence}')}</li>" for f in report.findings)
-    return f"<ul>{told}</ul>"
+    """With what became of the advice that was tested."""
+    told = [f"{finding.arm}. {finding.sentence}" for finding in report.findings]
+    told += [f"{test.arm}. {test.sentence} (Study {test.study_id}.)" for test in report.tests]
+    return _list(told, "No rule found anything that stands out.")
 
 
-def _list(sentences: Sequence[str]) -> str:
+def _list(sentences: Sequence[str], of_none: str) -> str:
     if not sentences:
-        return paragraph("Nothing to compare.")
+        return paragraph(of_none)
     return f"<ul>{''.join(f'<li>{html.escape(one)}</li>' for one in sentences)}</ul>"
 
 

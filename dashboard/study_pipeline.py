@@ -7,9 +7,9 @@ from typing import Any
 
 from dashboard.study_table import estimate
 from engine.format import UNKNOWN
-from engine.studies import pipeline
+from engine.studies import arms, pipeline
 from engine.studies.pipeline import Probe
-from engine.studies.report import Report, compared
+from engine.studies.report import Report
 
 TITLE = "What the wait for samples costs"
 CAPTION = (
@@ -20,7 +20,7 @@ CAPTION = (
 
 def of(shown: Report) -> list[Probe]:
     """Empty for another kind of study, and before a loader's run is over."""
-    found = pipeline.probes(shown.question, compared(shown.cards))
+    found = pipeline.probes(shown.question, arms.compared(shown.cards))
     return found if any(probe.promised or probe.gave for probe in found) else []
 
 

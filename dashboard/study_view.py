@@ -17,6 +17,7 @@ from dashboard import (
     study_charts,
     study_cost,
     study_file,
+    study_findings,
     study_pipeline,
     study_plan,
     study_scaling,
@@ -33,11 +34,10 @@ from engine import launch
 from engine.format import duration
 from engine.launch import NotPossible
 from engine.problems import ConfigError
-from engine.studies import actions, cost, report, scaling
+from engine.studies import actions, arms, cost, report, scaling
 from engine.studies.comparable import Check
 from engine.studies.cost import Prices
-from engine.studies.findings import Finding
-from engine.studies.question import KIND_NAMES, Question, in_words
+from engine.studies.question import KIND_NAMES
 from engine.studies.report import Report
 from storage import runs, studies
 
@@ -66,7 +66,7 @@ def listed() -> None:
         over = sum(trial.status in runs.FINAL for trial in latest)
         submitted = datetime.fromtimestamp(study.submitted_at).astimezone()
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            words.status_badge(report.status_of(study, latest))
+            words.status_badge(arms.status_of(study, latest))
             if st.button(plain(study.name), key=f"open-{study.id}", type="tertiary"):
                 st.switch_page(pages.STUDY, query_params={"id": study.id})
             st.caption(
@@ -79,7 +79,7 @@ def follow(study_id: str) -> None:
     """Draw the report now, and every two seconds while runs are active."""
     with store.opened() as db:
         study = actions.find(db, study_id)
-        active = report.status_of(study, studies.latest(studies.trials(db, study_id)))
+        active = arms.status_of(study, studies.latest(studies.trials(db, study_id)))
     is_active = active in runs.ACTIVE
     st.fragment(_draw, run_every=POLL_S if is_active else None)(study_id, is_active)
 
@@ -97,6 +97,7 @@ def _draw(study_id: str, was_active: bool) -> None:
     if asked and asked not in report.baselines(shown.question):
         st.warning(plain(links.not_taken("baseline", "an arm of the study", asked)),
                    icon=":material/link_off:")  # fmt: skip
+    study_findings.tested(shown)
     study_plan.told(shown.setup)
     if shown.is_too_early:
         st.info(
@@ -106,14 +107,13 @@ def _draw(study_id: str, was_active: bool) -> None:
         )
         return
     _verdict(shown)
-    if shown.answer:
-        st.success(plain(shown.answer), icon=":material/lightbulb:")
+    _answer(shown)
     prices = _report_card(shown)
     _scaling(shown)
     _pipeline(shown)
     _charts(shown)
     _trade_offs(shown, prices)
-    _findings(shown)
+    study_findings.draw(shown)
     _runs(shown)
 
 
@@ -195,6 +195,12 @@ def _verdict(shown: Report) -> None:
 def _check(check: Check) -> None:
     color = LEVEL_COLORS[check.level]
     st.caption(f":{color}[:material/{LEVEL_ICONS[check.level]}:] {plain(check.sentence)}")
+
+
+def _answer(shown: Report) -> None:
+    if shown.answer:
+        is_good = shown.advice is None or shown.advice.held
+        (st.success if is_good else st.info)(plain(shown.answer), icon=":material/lightbulb:")
 
 
 def _report_card(shown: Report) -> Prices:
@@ -299,32 +305,6 @@ def _trade_offs(shown: Report, prices: Prices) -> None:
                  alt=title)  # fmt: skip
             for sentence in drawn.told:
                 st.caption(plain(sentence))
-
-
-def _findings(shown: Report) -> None:
-    st.markdown("**What to do next**")
-    if not shown.findings:
-        st.caption("No rule found anything that stands out.")
-    for index, finding in enumerate(shown.findings):
-        with st.container(border=True, gap="small", key=f"finding-{index}"):
-            st.markdown(f"**{plain(finding.arm)}.** {plain(finding.sentence)}")
-            if finding.changes:
-                told = in_words(finding.both | finding.changes)
-                if st.button(f"Test it: {plain(told)}", key=f"test-{index}",
-                             icon=":material/science:"):  # fmt: skip
-                    _test(shown, finding)
-
-
-def _test(shown: Report, finding: Finding) -> None:
-    """Start a study of the arm as it was against the arm as the finding would have it."""
-    raw = report.test_of(shown, finding)
-    try:
-        question: Question = actions.check(raw, store.configured(), store.hardware())
-    except ConfigError as error:
-        st.error(plain(str(error)), icon=":material/error:")
-        return
-    new_id = actions.submit(store.configured(), question, by=launch.this_user())
-    st.switch_page(pages.STUDY, query_params={"id": new_id})
 
 
 def _runs(shown: Report) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from engine.cli_output import console, json_line, plain, table
 from engine.format import UNKNOWN, amount, duration, figure, gib
 from engine.statistics import Estimate
-from engine.studies import cost, report, scaling
+from engine.studies import arms, cost, scaling
 from engine.studies.cost import Prices
 from engine.studies.measured import Card
 from engine.studies.plan import Planned, Prediction
@@ -26,9 +26,9 @@ LEVEL_STYLES = {"green": "green", "amber": "yellow", "red": "red"}
 
 
 def plan_in_words(question: Question, planned: list[Planned], predicted: Prediction) -> str:
-    arms = len(question.arms())
+    count = len(question.arms())
     return (
-        f"{KIND_NAMES[question.kind]} {arms:,} arms x {question.seeds:,} seeds, and a warm-up of "
+        f"{KIND_NAMES[question.kind]} {count:,} arms x {question.seeds:,} seeds, and a warm-up of "
         f"each: {len(planned):,} runs in random order. {_predicted(predicted)}"
     )
 
@@ -48,12 +48,12 @@ def listed(rows: Sequence[tuple[Study, Sequence[Trial]]], as_json: bool) -> None
     for study, latest in rows:
         over = sum(trial.status in runs.FINAL for trial in latest)
         kind, count = KIND_NAMES[study.kind], f"{over}/{len(latest)}"
-        shown.add_row(study.id, report.status_of(study, latest), kind, count, plain(study.name))
+        shown.add_row(study.id, arms.status_of(study, latest), kind, count, plain(study.name))
     console().print(shown)
 
 
 def _row_json(study: Study, latest: Sequence[Trial]) -> dict[str, Any]:
-    status = report.status_of(study, latest)
+    status = arms.status_of(study, latest)
     return {
         "id": study.id,
         "name": study.name,
@@ -78,7 +78,9 @@ def show(shown: Report, as_json: bool, prices: Prices = NO_PRICES) -> None:
         out.print(Text(f"  {check.level}: ", style=LEVEL_STYLES[check.level]),
                       plain(check.sentence), sep="")  # fmt: skip
     out.print(_cards(shown.cards))
-    for line in filter(None, [shown.answer, *(f"{f.arm}. {f.sentence}" for f in shown.findings)]):
+    told = [shown.answer, *(f"{f.arm}. {f.sentence}" for f in shown.findings)]
+    told += [f"{t.arm}. {t.sentence} (study {t.study_id})" for t in shown.tests]
+    for line in filter(None, told):
         out.print(plain(line))
     for line in _costs(shown, prices):
         out.print(plain(line))

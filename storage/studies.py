@@ -104,6 +104,15 @@ def list_newest(db: Database, limit: int) -> list[Study]:
     return [_study(row) for row in db.execute(query, [limit])]
 
 
+def testing(db: Database, study_id: str) -> list[Study]:
+    """Studies that test an advice of this one, the newest first."""
+    query = (
+        "SELECT * FROM studies WHERE kind = 'advice' "  # noqa: S608  own names
+        f"AND json_extract(question, '$.advice.study') = ? ORDER BY {NEWEST_FIRST}"
+    )
+    return [_study(row) for row in db.execute(query, [study_id])]
+
+
 def of_run(db: Database, run_id: str) -> str | None:
     """The id of the study that a run belongs to."""
     row = db.execute("SELECT study_id FROM study_runs WHERE run_id = ?", [run_id]).fetchone()

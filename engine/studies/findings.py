@@ -5,6 +5,7 @@ The rules and thresholds are listed in docs/decisions. A rule that lacks a figur
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -43,8 +44,8 @@ PLACE = ("framework", "accelerator", "devices")
 class Finding:
     """`changes` to the arm's config, or a longer `cool_down_s` before its runs, test it.
 
-    `promised` is the ratio of samples/s that follows. `both` is what the arm as it was differs
-    in, too, where the test needs another job.
+    `promised` is the ratio that follows: of samples/s, or of epochs a minute where it is of whole
+    runs. `both` is what the arm as it was differs in, too, where the test needs another job.
     """
 
     arm: str
@@ -99,14 +100,15 @@ def _compile_bound(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
     total, epochs = _total(measured), measured[0].config["epochs"]
     if not total or spent / total < COMPILE_SHARE:
         return
-    enough = _amortising(spent, measured)
+    enough, promised = _amortising(spent, measured)
     yield Finding(
         arm,
         "compile-bound",
         f"Compile-bound: compiling and warming up took {duration(spent)} of {duration(total)} "
         f"({100 * spent / total:.0f} %) at {epochs:,} epochs. "
-        f"{_more_epochs(enough)}",
+        f"{_more_epochs(enough, promised)}",
         {"epochs": enough} if enough else {},
+        promised,
     )
 
 
@@ -115,13 +117,14 @@ def _start_up_bound(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
     total = _total(measured)
     if not total or spent / total < START_UP_SHARE:
         return
-    enough = _amortising(spent, measured)
+    enough, promised = _amortising(spent, measured)
     yield Finding(
         arm,
         "start-up-bound",
         f"Start-up-bound: importing, loading data and building took {duration(spent)} of "
-        f"{duration(total)} ({100 * spent / total:.0f} %). {_more_epochs(enough)}",
+        f"{duration(total)} ({100 * spent / total:.0f} %). {_more_epochs(enough, promised)}",
         {"epochs": enough} if enough else {},
+        promised,
     )
 
 
@@ -274,22 +277,28 @@ def _total(measured: Sequence[Run]) -> float:
     return median(sum(run.facts["ledger"].values()) for run in measured)
 
 
-def _amortising(fixed_s: float, measured: Sequence[Run]) -> int | None:
-    """Epochs after which what is spent once is a tenth of the whole; None if that is too many."""
-    by_steps = sum(_account(measured, n) for n in MADE_BY_EPOCHS)
-    others = _total(measured) - fixed_s - by_steps
+def _amortising(fixed_s: float, measured: Sequence[Run]) -> tuple[int | None, float | None]:
+    """Epochs after which what is spent once is a tenth of the whole, and how many times as many
+    epochs a minute those are; None if that is too many.
+    """
+    by_steps, whole = sum(_account(measured, n) for n in MADE_BY_EPOCHS), _total(measured)
     epochs = measured[0].config["epochs"]
     if by_steps <= 0:
-        return None
-    wanted = (fixed_s / AMORTISED_SHARE - fixed_s - others) / (by_steps / epochs)
-    enough = max(epochs + 1, -int(-wanted // 1))
-    return enough if enough <= MOST_EPOCHS else None
+        return None, None
+    once, each = whole - by_steps, by_steps / epochs
+    enough = max(epochs + 1, math.ceil((fixed_s / AMORTISED_SHARE - once) / each))
+    if enough > MOST_EPOCHS:
+        return None, None
+    return enough, whole / epochs / (once / enough + each)
 
 
-def _more_epochs(enough: int | None) -> str:
-    if enough is None:
+def _more_epochs(enough: int | None, promised: float | None) -> str:
+    if enough is None or promised is None:
         return "This job is too short to be judged by its time as a whole."
-    return f"It is a tenth of the time from {enough:,} epochs on."
+    return (
+        f"It is a tenth of the time from {enough:,} epochs on: {promised:.2f}x as many epochs a "
+        "minute."
+    )
 
 
 def _use_of_roof(measured: Sequence[Run]) -> float | None:

@@ -56,12 +56,15 @@ class Arm(NamedTuple):
 class Advice(Section):
     """What a finding promised: `promised` is a ratio of samples/s, or None if it named none.
 
-    `changes` are to the config, but for `cool_down_s`: a longer rest before each run.
+    `changes` are to the config, but for `cool_down_s`: a longer rest before each run. `study` and
+    `arm` are where it was found; empty in tests of before that was kept.
     """
 
     rule: str
     changes: dict[str, Any]
     promised: float | None = None
+    study: str = ""
+    arm: str = ""
 
     @property
     def of_config(self) -> dict[str, Any]:
@@ -285,12 +288,17 @@ def _with_and_without(question: Question) -> Iterator[Arm]:
         yield Arm(f"On {ACCELERATOR_NAMES[changed.accelerator]}", changed)
         return
     yield Arm("As it was", as_it_was)
-    told = ", ".join(f"{name} {value}" for name, value in advice.changes.items())
+    told = in_words(advice.changes) if advice.study else _as_before(advice.changes)
     yield Arm(f"With {told}", changed)
 
 
+def _as_before(changes: Mapping[str, Any]) -> str:
+    """What an arm was called before it was in words: its runs are found by it."""
+    return ", ".join(f"{name} {value}" for name, value in changes.items())
+
+
 def in_words(changes: Mapping[str, Any]) -> str:
-    """`batch size 512`, `the data set on the device`, `mlp of width 512 on GPU`."""
+    """`192 epochs`, `the data set on the device`, `mlp of width 512 on GPU`."""
     if "accelerator" in changes:
         rest = {n: v for n, v in changes.items() if n not in ("framework", "devices")}
         place = ACCELERATOR_NAMES[rest.pop("accelerator")]
@@ -302,6 +310,10 @@ def _change(name: str, value: Any) -> str:
     match name:
         case "cool_down_s":
             return f"{value:g} s of rest before each run"
+        case "epochs":
+            return f"{value:,} epochs"
+        case "batch_size":
+            return f"batches of {value:,}"
         case "keep_last_batch":
             return "the last batch kept" if value else "full batches only"
         case "input":

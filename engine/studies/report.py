@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine import statistics
 from engine.format import figure
 from engine.studies import (
+    advice,
+    arms,
     comparable,
     evidence,
     findings,
-    measured,
     pipeline,
     plan,
     roofline,
@@ -20,20 +21,19 @@ from engine.studies import (
     scaling,
     setup,
 )
+from engine.studies.advice import Outcome
+from engine.studies.arms import Arms, compared
 from engine.studies.comparable import Check, Verdict
 from engine.studies.evidence import Evidence, Learning
 from engine.studies.findings import Finding
-from engine.studies.giving_up import is_given_up
-from engine.studies.measured import Card, interval
+from engine.studies.measured import Card
 from engine.studies.question import Question
 from engine.studies.roofline import Roofline
 from engine.studies.windows import Percentiles
-from storage import runs, studies
+from storage import runs
 from storage.database import Database
 from storage.runs import Run
-from storage.studies import Study, Trial
-
-OF_WHOLE_RUNS = {"epochs", "keep_last_batch"}  # changes that leave a steady step as it is
+from storage.studies import Study
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Report:
+    """`advice` is the outcome of a study that tests one; `tests` are of what this one advised."""
+
     study: Study
     question: Question
     status: str
@@ -62,6 +64,8 @@ class Report:
     cards: tuple[Card, ...]
     findings: tuple[Finding, ...]
     answer: str
+    advice: Outcome | None
+    tests: tuple[Outcome, ...]
     learning: dict[str, list[Learning]]
     roofline: Roofline
     setup: dict[str, str]
@@ -96,6 +100,8 @@ class Report:
             "baseline": self.question.baseline_label(),
             "report_card": [_card_json(card, self.pairs[card.arm]) for card in self.cards],
             "findings": [asdict(finding) for finding in self.findings],
+            "advice": self.advice and self.advice._asdict(),
+            "tests": [test._asdict() for test in self.tests],
             "roofline": {
                 "points": [point._asdict() for point in self.roofline.points],
                 "bounds": [bound._asdict() for bound in self.roofline.bounds],
@@ -120,76 +126,24 @@ def of(db: Database, study: Study, baseline: str = "") -> Report:
     question = Question.parse(study.question)
     if baseline in baselines(question):
         question = question.model_copy(update={"baseline": baseline})
-    trials = studies.trials(db, study.id)
-    latest = studies.latest(trials)
-    found = runs.of_study(db, study.id)
-    known = {run.id: evidence.of(db, run) for run in found.values() if run.status == "SUCCEEDED"}
-    target = question.target_accuracy
-    cards = [measured.card(arm, latest, found, known, target) for arm in question.arms()]
-    by_arm = {card.arm: card for card in cards}
-    runs_of = {card.arm: [found[r.run_id] for r in card.repeats] for card in cards}
-    base = by_arm[question.baseline_label()]
-    pairs = {card.arm: comparable.pair(question, base, card, found, known) for card in cards}
-    cards = [_with_speedup(card, base, pairs[card.arm]) for card in cards]
-    status = status_of(study, latest)
+    now = arms.of(db, study, question)
+    told = advice.outcome(study, question, now)
     return Report(
         study=study,
         question=question,
-        status=status,
-        progress=_progress(study, trials, latest, found),
-        verdict=_overall(study, question, cards, pairs, status),
-        pairs=pairs,
-        cards=tuple(cards),
-        findings=tuple(_findings(cards, runs_of, known)),
-        answer=_answer(question, cards),
-        learning={arm: _learning(of_arm, known) for arm, of_arm in runs_of.items()},
-        roofline=roofline.of(db, question.arms(), runs_of),
-        setup=setup.rows(question.arms(), runs_of),
+        status=now.status,
+        progress=_progress(study, now),
+        verdict=_overall(study, question, now),
+        pairs=now.pairs,
+        cards=now.cards,
+        findings=tuple(_findings(now)),
+        answer=told.sentence if told else _answer(question, now.cards),
+        advice=told,
+        tests=tuple(advice.tests_of(db, study.id)),
+        learning={arm: _learning(of_arm, now.known) for arm, of_arm in now.runs_of.items()},
+        roofline=roofline.of(db, question.arms(), now.runs_of),
+        setup=setup.rows(question.arms(), now.runs_of),
     )
-
-
-def status_of(study: Study, latest: Sequence[Trial]) -> str:
-    """A run's words: PENDING until one started, SUCCEEDED once all ended and one succeeded.
-
-    An arm that was given up does not stop the study: an edge was looked for, and found.
-    """
-    states = {trial.status for trial in latest if not is_given_up(trial)}
-    if states & {"PENDING", "RUNNING"}:
-        return "PENDING" if states == {"PENDING"} else "RUNNING"
-    measured_ones = [trial for trial in latest if not trial.member.is_warm_up]
-    succeeded = any(trial.status == "SUCCEEDED" for trial in measured_ones)
-    if not succeeded and "FAILED" in states:
-        return "FAILED"
-    return "STOPPED" if study.stopped_at or "STOPPED" in states else "SUCCEEDED"
-
-
-def _with_speedup(card: Card, baseline: Card, verdict: Verdict) -> Card:
-    """The ratio of samples/s; none for a red pair, nor of the baseline to itself."""
-    if card.arm == baseline.arm:
-        return replace(card, standing="baseline")
-    if verdict.level == "red":
-        return replace(card, standing="not comparable")
-    speedup = statistics.ratio(card.rates, baseline.rates)
-    return replace(card, speedup=speedup, standing="compared" if speedup else "not timed")
-
-
-def compared(cards: Sequence[Card]) -> list[Card]:
-    """Without those of a red pair."""
-    return [card for card in cards if card.standing != "not comparable"]
-
-
-def test_of(shown: Report, finding: Finding) -> dict[str, Any]:
-    """The question that tests a finding: its arm as it was, against the arm with the change."""
-    config = next(arm.config for arm in shown.question.arms() if arm.label == finding.arm)
-    advice = {"rule": finding.rule, "changes": finding.changes, "promised": finding.promised}
-    return {
-        "kind": "advice",
-        "base": config.model_dump(mode="json") | finding.both,
-        "seeds": shown.question.seeds,
-        "cool_down_s": shown.question.cool_down_s,
-        "accuracy_tolerance": shown.question.accuracy_tolerance,
-        "advice": advice,
-    }
 
 
 def baselines(question: Question) -> list[str]:
@@ -203,21 +157,15 @@ def own_baseline(study: Study) -> str:
     return Question.parse(study.question).baseline_label()
 
 
-def _overall(
-    study: Study,
-    question: Question,
-    cards: Sequence[Card],
-    pairs: Mapping[str, Verdict],
-    status: str,
-) -> Verdict:
+def _overall(study: Study, question: Question, now: Arms) -> Verdict:
     """The worst of all pairs; while it goes on, that is said, too."""
     baseline = question.baseline_label()
-    of_others = [verdict for arm, verdict in pairs.items() if arm != baseline]
-    told = of_others or list(pairs.values())
+    of_others = [verdict for arm, verdict in now.pairs.items() if arm != baseline]
+    told = of_others or list(now.pairs.values())
     checks = list(dict.fromkeys(check for verdict in told for check in verdict.checks))
-    if because := _without_baseline(question, cards):
+    if because := _without_baseline(question, now.cards):
         checks.insert(0, Check("red", because))
-    if status in runs.ACTIVE:
+    if now.status in runs.ACTIVE:
         checks.append(Check("amber", "The study goes on: what follows is of the runs so far."))
     if study.stopped_because:
         checks.append(Check("amber", study.stopped_because))
@@ -234,11 +182,10 @@ def _without_baseline(question: Question, cards: Sequence[Card]) -> str:
     return f"{told} Choose another baseline: {'; '.join(others)}." if others else told
 
 
-def _progress(
-    study: Study, trials: Sequence[Trial], latest: Sequence[Trial], found: Mapping[str, Run]
-) -> Progress:
+def _progress(study: Study, now: Arms) -> Progress:
+    latest, found = now.latest, now.found
     active = [trial for trial in latest if trial.status in runs.ACTIVE]
-    is_whole = not active and len(latest) == len(trials)
+    is_whole = not active and len(latest) == len(now.trials)
     return Progress(
         runs=len(latest),
         over=len(latest) - len(active),
@@ -249,15 +196,13 @@ def _progress(
     )
 
 
-def _findings(
-    cards: Sequence[Card], runs_of: Mapping[str, Sequence[Run]], known: Mapping[str, Evidence]
-) -> list[Finding]:
+def _findings(now: Arms) -> list[Finding]:
     """An arm is held against others only where they compare."""
-    fit = {card.arm: runs_of[card.arm] for card in compared(cards)}
+    fit = {card.arm: now.runs_of[card.arm] for card in compared(now.cards)}
     return [
         finding
-        for arm, of_arm in runs_of.items()
-        for finding in findings.of_arm(arm, of_arm, known, fit if arm in fit else {})
+        for arm, of_arm in now.runs_of.items()
+        for finding in findings.of_arm(arm, of_arm, now.known, fit if arm in fit else {})
     ]
 
 
@@ -273,8 +218,6 @@ def _answer(question: Question, cards: Sequence[Card]) -> str:
             return saturation.answer(question, cards)
         case "scaling":
             return scaling.answer(question, cards)
-        case "advice":
-            return _whether_it_held(question, cards)
         case "input":
             return pipeline.answer(question, compared(cards))
         case _:
@@ -304,39 +247,6 @@ def _overlaps(a: Card, b: Card) -> bool:
     if not one or not two or None in (*one, *two):
         return True
     return (one.high or 0) >= (two.low or 0) and (two.high or 0) >= (one.low or 0)
-
-
-def _whether_it_held(question: Question, cards: Sequence[Card]) -> str:
-    """What was promised against what was measured.
-
-    Of more epochs, or of none that recompile, the promise is of the run as a whole: epochs by the
-    time from start to end.
-    """
-    advice, measured_ratio = question.advice, cards[-1].speedup
-    if advice is None or measured_ratio is None:
-        return ""
-    if advice.changes.keys() & OF_WHOLE_RUNS:
-        measured_ratio = _ratio_of_whole_runs(question, cards)
-    if measured_ratio is None:
-        return ""
-    told = f"{measured_ratio.value:.2f}x as fast{interval(measured_ratio)}"
-    if advice.promised is None:
-        faster = measured_ratio.low is not None and measured_ratio.low > 1
-        return f"The advice ({advice.rule}) {'held' if faster else 'did not hold'}: {told}."
-    held = measured_ratio.value >= advice.promised * (1 - pipeline.HELD_WITHIN)
-    verb = "held" if held else "did not hold"
-    return (
-        f"The advice ({advice.rule}) {verb}: {advice.promised:.2f}x was promised, and it is {told}."
-    )
-
-
-def _ratio_of_whole_runs(question: Question, cards: Sequence[Card]) -> statistics.Estimate | None:
-    epochs = [arm.config.epochs for arm in question.arms()]
-    as_it_was, changed = (
-        [count / repeat.took_s for repeat in card.repeats if repeat.took_s]
-        for count, card in zip(epochs, cards, strict=True)
-    )
-    return statistics.ratio(changed, as_it_was)
 
 
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:

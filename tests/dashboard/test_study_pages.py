@@ -173,15 +173,28 @@ def test_a_findings_button_starts_the_study_that_tests_it(here, settings):
     finish_runs(here, study_id, {"PyTorch on CPU": 1000.0})
     at = visit("study", id=study_id)
     assert "1.50x as fast" in said(told(at))
+    assert said(at.button(key="test-0").label) == "Test it with the data set on the device"
     at.button(key="test-0").click().run()
     with database.opened(here) as db:
         newest = studies.list_newest(db, 1)[0]
         assert newest.question["advice"] == {
             "rule": "input-bound", "changes": {"input": "device_resident"}, "promised": 1.5,
+            "study": study_id, "arm": "PyTorch on CPU",
         }  # fmt: skip
-    finish_runs(here, newest.id, {"As it was": 1000.0, "With input device_resident": 1480.0})
+    finish_runs(here, newest.id, {"As it was": 1000.0, "With the data set on the device": 1480.0})
+    held = "The advice (input-bound) held: 1.50x was promised, and it is 1.4"
     with database.opened(here) as db:
-        assert "held: 1.50x was promised, and it is 1.4" in report.of(db, newest).answer
+        shown = report.of(db, studies.get(db, study_id))
+        run_id = studies.trials(db, newest.id)[-1].member.run_id
+    tested, advised = visit("study", id=newest.id), visit("study", id=study_id)
+    assert held in said(tested.success[0].value)
+    assert "advised for PyTorch on CPU: input-bound" in said(told(tested))
+    assert f"/study?id={study_id}" in told(tested)
+    assert held in said(told(advised))
+    assert f"/study?id={newest.id}" in told(advised)
+    assert said(advised.button(key="test-0").label).startswith("Test it again with")
+    assert held in said(told(visit("run", id=run_id)))
+    assert held in study_file.page(shown, Prices({})).decode()
 
 
 def test_the_file_needs_no_network_and_takes_names_literally(here, settings):

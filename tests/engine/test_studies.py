@@ -8,7 +8,7 @@ from engine import settings as settings_module
 from engine import supervision
 from engine.config import RunConfig
 from engine.problems import ConfigError
-from engine.studies import actions, findings, giving_up, plan, report, saturation
+from engine.studies import actions, advice, findings, giving_up, plan, report, saturation
 from engine.studies.question import Question
 from engine.tpu import program
 from engine.tpu.check import TpuCheck
@@ -318,6 +318,73 @@ def test_what_an_input_bound_run_with_workers_is_advised_can_be_tested(settings,
     assert report.of(db, actions.find(db, study_id)).verdict.level == "amber"
 
 
+def advised(settings, changes, **fields):
+    """A study that tests what another one advised for its first arm, submitted."""
+    source = actions.submit(settings, question(frameworks=["torch"]), by="test")
+    told = {"rule": "a-rule", "changes": changes, "study": source, "arm": "PyTorch on CPU"}
+    asked = {"kind": "advice", "base": SMALL, "advice": told | fields, "seeds": 5}
+    return source, actions.submit(settings, Question.parse(asked), by="test")
+
+
+def outcome_on_both(db, source, test_id):
+    """As the study that advised it has it, which is what the test itself has."""
+    (told,) = report.of(db, actions.find(db, source)).tests
+    shown = report.of(db, actions.find(db, test_id))
+    assert (shown.advice, shown.answer) == (told, told.sentence)
+    assert shown.as_json()["advice"]["held"] is told.held
+    return told
+
+
+@pytest.mark.parametrize(
+    ("promised", "rate", "held", "sentence"),
+    [
+        (1.5, 1400.0, True, "held: 1.50x was promised, and it is 1.40x as fast"),
+        (1.5, 1200.0, False, "did not hold: 1.50x was promised, and it is 1.20x as fast"),
+        (None, 1400.0, True, "held: 1.40x as fast (95 %: 1.4 to 1.4), 1,400 samples/s against"),
+        (None, 900.0, False, "did not hold: 0.90x as fast (95 %: 0.9 to 0.9), 900 samples/s"),
+    ],
+)
+def test_whether_an_advice_held_is_said_where_it_was_given_and_where_it_was_tested(
+    settings, db, promised, rate, held, sentence
+):
+    source, test_id = advised(settings, {"batch_size": 256}, promised=promised)
+    waiting = outcome_on_both(db, source, test_id)
+    assert (waiting.held, waiting.status) == (None, "PENDING")
+    assert "is being tested: 0 of 12 runs are over" in waiting.sentence
+    for trial in studies.trials(db, test_id):
+        end(db, trial.member.run_id, rate=1000.0 if trial.member.arm == "As it was" else rate)
+    told = outcome_on_both(db, source, test_id)
+    assert (told.held, told.arm, told.rule) == (held, "PyTorch on CPU", "a-rule")
+    assert sentence in told.sentence
+    assert "samples/s against 1,000" in told.sentence
+
+
+def test_an_advice_of_more_epochs_is_held_against_whole_runs(settings, db):
+    source, test_id = advised(settings, {"epochs": 8}, promised=2.0)
+    for trial in studies.trials(db, test_id):  # 2 epochs in 8 s, 8 epochs in 16 s
+        end(db, trial.member.run_id, took=8.0 if trial.member.arm == "As it was" else 16.0)
+    told = outcome_on_both(db, source, test_id)
+    assert told.held
+    assert told.sentence.endswith("30 epochs a minute against 15.")
+
+
+def test_an_advice_that_cannot_be_judged_is_not_called_wrong(settings, db):
+    source, test_id = advised(settings, {"input": "device_resident"}, promised=2.0)
+    for trial in studies.trials(db, test_id):
+        end(db, trial.member.run_id, accuracy=0.9 if trial.member.arm == "As it was" else 0.5)
+    told = outcome_on_both(db, source, test_id)
+    assert told.held is None
+    assert "whether it held cannot be told. Final accuracies lie 40.0 points apart" in told.sentence
+
+    asked = {"kind": "advice", "base": SMALL, "seeds": 2,
+             "advice": {"rule": "a-rule", "changes": {"batch_size": 256}}}  # fmt: skip
+    few = actions.submit(settings, Question.parse(asked), by="test")
+    end_all(db, few)
+    shown = report.of(db, actions.find(db, few))
+    assert shown.advice.held is None
+    assert "2 of 5 repeats do not tell whether it held" in shown.answer
+
+
 def test_a_config_of_before_a_field_was_there_is_compared_by_what_it_did(settings, db):
     study_id = actions.submit(settings, question(frameworks=["torch"]), by="test")
     end_all(db, study_id)
@@ -431,6 +498,9 @@ def test_a_compile_bound_run_is_told_how_many_epochs_make_it_small():
     found = finding("compile-bound", {"ledger": ledger})
     assert found.changes == {"epochs": 81}  # 9 s are a tenth of 90 s: 81 s of steps at 1 s each
     assert "82 %" in found.sentence
+    # of 11 s for 2 epochs: 9 s and 81 s for 81
+    assert found.promised == pytest.approx((11 / 2) / (90 / 81))
+    assert f"{found.promised:.2f}x as many epochs a minute" in found.sentence
 
 
 def test_short_steps_far_below_the_roof_are_launch_bound():
@@ -503,10 +573,11 @@ def test_a_throttled_device_is_named_with_its_share_and_its_reason(settings, db)
     (throttled,) = [one for one in shown.findings if one.rule == "throttled"]
     assert "gpu:0 was held back in 30 % of its readings" in throttled.sentence
     assert "temperature, slowed by the hardware" in throttled.sentence
-    test_id = actions.submit(settings, Question.parse(report.test_of(shown, throttled)), by="test")
+    raw = advice.question(shown.study, shown.question, throttled)
+    test_id = actions.submit(settings, Question.parse(raw), by="test")
     rests = {t.member.arm: runs.get(db, t.member.run_id).cool_down_s
              for t in studies.trials(db, test_id)}  # fmt: skip
-    assert rests == {"As it was": 2.0, "With cool_down_s 30.0": 30.0}
+    assert rests == {"As it was": 2.0, "With 30 s of rest before each run": 30.0}
 
 
 def test_a_study_survives_the_kill_of_its_supervisor(tmp_path):
