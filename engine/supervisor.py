@@ -39,7 +39,7 @@ from engine.problems import ConfigError
 from engine.settings import Settings
 from engine.studies import giving_up
 from engine.verdict import Overdue
-from storage import database, runs
+from storage import database, runs, studies
 from storage.database import Database
 from storage.runs import Run
 
@@ -239,7 +239,8 @@ class Supervisor:
             job = self._job(placement, now)
             if job.resumes:
                 seams.take_over(db, run, job, now)
-            trainer = self._launcher.start(job)
+            # All runs of a study import for themselves: times with the start in them compare.
+            trainer = self._launcher.start(job, cold=studies.of_run(db, run.id) is not None)
         except checkpoints.Unusable as error:
             self._fail(db, run, "checkpoint_unusable", str(error), now)
             return

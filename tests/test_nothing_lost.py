@@ -16,7 +16,9 @@ import pytest
 from engine import checkpoints, launch, supervision
 from engine.config import RunConfig
 from engine.journal import read
-from storage import database, runs
+from engine.studies import actions
+from engine.studies.question import Question
+from storage import database, runs, studies
 from tests.processes import ENDLESS, SMALL, alive, eventually, free_port, healthy, kill, lab
 
 
@@ -406,7 +408,9 @@ def test_a_damaged_checkpoint_is_refused_and_nothing_is_written(here):
     assert here.count() == 1
 
 
-def test_a_run_takes_the_trainer_that_waits_and_accounts_for_every_second(tmp_path):
+def test_a_run_takes_the_trainer_that_waits_but_a_studys_run_does_not_and_no_second_is_lost(
+    tmp_path,
+):
     with lab(tmp_path / "store", warm="torch") as here:
         supervisor = here.supervise()
         waiting = eventually(lambda: on_standby(supervisor.pid))
@@ -419,6 +423,15 @@ def test_a_run_takes_the_trainer_that_waits_and_accounts_for_every_second(tmp_pa
         assert sum(ledger.values()) == pytest.approx(wall_s, rel=0.01)
 
         next_one = eventually(lambda: on_standby(supervisor.pid))
+        eventually(lambda: next_one.cpu_percent(0.5) < 5, 60)
+        asked = Question.parse({"base": SMALL, "seeds": 1, "cool_down_s": 0})
+        study_id = actions.submit(here.settings, asked, by="test")
+        with database.opened(here.store) as db:
+            first, _ = studies.trials(db, study_id)
+        own = here.over(first.member.run_id)
+        assert own.pid != next_one.pid  # its import is in every time of a study's run, or in none
+        assert own.facts["ledger"]["import"] > 1
+        assert next_one.is_running()
         supervisor.kill()
         supervisor.wait()
         eventually(lambda: not alive(next_one.pid))

@@ -48,8 +48,11 @@ class Trainer(Protocol):
 
 
 class Launcher(Protocol):
-    def start(self, job: Job) -> Trainer:
-        """Start the job's trainer; raise `OSError` if it cannot be started."""
+    def start(self, job: Job, *, cold: bool = False) -> Trainer:
+        """Start the job's trainer; raise `OSError` if it cannot be started.
+
+        `cold`: in a process that imports its framework itself, whoever waits.
+        """
         ...
 
     def keep_warm(self, frameworks: tuple[str, ...]) -> None:

@@ -83,9 +83,10 @@ class LocalLauncher:
         self._log = log or Path(os.devnull)
         self._bench = Bench(self._stand_by)
 
-    def start(self, job: Job) -> Child:
+    def start(self, job: Job, *, cold: bool = False) -> Child:
         job.save()
-        waiting = self._bench.take(job.config.framework)
+        waiting = None if cold else self._bench.take(job.config.framework)
+        self._bench.hush()
         if waiting:
             identity = identity_of(waiting.process.pid)
             _note_process(job.run_dir, identity)

@@ -87,9 +87,12 @@ class Bench:
                 return
 
     def take(self, framework: str) -> Standby | None:
-        """The framework's, if it is alive. Those that still import would disturb it: they end."""
+        """The framework's, if it is alive."""
         taken = self._waiting.pop(framework, None)
+        return taken if taken and taken.is_alive else None
+
+    def hush(self) -> None:
+        """Those that still import would disturb a run: they end."""
         for name, other in list(self._waiting.items()):
             if not other.is_ready:
                 self._waiting.pop(name).end()
-        return taken if taken and taken.is_alive else None
