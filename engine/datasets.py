@@ -81,6 +81,15 @@ def load(dataset: FashionMnist | Synthetic, data_dir: Path, sources: Sources | N
     return _fashion_mnist(cache, sources or Sources())
 
 
+def digest(data: Data) -> str:
+    """SHA-256 of all that is trained and validated on."""
+    found = hashlib.sha256()
+    for array in (data.train_images, data.train_labels, data.test_images, data.test_labels):
+        found.update(str((array.dtype, array.shape)).encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
 def _fashion_mnist(cache: Path, sources: Sources) -> Data:
     return Data(
         _images(_content(TRAIN_IMAGES, cache, sources)),

@@ -111,6 +111,7 @@ class Device(Shape):
 class Git(Shape):
     commit: Word
     dirty: bool
+    changes: Word | None = None
 
 
 class Environment(Shape):
@@ -118,8 +119,14 @@ class Environment(Shape):
     packages: dict[str, Tree] | None = None
 
 
+class GpuBefore(Shape):
+    utilisation: Number | None = None
+    processes: Number | None = None
+
+
 class Before(Shape):
     host_cpu: Number | None = None
+    gpus: dict[str, GpuBefore] = {}
 
 
 class Facts(Shape):
@@ -139,6 +146,7 @@ class Facts(Shape):
     readings: dict[str, Text] = {}
     energy_ranges_j: dict[str, Number] = {}
     before: Before = Before()
+    data_sha256: Word | None = None
 
 
 class Row(BaseModel):

@@ -37,7 +37,8 @@ class Job:
 
     `begun_at` is when the run was given its devices, in Unix seconds: its wall time counts from
     there. `resumes` says that it goes on from the checkpoint in its folder. `entered_at` is when
-    the trainer began to work on it; it is the trainer's to say.
+    the trainer began to work on it, and `gpus_before` how busy its GPUs were then; both are the
+    trainer's to say.
     """
 
     run_id: str
@@ -48,6 +49,7 @@ class Job:
     begun_at: float | None = None
     resumes: bool = False
     entered_at: float | None = None
+    gpus_before: dict[str, Any] = field(default_factory=dict)
 
     def save(self) -> None:
         raw = {

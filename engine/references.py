@@ -1,8 +1,9 @@
 """The regression watch: reference jobs, the band of their own history, and alerts.
 
 A repeat is in the band if its samples/s are within median ± max(4 x 1.4826 x MAD, 3 %) of up to 50
-earlier repeats of the same job on the same host and devices, five at least. 1.4826 x MAD estimates
-a normal distribution's standard deviation (Rousseeuw and Croux, 1993) and heeds no single outlier.
+earlier repeats of the same job on the same host and devices, five at least; right after a change
+of devices, of those on the devices before. 1.4826 x MAD estimates a normal distribution's standard
+deviation (Rousseeuw and Croux, 1993) and heeds no single outlier.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def judge(settings: Settings, name: str, run_id: str) -> Judgement | None:
         with database.transaction(db):
             if not references.note_judged(db, name, run_id):
                 return None
-            earlier = _alike(references.history(db, name, run_id, MOST), run)
+            earlier = history_of(references.history(db, name, run_id, MOST), run)
             found = against(run, earlier)
             if found.standing != "alert":
                 return found
@@ -128,7 +129,7 @@ def judge(settings: Settings, name: str, run_id: str) -> Judgement | None:
 
 
 def against(run: Run, earlier: Sequence[Run]) -> Judgement:
-    """Hold a run that is over against earlier ones of the same job, host and devices."""
+    """Hold a run that is over against earlier ones of the same job."""
     if run.status != "SUCCEEDED":
         return Judgement("alert", f"run {run.id} {run.status.lower()}. {run.failure or ''}".strip())
     rate = throughput(run)
@@ -198,19 +199,32 @@ def _send(settings: Settings, db: Database, alert_id: str) -> tuple[str, ...]:
     return problems
 
 
-def _alike(history: Sequence[Run], run: Run) -> list[Run]:
-    """Those on the same host and the same kind and number of devices."""
-    return [one for one in history if _place(one) == _place(run)]
+def history_of(history: Sequence[Run], run: Run) -> list[Run]:
+    """Of earlier repeats, the newest first, those that a run is held against.
+
+    On the same host and the same model of devices. Where such repeats are too few since the
+    devices have just changed, those on the devices before: then the change comes with the alert.
+    """
+    here = [one for one in history if _place(one) == _place(run)]
+    alike = [one for one in here if _models(one) == _models(run)]
+    if len(alike) < FEWEST and here and _models(here[0]) != _models(run):
+        return [one for one in here if _models(one) == _models(here[0])]
+    return alike
 
 
-def _place(run: Run) -> tuple[str | None, tuple[str, ...]]:
-    return run.host, tuple(sorted(str(device.get("name")) for device in run.devices))
+def _place(run: Run) -> tuple[str | None, str, int]:
+    return run.host, run.accelerator, len(run.devices)
+
+
+def _models(run: Run) -> tuple[str, ...]:
+    return tuple(sorted(str(device.get("name")) for device in run.devices))
 
 
 def _surroundings(run: Run) -> dict[str, str]:
     flat = flattened(run.environment)
     flat.pop("interpreter", None)
-    return flat
+    flat.pop("devices", None)
+    return flat | {"device": ", ".join(_models(run))}
 
 
 def _named(name: str) -> str:

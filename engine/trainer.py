@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import events, stopping
-from engine.environment import process_age_s
+from engine.environment import gpus_in_use, process_age_s
 from engine.failures import RunFailed
 from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, READY, STANDBY, Job
 from engine.journal import Writer
@@ -127,7 +127,8 @@ def main(arguments: list[str]) -> None:
     print(f"Run {job.run_id}: {job.config.framework} on {places}", flush=True)
     from engine import frameworks
 
-    frameworks.load(job.config.framework).launch(run, replace(job, entered_at=_began_at))
+    job = replace(job, entered_at=_began_at, gpus_before=gpus_in_use(job.devices))
+    frameworks.load(job.config.framework).launch(run, job)
 
 
 if __name__ == "__mp_main__":  # a replica's process: spawned, it imports what its parent ran

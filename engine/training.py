@@ -46,9 +46,12 @@ def train(
     framework = frameworks.load(job.config.framework)
     packages = framework.environment()
     yield events.Started(environment.of_trainer(job) | {"packages": packages})
+    yield events.Facts({"before": {"gpus": job.gpus_before}})
     ledger.switch("data")
     yield events.PhaseStarted("data")
     data = datasets.load(job.config.dataset, job.data_dir)
+    if replica.rank == 0:
+        yield events.Facts({"data_sha256": datasets.digest(data)})
     ledger.switch("build")
     yield events.PhaseStarted("build")
     session = framework.session(job, data, replica)

@@ -25,6 +25,7 @@ class FakeNvml:
     lost: bool = False
     opened: int = 0
     NVML_FI_DEV_POWER_INSTANT = pynvml.NVML_FI_DEV_POWER_INSTANT
+    NVMLError = pynvml.NVMLError
 
     def _answer(self, function, value):
         code = pynvml.NVML_ERROR_GPU_IS_LOST if self.lost else self.errors.get(function)
@@ -60,6 +61,10 @@ class FakeNvml:
 
     def nvmlDeviceGetMemoryInfo(self, handle):
         return self._answer("nvmlDeviceGetMemoryInfo", SimpleNamespace(used=3 << 30))
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        users = [SimpleNamespace(pid=os.getpid(), usedGpuMemory=3 << 30)]
+        return self._answer("nvmlDeviceGetComputeRunningProcesses", users)
 
     def nvmlDeviceGetTemperature(self, handle, sensor):
         assert sensor == pynvml.NVML_TEMPERATURE_GPU

@@ -53,12 +53,14 @@ def pair(
     every = [run for runs in runs_of for run in runs]
     checks = [_repeats(card) for card in cards]
     if every:
-        checks += [_code(every), _asked_alike(question, every), _device(every)]
-        checks += [_versions(every, question.kind), _learned(question, cards), _quiet(every, known)]
-        checks.append(_quiet_before(every))
+        checks += [_code(every), _asked_alike(question, every), _data(every)]
+        checks += [_device(every), _model(every), _versions(every, question.kind)]
+        checks += [_learned(question, cards), _quiet(every, known), _quiet_before(every)]
         checks += filter(
-            None, [_timed_long_enough(every), _not_hardware(every), _throttled(every, known)]
-        )
+            None,
+            [_gpus_before(every), _timed_long_enough(every), _not_hardware(every),
+             _throttled(every, known)],
+        )  # fmt: skip
     return of(checks)
 
 
@@ -71,8 +73,10 @@ def speeds(every: Sequence[Run], known: Known) -> Verdict | None:
     every = [run for run in every if run.started_at is not None]
     if len(every) < 2:
         return None
-    checks = [_same_job(every), _code(every), _device(every)]
-    checks += [_versions(every), _quiet(every, known)]
+    job, data = _same_job(every), _data(every)
+    checks = [job, _code(every), _device(every), _versions(every), _quiet(every, known)]
+    if job.level == "green" and data.level == "red":
+        checks.append(data)
     timed = [run for run in every if run.facts.get("steady_s") is not None]
     long_enough = _timed_long_enough(timed) if timed else None
     checks += filter(None, [long_enough, _not_hardware(every), _throttled(every, known)])
@@ -131,9 +135,30 @@ def _code(every: Sequence[Run]) -> Check:
         return Check("red", f"The code differs between runs: commits {short}.")
     if None in states:
         return Check("amber", "Which code ran is not known for every run: no Git checkout.")
-    if any(state["dirty"] for state in states if state):
-        return Check("amber", f"Files differed from commit {commits.pop()[:10]} in some runs.")
-    return Check("green", f"The same code: commit {commits.pop()[:10]}.")
+    commit = commits.pop()[:10]
+    changes = {state.get("changes") if state["dirty"] else "none" for state in states if state}
+    if None in changes:
+        return Check(
+            "amber", f"Files differed from commit {commit} in some runs; how is not known."
+        )
+    if len(changes) > 1:
+        return Check("red", f"The code differs between runs: changes to commit {commit} do.")
+    if changes == {"none"}:
+        return Check("green", f"The same code: commit {commit}.")
+    return Check("green", f"The same code: commit {commit} with the same changes to its files.")
+
+
+def _data(every: Sequence[Run]) -> Check:
+    """Whether each run trained on the same bytes, by the hash of what it had loaded."""
+    hashes = [run.facts.get("data_sha256") for run in every]
+    known = sorted({one[:10] for one in hashes if one})
+    if len(known) > 1:
+        return Check("red", f"The data differ between runs: SHA-256 {' and '.join(known)}.")
+    if None in hashes:
+        return Check(
+            "amber", "Whether the data were the same is not known: a run has no hash of its data."
+        )
+    return Check("green", f"The same data: SHA-256 {known[0]}.")
 
 
 def _asked_alike(question: Question, every: Sequence[Run]) -> Check:
@@ -169,6 +194,19 @@ def _device(every: Sequence[Run]) -> Check:
             given = ", ".join(sorted(filter(None, kinds))) or "nothing"
             return Check("red", f"Run {run.id} asked for {run.accelerator} and was given {given}.")
     return Check("green", "Each run had the device that it asked for to itself.")
+
+
+def _model(every: Sequence[Run]) -> Check:
+    """Where the same hardware was asked for, it must be the same: by the devices' names."""
+    names: dict[str, set[str]] = {}
+    for run in every:
+        asked = run.config.get("devices", 1)
+        place = f"{run.accelerator} {asked if isinstance(asked, list) else ''}"
+        names.setdefault(place, set()).update(device["name"] for device in run.devices)
+    for found in names.values():
+        if len(found) > 1:
+            return Check("red", f"The device changed between runs: {' and '.join(sorted(found))}.")
+    return Check("green", "The same model of device.")
 
 
 def _versions(every: Sequence[Run], kind: str = "") -> Check:
@@ -252,6 +290,31 @@ def _quiet_before(every: Sequence[Run]) -> Check:
     if worst > OTHER_LOAD:
         return Check("amber", f"The host was not at rest: {told}")
     return Check("green", f"The host was at rest: {told}")
+
+
+def _gpus_before(every: Sequence[Run]) -> Check | None:
+    """Whether others were on each run's GPUs before it was; None for runs on no GPU."""
+    used = [
+        run.facts.get("before", {}).get("gpus", {}).get(device["id"], {})
+        for run in every
+        for device in run.devices
+        if device.get("accelerator") == "gpu"
+    ]
+    if not used:
+        return None
+    shares, others = ([use.get(name) for use in used] for name in ("utilisation", "processes"))
+    if None in shares or None in others:
+        return Check(
+            "amber",
+            "Whether the GPUs were quiet before each run is not known: their driver did not say.",
+        )
+    told = (
+        f"before the runs {100 * max(shares):.0f} % in use at most, {max(others):.0f} processes "
+        "of others on one at most."
+    )
+    if max(shares) > OTHER_LOAD or max(others):
+        return Check("amber", f"The GPUs were not at rest: {told}")
+    return Check("green", f"The GPUs were at rest: {told}")
 
 
 def _throttled(every: Sequence[Run], known: Known) -> Check | None:

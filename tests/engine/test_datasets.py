@@ -1,9 +1,11 @@
 """Data sets: found, verified, kept, or missed with the way out. Real files, a real web server."""
 
+import dataclasses
 import functools
 import http.server
 import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -168,3 +170,13 @@ def test_synthetic_data_that_does_not_fit_is_refused_before_it_is_made(tmp_path)
     assert failed.value.kind == "out_of_memory"
     assert "19,535.4 GiB" in failed.value.sentence
     assert psutil.Process().memory_info().rss - before < 100 << 20
+
+
+def test_the_hash_of_data_is_of_every_byte_of_them():
+    small = Synthetic(height=8, width=8, train_samples=64, test_samples=16)
+    data, again = datasets.load(small, Path()), datasets.load(small, Path())
+    assert datasets.digest(data) == datasets.digest(again)
+    again.test_labels[-1] += 1
+    assert datasets.digest(data) != datasets.digest(again)
+    turned = dataclasses.replace(data, train_images=data.train_images.reshape(64, 16, 4, 1))
+    assert datasets.digest(data) != datasets.digest(turned)

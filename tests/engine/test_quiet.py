@@ -67,9 +67,11 @@ def test_a_run_waits_for_its_cool_down_and_knows_what_the_host_did_in_it(tmp_pat
                                  total_steps=here.run(first).total_steps,
                                  cool_down_s=cool_down_s)  # fmt: skip
         here.supervise()
-        ended = here.over(first).finished_at
+        before = here.over(first)
         assert eventually(lambda: here.run(second).status == "PENDING")
         after = here.over(second)
-    assert after.started_at - ended >= cool_down_s - 0.5
+    assert after.started_at - before.finished_at >= cool_down_s - 0.5
     assert after.facts["before"]["rest_s"] >= cool_down_s
     assert 0.0 <= after.facts["before"]["host_cpu"] <= 1.0
+    assert after.facts["before"]["gpus"] == {}
+    assert after.facts["data_sha256"] == before.facts["data_sha256"]

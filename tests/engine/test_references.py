@@ -32,9 +32,9 @@ def db(settings):
         yield db
 
 
-def ended(db, run_id, rate, status="SUCCEEDED", host="here", **environment):
+def ended(db, run_id, rate, status="SUCCEEDED", host="here", on="A CPU", **environment):
     """End a run as a supervisor would, at so many samples/s."""
-    runs.claim(db, run_id, host=host, devices=[DEVICE], now=100.0)
+    runs.claim(db, run_id, host=host, devices=[DEVICE | {"name": on}], now=100.0)
     metrics.ingest(db, run_id, [], last_seq=1, offset=1,
                    environment=ENVIRONMENT | environment,
                    facts={"steady_samples_per_s": rate})  # fmt: skip
@@ -43,12 +43,12 @@ def ended(db, run_id, rate, status="SUCCEEDED", host="here", **environment):
     return run_id
 
 
-def named(settings, db, rate=1000.0):
+def named(settings, db, rate=1000.0, name=""):
     config, _ = launch.check(SMALL, {}, settings, launch.devices.find())
     run_id = runs.create(db, name="a job", config=config.model_dump(mode="json"), total_steps=64,
                          submitted_by="test")  # fmt: skip
     ended(db, run_id, rate)
-    return references.add(settings, run_id, by="test")
+    return references.add(settings, run_id, by="test", name=name)
 
 
 def repeat(settings, db, name, rate, **how):
@@ -57,8 +57,8 @@ def repeat(settings, db, name, rate, **how):
     return references.judge(settings, name, run_id)
 
 
-def with_history(settings, db, rates=(990.0, 1010.0, 995.0, 1005.0)):
-    name = named(settings, db)
+def with_history(settings, db, rates=(990.0, 1010.0, 995.0, 1005.0), name=""):
+    name = named(settings, db, name=name)
     for rate in rates:
         repeat(settings, db, name, rate)
     return name
@@ -114,6 +114,21 @@ def test_a_failed_repeat_raises_an_alert_even_without_history(settings, db):
 def test_repeats_on_another_host_are_no_history(settings, db):
     found = repeat(settings, db, with_history(settings, db), 100.0, host="elsewhere")
     assert found.sentence == "not enough history: 0 of 5 repeats"
+
+
+def test_a_repeat_on_another_model_of_device_is_held_against_the_one_before(settings, db):
+    name = with_history(settings, db)
+    assert repeat(settings, db, name, 1000.0, on="Another").standing == "in band"
+    slower = repeat(settings, db, name, 700.0, on="A third")
+    assert slower.standing == "no history"  # of the one before there is one repeat
+    name = with_history(settings, db, name="again")
+    slower = repeat(settings, db, name, 700.0, on="Another")
+    alert = alerts.get(db, slower.alert_id)
+    assert alert.changes == (("device", "A CPU", "Another"),)
+    assert "30.0 % slower" in alert.sentence
+    assert repeat(settings, db, name, 700.0, on="Another").standing == "alert"
+    references.acknowledge(settings, slower.alert_id, by="me")  # that is what it takes there
+    assert repeat(settings, db, name, 705.0, on="Another").standing == "no history"
 
 
 def test_a_regression_becomes_history_only_when_it_is_acknowledged(settings, db):
