@@ -77,7 +77,8 @@ def show(shown: Report, as_json: bool, prices: Prices = NO_PRICES) -> None:
     for check in shown.verdict.checks:
         out.print(Text(f"  {check.level}: ", style=LEVEL_STYLES[check.level]),
                       plain(check.sentence), sep="")  # fmt: skip
-    out.print(_cards(shown.cards))
+    out.print(_speeds(shown.cards))
+    out.print(_uses(shown.cards))
     told = [shown.answer, *(f"{f.arm}. {f.sentence}" for f in shown.findings)]
     told += [f"{t.arm}. {t.sentence} (study {t.study_id})" for t in shown.tests]
     for line in filter(None, told):
@@ -119,24 +120,53 @@ def with_interval(estimate: Estimate | None, show_figure: Callable[[float], str]
     return f"{show_figure(estimate.value)} [{low}, {high}]"
 
 
-def _cards(cards: tuple[Card, ...]) -> Table:
-    rows = table(("arm", "repeats", "step, ms", "samples/s", "took, s", "speed-up", "accuracy",
-                    "memory", "to target"))  # fmt: skip
+def _speeds(cards: Sequence[Card]) -> Table:
+    rows = table(
+        ("arm", "repeats", "samples/s", "speed-up", "step, ms", "p50/p95/p99, ms", "took, s",
+         "to target"),
+        cut=("arm", "speed-up", "to target"),
+    )  # fmt: skip
     for card in cards:
-        accuracy = card.final_accuracy
-        memory = card.peak_memory_bytes
         rows.add_row(
             plain(card.arm),
             f"{len(card.repeats)}/{card.asked}",
-            with_interval(card.step_time_ms),
             with_interval(card.samples_per_s),
-            with_interval(card.took_s),
             with_interval(card.speedup) if card.speedup else card.no_speedup,
-            UNKNOWN if accuracy is None else f"{100 * accuracy:.1f} %",
-            gib(None if memory is None else round(memory)),
+            with_interval(card.step_time_ms),
+            _tail(card),
+            with_interval(card.took_s),
             with_interval(card.time_to_target_s) if card.time_to_target_s else card.target,
         )
     return rows
+
+
+def _uses(cards: Sequence[Card]) -> Table:
+    headings = ("arm", "accuracy", "memory", "MFU", "energy", "a sample", "energy is by")
+    rows = table(headings, cut=("arm", "energy is by"))
+    for card in cards:
+        memory = card.peak_memory_bytes
+        rows.add_row(
+            plain(card.arm),
+            _share(card.final_accuracy),
+            gib(None if memory is None else round(memory)),
+            _share(card.mfu),
+            amount(card.energy_j, "J"),
+            amount(card.joules_per_sample, "J"),
+            plain(card.energy_provenance),
+        )
+    return rows
+
+
+def _tail(card: Card) -> str:
+    """Of windows of steps: no single step has a time of its own."""
+    if card.windows is None:
+        return UNKNOWN
+    found = card.windows
+    return "/".join(figure(value) for value in (found.p50_ms, found.p95_ms, found.p99_ms))
+
+
+def _share(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{100 * value:.1f} %"
 
 
 def _duration(shown: Report) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from engine import efficiency, statistics
 from engine.describe import throughput, took
-from engine.format import figure
+from engine.format import counted, figure
 from engine.ledger import ACCOUNTS
 from engine.statistics import Estimate
 from engine.studies import evidence, windows
@@ -184,10 +184,10 @@ def _target_in_words(
     reached = sum(r.time_to_target_s is not None for r in repeats)
     if reached == len(repeats):
         return f"reached {100 * target:.4g} % in all {reached} runs"
-    epochs = measured[0].config["epochs"]
+    epochs = counted(measured[0].config["epochs"], "epoch")
     if reached == 0:
-        return f"not reached in {epochs:,} epochs"
-    return f"reached in {reached} of {len(repeats)} runs, not in {epochs:,} epochs of the others"
+        return f"not reached in {epochs}"
+    return f"reached in {reached} of {len(repeats)} runs, not in {epochs} of the others"
 
 
 def _energy(measured: Sequence[Evidence], epochs: int) -> tuple[float | None, float | None, str]:

@@ -17,6 +17,7 @@ from engine.config import (
     RunConfig,
     Section,
 )
+from engine.format import counted
 from engine.problems import ConfigError, Problem, problems_of
 
 Kind = Literal["run_on", "scaling", "saturation", "input", "advice"]
@@ -148,8 +149,8 @@ class Question(Section):
         if not 1 <= runs <= MOST_RUNS:
             way_out = "Choose 1 seed at least." if runs < 1 else "Choose fewer arms or seeds."
             sentence = (
-                f"A study has 1 to {MOST_RUNS:,} runs, got {runs:,} ({arms:,} arms x "
-                f"{self.seeds:,} seeds). {way_out}"
+                f"A study has 1 to {MOST_RUNS:,} runs, got {runs:,} "
+                f"({counted(arms, 'arm')} x {counted(self.seeds, 'seed')}). {way_out}"
             )
             raise ConfigError([Problem("seeds", sentence)])
 

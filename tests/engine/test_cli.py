@@ -49,6 +49,51 @@ def test_submit_and_watch_of_a_run_that_fails_is_status_1_and_says_why(here):
     assert (last["status"], last["failure_kind"]) == ("FAILED", "diverged")
 
 
+RUN_ON = ["study", "run-on", "--frameworks", "torch", "--devices", "cpu", "--cool-down", "0"]
+
+
+def test_a_study_that_is_watched_ends_with_its_report_and_show_has_the_whole_card(here):
+    given = [*RUN_ON, *SMALL_SET, "--seeds", "1", "--target-accuracy", "0.999999"]
+    done = here.cli(*given, "--watch", "--json")
+    assert done.returncode == 0, done.stderr
+    *on_the_way, last = lines(done)
+    assert {one["id"] for one in on_the_way} == {last["id"]}
+    assert (last["status"], last["verdict"]["level"]) == ("SUCCEEDED", "amber")
+    (card,) = last["report_card"]
+    assert card["windows"].keys() >= {"p50_ms", "p95_ms", "p99_ms"}
+    assert card["energy_provenance"]
+    assert card.keys() >= {"mfu", "energy_j", "joules_per_sample", "samples_per_s"}
+    assert (card["time_to_target_s"], card["target"]) == (None, "not reached in 1 epoch")
+    shown = here.cli("study", "show", last["id"])
+    assert shown.returncode == 0
+    energy = " ".join(card["energy_provenance"].split()[:3])
+    for told in ("p50/p95/p99, ms", "MFU", "energy", energy, "not reached in 1 epoch"):
+        assert told in shown.stdout
+    assert here.cli("study", "stop", last["id"]).returncode == 5
+    assert here.cli("study", "show", "nope").returncode == 4
+
+
+@pytest.mark.parametrize("seeds", ["0", "10000"])
+def test_a_study_of_no_runs_or_of_too_many_is_status_2_and_nothing_is_submitted(here, seeds):
+    before = here.count()
+    done = here.cli(*RUN_ON, *SMALL_SET, "--seeds", seeds, "--watch", "--json")
+    assert (done.returncode, done.stdout, here.count()) == (2, "", before)
+    assert f"A study has 1 to 500 runs, got {int(seeds):,} (1 arm x" in done.stderr
+
+
+def test_a_study_of_which_every_run_fails_stops_after_a_few_with_status_1_and_says_why(tmp_path):
+    not_python = tmp_path / "python"
+    not_python.write_text("no program")
+    with lab(tmp_path / "store", python_torch=not_python) as broken:
+        done = broken.cli(*RUN_ON, *SMALL_SET, "--seeds", "9", "--watch", "--json")
+    assert done.returncode == 1, done.stderr
+    last = lines(done)[-1]
+    assert (last["status"], last["verdict"]["level"]) == ("FAILED", "red")
+    assert (last["progress"]["runs"], last["progress"]["failed"]) == (10, 3)
+    assert "3 runs failed and none succeeded" in last["stopped_because"]
+    assert str(not_python) in last["stopped_because"]
+
+
 def test_list_and_show_tell_of_the_run_in_tables_and_in_json(here):
     run_id = here.submit(SMALL, name="told <b>\n\x1b[31mred", tags=["t"])
     here.over(run_id)
