@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from engine import describe, statistics
 from engine.config import as_now, flatten
+from engine.format import counted
 from engine.studies import evidence
 from engine.studies.evidence import Evidence
 from engine.studies.measured import Card
@@ -100,7 +101,7 @@ def _same_job(every: Sequence[Run]) -> Check:
 
 
 def _repeats(card: Card) -> Check:
-    count = len(card.repeats)
+    count, enough = len(card.repeats), f"{ENOUGH_REPEATS} or more make an interval."
     if count == 0 and card.waiting and not card.failures:
         return Check("amber", f"{card.arm}: no measured run is over yet.")
     if count == 0:
@@ -108,10 +109,7 @@ def _repeats(card: Card) -> Check:
         return Check("red", f"{card.arm}: no run of {card.asked} succeeded.{why}")
     failed = f"; {len(card.failures)} failed" if card.failures else ""
     if count < ENOUGH_REPEATS or failed:
-        return Check(
-            "amber",
-            f"{card.arm}: {count} repeats{failed}; {ENOUGH_REPEATS} or more make an interval.",
-        )
+        return Check("amber", f"{card.arm}: {counted(count, 'repeat')}{failed}; {enough}")
     return Check("green", f"{card.arm}: {count} repeats.")
 
 

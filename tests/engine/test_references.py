@@ -3,7 +3,9 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from statistics import NormalDist
 
+import numpy as np
 import pytest
 
 from engine import launch, notify, references
@@ -70,6 +72,18 @@ def test_the_band_is_wide_by_the_spread_and_never_narrower_than_three_percent():
     found = references.band([900.0, 950.0, 1000.0, 1050.0, 1100.0, 10.0, 1990.0])
     assert found.median == 1000.0
     assert found.high == pytest.approx(1000 + 4 * 1.4826 * 100)  # of |x - 1000| the median is 100
+
+
+def test_the_bands_deviation_is_the_normal_ones_by_a_published_example_and_scipy():
+    """Wikipedia's example of the median absolute deviation: that of 1, 1, 2, 2, 4, 6, 9 is 1."""
+    found = references.band([1.0, 1, 2, 2, 4, 6, 9])
+    sigma = 1 / NormalDist().inv_cdf(0.75)  # of which the MAD of a normal distribution is 1
+    assert (found.median, found.high) == (2.0, pytest.approx(2 + 4 * sigma, rel=1e-4))
+    scipy_stats = pytest.importorskip("scipy.stats")
+    rates = np.random.default_rng(4).normal(1000, 50, 50)
+    scale = scipy_stats.median_abs_deviation(rates, scale="normal")
+    found = references.band(rates)
+    assert found.high - found.low == pytest.approx(8 * scale, rel=1e-4)
 
 
 def test_too_little_history_raises_no_alert_and_says_how_much_there_is(settings, db):

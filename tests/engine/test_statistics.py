@@ -66,6 +66,19 @@ def test_a_ratio_of_scaled_samples_is_the_scale():
     assert statistics.ratio([1.0], []) is None
 
 
+def test_the_interval_of_a_ratio_is_scipys():
+    scipy_stats = pytest.importorskip("scipy.stats")
+    draw = np.random.default_rng(11)
+    above, below = draw.lognormal(1.0, 0.2, 30), draw.lognormal(0.0, 0.3, 25)
+    theirs = scipy_stats.bootstrap(
+        (above, below),
+        lambda a, b, axis: np.median(a, axis=axis) / np.median(b, axis=axis),
+        method="percentile", n_resamples=10_000, random_state=1,
+    ).confidence_interval  # fmt: skip
+    found = statistics.ratio(above, below)
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), rel=0.03)
+
+
 def test_intervals_cover_the_true_median_about_as_often_as_they_say():
     draw = np.random.default_rng(3)
     found = [statistics.median(draw.normal(10, 1, 25)) for _ in range(60)]
@@ -80,6 +93,29 @@ def test_amdahls_fraction_is_found_again():
     assert (found.low, found.high) == pytest.approx((0.1, 0.1))
     # Amdahl's own bound: 10 % that cannot be shared allow 10x at most.
     assert statistics.amdahl_speedup(np.array([1e12]), 0.1)[0] == pytest.approx(10)
+
+
+# Barney, Introduction to Parallel Computing (LLNL): speed-up by the share that can be parallel.
+PUBLISHED = {0.5: (1.82, 1.98, 1.99), 0.9: (5.26, 9.17, 9.91), 0.95: (6.89, 16.80, 19.62),
+             0.99: (9.17, 50.25, 90.99)}  # fmt: skip
+
+
+@pytest.mark.parametrize(("parallel", "speedups"), PUBLISHED.items())
+def test_amdahls_fit_is_that_of_a_published_table(parallel, speedups):
+    devices = np.array([10.0, 100, 1000])
+    assert statistics.amdahl_speedup(devices, 1 - parallel) == pytest.approx(speedups, abs=0.011)
+    found = statistics.serial_fraction(devices, speedups, [0, 0, 0])
+    assert found.value == pytest.approx(1 - parallel, rel=0.01)
+
+
+def test_the_fits_are_numpys_least_squares():
+    draw = np.random.default_rng(2)
+    n, seeds = np.tile([2.0, 4, 8], 6), np.repeat(np.arange(6), 3)
+    s = statistics.amdahl_speedup(n, 0.2) * draw.normal(1, 0.05, len(n))
+    (slope,), *_ = np.linalg.lstsq((1 - 1 / n)[:, None], 1 / s - 1 / n, rcond=None)
+    assert statistics.serial_fraction(n, s, seeds).value == pytest.approx(slope)
+    (slope,), *_ = np.linalg.lstsq((n - 1)[:, None], n - s, rcond=None)
+    assert statistics.scaled_serial_fraction(n, s, seeds).value == pytest.approx(slope)
 
 
 def test_a_perfect_speedup_has_no_serial_part_and_one_device_tells_nothing():

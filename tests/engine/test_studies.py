@@ -15,7 +15,7 @@ from engine.tpu.check import TpuCheck
 from storage import database, metrics, readings, runs, studies, tpu_checks
 from storage.metrics import Point
 from storage.readings import Reading
-from tests.processes import SMALL, eventually, kill, lab
+from tests.processes import SMALL
 
 DEVICE = {"id": "cpu:0", "name": "A CPU", "accelerator": "cpu", "found_by": "a test"}
 COMMIT = {"commit": "a" * 40, "dirty": False}
@@ -578,26 +578,6 @@ def test_a_throttled_device_is_named_with_its_share_and_its_reason(settings, db)
     rests = {t.member.arm: runs.get(db, t.member.run_id).cool_down_s
              for t in studies.trials(db, test_id)}  # fmt: skip
     assert rests == {"As it was": 2.0, "With 30 s of rest before each run": 30.0}
-
-
-def test_a_study_survives_the_kill_of_its_supervisor(tmp_path):
-    with lab(tmp_path / "store") as here:
-        first = here.supervise()
-        asked = question(frameworks=["torch"], seeds=2, base=SMALL | {"epochs": 200})
-        study_id = actions.submit(here.settings, asked, by="test")
-        with database.opened(here.store) as db:
-            eventually(lambda: any(t.status == "RUNNING" for t in studies.trials(db, study_id)))
-            kill(first.pid)
-            time.sleep(0.5)
-            here.supervise()
-            over = eventually(lambda: _final(db, study_id), 120)
-    assert (over.status, over.progress.runs) == ("SUCCEEDED", 3)
-    assert [len(card.repeats) for card in over.cards] == [2]
-
-
-def _final(db, study_id):
-    shown = report.of(db, actions.find(db, study_id))
-    return shown if shown.status in runs.FINAL else None
 
 
 def test_what_the_tpus_compiler_said_of_the_same_step_is_a_bound_and_no_point(settings, db):
