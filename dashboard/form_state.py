@@ -50,7 +50,6 @@ CHOICES = {
 PINNED = {"": "As the framework does", "True": "Yes", "False": "No"}
 LAST_BATCHES = {"False": "Full batches only", "True": "The last one smaller"}
 INPUT_NAMES = {"device_resident": "Data set on the device", "host_loader": "Loader on the host"}
-DATASET_NAMES = {"fashion_mnist": "Fashion-MNIST", "synthetic": "Synthetic"}
 OPTIONAL = ("timeout_s", "loader_prefetch")
 
 

@@ -9,7 +9,6 @@ import streamlit as st
 
 from dashboard.form_state import (
     CHOICES,
-    DATASET_NAMES,
     INPUT_NAMES,
     KEY,
     LAST_BATCHES,
@@ -25,6 +24,7 @@ from dashboard.words import plain
 from engine import devices, launch
 from engine.config import (
     ACCELERATOR_NAMES,
+    DATASET_NAMES,
     DATASETS,
     DEFAULT_BATCH_SIZE,
     FRAMEWORK_NAMES,

@@ -14,7 +14,7 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;paddin
 h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;
 border-bottom:1px solid #ddd;vertical-align:top}.green{color:#00734f}.amber{color:#8a5a00}
-.red{color:#b00020}.told{opacity:.7}
+.red{color:#b00020}.told{opacity:.7}.wide{overflow-x:auto}
 """
 
 
@@ -44,10 +44,22 @@ def reasons(checks: Iterable[tuple[str, str]]) -> str:
     return f"<ul>{told}</ul>"
 
 
+def table(rows: str) -> str:
+    """One that is wider than a phone is scrolled by itself."""
+    return f"<div class=wide><table>{rows}</table></div>"
+
+
 def chart(figure: go.Figure, height_px: int) -> str:
-    return figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        default_height=f"{height_px}px",
-        config={"displaylogo": False, "responsive": True},
+    """On pages the theme leaves room for what stands at the axes; here each axis makes it."""
+    room = {"automargin": True, "title_standoff": 8}
+    return (
+        go.Figure(figure)
+        .update_xaxes(room)
+        .update_yaxes(room)
+        .to_html(
+            full_html=False,
+            include_plotlyjs=False,
+            default_height=f"{height_px}px",
+            config={"displaylogo": False, "responsive": True},
+        )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from engine.studies.measured import Card
 from engine.studies.saturation import Curve
 
 LEGEND = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"}
+AXIS_LETTERS = 16  # of an arm's name in a line at the axis: on a phone, the plot needs the room
 NO_FIGURE: Mapping[str, Any] = {
     "template": None,
     "uirevision": "kept",
@@ -24,7 +26,7 @@ def repeats(cards: Sequence[Card]) -> go.Figure:
     """Every repeat as a point, with each arm's median and its interval beside them."""
     traces: list[dict[str, Any]] = []
     for index, card in enumerate(cards):
-        name = literal(shortened(card.arm))
+        name = at_axis(card.arm)
         known = [repeat for repeat in card.repeats if repeat.samples_per_s is not None]
         traces.append(
             {
@@ -53,10 +55,14 @@ def repeats(cards: Sequence[Card]) -> go.Figure:
     )
 
 
+def at_axis(arm: str) -> str:
+    return "<br>".join(map(literal, textwrap.wrap(shortened(arm), AXIS_LETTERS)))
+
+
 def ledgers(cards: Sequence[Card], accounts: Mapping[str, tuple[str, int]]) -> go.Figure:
     """Where each arm's time went: the median seconds of each account, stacked."""
     shown = [card for card in cards if card.ledger]
-    names = [literal(shortened(card.arm)) for card in shown]
+    names = [at_axis(card.arm) for card in shown]
     traces = [
         {
             "type": "bar",
@@ -77,7 +83,7 @@ def ledgers(cards: Sequence[Card], accounts: Mapping[str, tuple[str, int]]) -> g
             **NO_FIGURE,
             "barmode": "stack",
             "showlegend": True,
-            "legend": LEGEND,
+            "legend": LEGEND | {"traceorder": "normal"},
             "xaxis": {"title": {"text": "Time (s)"}, "tickformat": ",.6~g"},
             "yaxis": {"automargin": True, "autorange": "reversed", "type": "category"},
         },
@@ -111,7 +117,7 @@ def saturation(curves: Sequence[Curve]) -> go.Figure:
             "xaxis": {"title": {"text": "Batch size"}, "type": "log", "tickformat": ",~g",
                       "tickvals": sorted(sizes | {size for size, _ in edges})},
             "yaxis": {"title": {"text": "Throughput (samples/s)"}, "type": "log",
-                      "tickformat": ",.3~g"},
+                      "tickformat": ",.6~g", "dtick": "D2"},
         },
     )  # fmt: skip
 

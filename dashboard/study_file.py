@@ -101,14 +101,14 @@ def _pipeline(report: Report) -> str:
 
 def _card(report: Report, prices: Prices) -> str:
     arms = [card.arm for card in report.cards]
-    told = paragraph(f"Costs by: {cost.in_words(prices)}.")
-    return _table(arms, study_table.rows(report.cards, prices)) + told
+    told = [*study_table.no_energy(report.cards), f"Costs by: {cost.in_words(prices)}."]
+    return _table(arms, study_table.rows(report.cards, prices)) + "".join(map(paragraph, told))
 
 
 def _table(arms: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
     head = "".join(f"<th>{html.escape(arm)}</th>" for arm in arms)
     body = "".join(_row(name, cells) for name, cells in rows.items())
-    return f"<table><tr><th></th>{head}</tr>{body}</table>"
+    return html_file.table(f"<tr><th></th>{head}</tr>{body}")
 
 
 def _row(name: str, cells: Sequence[str]) -> str:

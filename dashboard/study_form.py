@@ -6,9 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.forms import DATASET_NAMES
 from engine.config import (
     ACCELERATOR_NAMES,
+    DATASET_NAMES,
     DATASETS,
     FRAMEWORK_NAMES,
     PRECISIONS,

@@ -20,6 +20,15 @@ def rows(cards: Sequence[Card], prices: Prices | None = None) -> dict[str, list[
     return facts | {name: [of(one) for one in costs] for name, of in _COSTS.items()}
 
 
+def no_energy(cards: Sequence[Card]) -> list[str]:
+    """Why the energy of arms is not known: a sentence for each reason."""
+    arms: dict[str, list[str]] = {}
+    for card in cards:
+        if card.energy_j is None:
+            arms.setdefault(card.energy_provenance, []).append(card.arm)
+    return [f"Energy of {', '.join(names)}: {why}." for why, names in arms.items()]
+
+
 def estimate(value: Estimate | None, shown: Callable[[float], str] = figure) -> str:
     """`251 (248 to 260)`; the median alone where there are too few repeats for an interval."""
     if value is None:
@@ -56,8 +65,9 @@ def _target(card: Card) -> str:
 
 
 def _energy(card: Card) -> str:
+    """With its source: figures from different ones do not compare."""
     if card.energy_j is None:
-        return card.energy_provenance
+        return UNKNOWN
     return f"{amount(card.energy_j, 'J')} ({card.energy_provenance})"
 
 

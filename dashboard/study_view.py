@@ -43,7 +43,7 @@ from storage import runs, studies
 
 POLL_S = 2.0
 NEWEST = 200
-CHART_PX, ARM_PX = 130, 44
+CHART_PX, ARM_PX, LEGEND_PX = 130, 44, 40
 LEVEL_COLORS = {"green": "green", "amber": "orange", "red": "red"}
 LEVEL_ICONS = {"green": "check_circle", "amber": "warning", "red": "block"}
 LEVEL_WORDS = {
@@ -220,6 +220,8 @@ def _report_card(shown: Report) -> Prices:
             "Medians over repeats with bootstrapped 95 % intervals; warm-up runs are left out. "
             f"Speed-up is of samples/s, against {plain(shown.question.baseline_label())}."
         )
+        for told in study_table.no_energy(shown.cards):
+            st.caption(plain(told))
     return prices
 
 
@@ -286,7 +288,8 @@ def _charts(shown: Report) -> None:
         with st.container(border=True, gap="small"):
             st.markdown("**Where the time went**")
             plot(study_charts.ledgers(shown.cards, ACCOUNTS), key=f"plot-{shown.study.id}-ledger",
-                 height=height, alt="Seconds of each arm by what they were spent on")  # fmt: skip
+                 height=height + LEGEND_PX,
+                 alt="Seconds of each arm by what they were spent on")  # fmt: skip
 
 
 def _trade_offs(shown: Report, prices: Prices) -> None:

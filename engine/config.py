@@ -34,6 +34,7 @@ InputPath = Literal["device_resident", "host_loader"]
 
 FRAMEWORK_NAMES = {"keras": "Keras/TensorFlow", "torch": "PyTorch", "torch_xla": "PyTorch/XLA"}
 ACCELERATOR_NAMES = {"cpu": "CPU", "gpu": "GPU", "tpu": "TPU"}
+DATASET_NAMES = {"fashion_mnist": "Fashion-MNIST", "synthetic": "Synthetic"}
 
 # Why each pair that cannot be, cannot be; a pair that is absent here can.
 IMPOSSIBLE_PAIRS = {

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from engine import describe, statistics
-from engine.config import as_now, flatten
+from engine.config import DATASET_NAMES, as_now, flatten
 from engine.format import counted
 from engine.studies import evidence
 from engine.studies.evidence import Evidence
@@ -95,9 +95,12 @@ def _same_job(every: Sequence[Run]) -> Check:
     if told:
         return Check("red", f"The runs did not do the same job: {'; '.join(told)}.")
     config = every[0].config
-    return Check(
-        "green", f"The same job: {config['workload']['name']} on {config['dataset']['name']}."
-    )
+    return Check("green", f"The same job: {config['workload']['name']} on {_dataset(config)}.")
+
+
+def _dataset(config: Mapping[str, Any]) -> str:
+    name = str(config["dataset"]["name"])
+    return DATASET_NAMES.get(name, name)
 
 
 def _repeats(card: Card) -> Check:
@@ -174,7 +177,7 @@ def _asked_alike(question: Question, every: Sequence[Run]) -> Check:
     config = every[0].config
     batch = "" if "batch_size" in free else f", global batch {config['batch_size']:,}"
     precision = "" if "precision" in free else f", {config['precision']}"
-    return Check("green", f"The same data set ({config['dataset']['name']}){batch}{precision}.")
+    return Check("green", f"The same data set ({_dataset(config)}){batch}{precision}.")
 
 
 def _asked(question: Question, run: Run) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES, RunConfig, Section
-from engine.describe import device_names, where
+from engine.config import ACCELERATOR_NAMES, DATASET_NAMES, FRAMEWORK_NAMES, RunConfig, Section
+from engine.describe import where
 from engine.format import UNKNOWN
 from engine.studies.question import INPUT_NAMES, Arm
 from storage.runs import Run
@@ -44,11 +44,12 @@ def apart(arms: Sequence[Arm]) -> dict[str, list[str]]:
 
 
 def hardware(runs_of: Mapping[str, Sequence[Run]]) -> dict[str, list[str]]:
-    """Kind of hardware -> the devices that runs were on, as they are called; hosts of all."""
+    """Kind of hardware -> the models of devices that runs were on; hosts of all."""
     found: dict[str, dict[str, None]] = {}
     for run in (run for runs in runs_of.values() for run in runs):
         kind = ACCELERATOR_NAMES.get(run.accelerator, run.accelerator)
-        found.setdefault(kind, {})[device_names(run)] = None
+        names = [device["name"] for device in run.devices] or [kind]
+        found.setdefault(kind, {}).update(dict.fromkeys(names))
         if run.host:
             found.setdefault("Host", {})[run.host] = None
     return {kind: list(names) for kind, names in found.items()}
@@ -69,7 +70,7 @@ def _section(section: Section) -> str:
 def _parts(section: Section) -> Iterator[str]:
     for name, value in section:
         if name == "name":
-            yield str(value)
+            yield DATASET_NAMES.get(str(value), str(value))
         elif name not in ("train_samples", "test_samples"):
             yield f"{name.replace('_', ' ')} {value:,}"
 

@@ -13,6 +13,20 @@ __all__ = ["here", "settings"]  # fixtures
 pytestmark = pytest.mark.browser
 
 
+# Of each chart: by how much tick labels are cut off, and by how much the legend covers the plot.
+CUT_AND_COVERED = """() => [...document.querySelectorAll(".js-plotly-plot")].map(chart => {
+    const box = chart.querySelector(".main-svg").getBoundingClientRect()
+    const ticks = [...chart.querySelectorAll(".xtick text, .ytick text")]
+        .map(tick => tick.getBoundingClientRect())
+    const legend = chart.querySelector(".legend .bg")?.getBoundingClientRect()
+    return [
+        ticks.length,
+        Math.max(...ticks.map(t => Math.max(box.left - t.left, t.bottom - box.bottom))),
+        legend ? legend.bottom - box.top - chart._fullLayout._size.t : 0,
+    ]
+})"""
+
+
 def test_the_file_opens_offline_and_asks_for_nothing(here, settings, new_page, tmp_path):
     study_id = ask(settings, name="<b>hostile</b>")
     finish_runs(here, study_id, {"PyTorch on CPU": 1000.0, "Keras/TensorFlow on CPU": 500.0})
@@ -36,3 +50,11 @@ def test_the_file_opens_offline_and_asks_for_nothing(here, settings, new_page, t
     assert "Costs by: $3600 an hour for a CPU, 400 g CO2 a kWh." in text
     assert "<b>hostile</b>" in text
     assert page.locator(".js-plotly-plot").count() == 4
+    for width in (1280, 400):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.reload()
+        page.wait_for_selector(".js-plotly-plot .main-svg")
+        for ticks, cut, covered in page.evaluate(CUT_AND_COVERED):
+            assert ticks > 2
+            assert max(cut, covered) <= 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
