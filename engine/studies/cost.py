@@ -124,7 +124,7 @@ def _sentence(card: Card, baseline: Card, prices: Prices | None) -> str:
         return f"{card.arm} and {baseline.arm} cost the same." if prices else ""
     which, epochs = break_even(mine, its)
     better, other = (card.arm, baseline.arm) if which == 0 else (baseline.arm, card.arm)
-    if epochs is None:
+    if epochs is None or epochs <= 1:
         return f"{better} is {what} than {other} at any number of epochs."
     if epochs > MOST_EPOCHS:
         return f"{other} is {what} than {better} up to {MOST_EPOCHS:,} epochs and more."

@@ -70,6 +70,10 @@ def test_the_report_says_from_when_on_and_why_not():
     assert cost.break_evens([cpu, gpu], Prices({})) == [
         "GPU is faster than CPU from 3 epochs on; with fewer, CPU is."
     ]
+    at_once = card("GPU", accelerator="gpu", start_up_s=20.0, epoch_s=1.0)
+    assert cost.break_evens([cpu, at_once], Prices({})) == [
+        "GPU is faster than CPU at any number of epochs."
+    ]
     # In $ an hour: CPU 10 + 20 n, GPU 10 (60 + n), so the start is 590 and the slope 10.
     _, by_cost = cost.break_evens([cpu, gpu], Prices({"cpu": 1.0, "gpu": 10.0}))
     assert by_cost == "GPU is cheaper than CPU from 60 epochs on; with fewer, CPU is."
