@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
 from dashboard import (
+    clicks,
     downloads,
     links,
     pages,
@@ -31,13 +33,11 @@ from dashboard.performance_view import ACCOUNTS
 from dashboard.words import plain
 from engine import launch
 from engine.format import duration
-from engine.launch import NotPossible
-from engine.problems import ConfigError
 from engine.studies import actions, cost, report, scaling
 from engine.studies.comparable import Check
 from engine.studies.cost import Prices
 from engine.studies.findings import Finding
-from engine.studies.question import KIND_NAMES, Question, in_words
+from engine.studies.question import KIND_NAMES, in_words
 from engine.studies.report import Report
 from storage import runs, studies
 
@@ -147,10 +147,8 @@ def _header(shown: Report) -> None:
 
 
 def _do(action: Callable[..., object], study_id: str, **more: int) -> None:
-    try:
+    with clicks.in_words():
         action(store.configured(), study_id, by=launch.this_user(), **more)
-    except (NotPossible, ConfigError, launch.UnknownRun) as error:
-        st.toast(plain(str(error)), icon=":material/error:")
 
 
 def _state(shown: Report) -> None:
@@ -310,21 +308,17 @@ def _findings(shown: Report) -> None:
             st.markdown(f"**{plain(finding.arm)}.** {plain(finding.sentence)}")
             if finding.changes:
                 told = in_words(finding.both | finding.changes)
-                if st.button(f"Test it: {plain(told)}", key=f"test-{index}",
-                             icon=":material/science:"):  # fmt: skip
-                    _test(shown, finding)
+                clicked = st.button(f"Test it: {plain(told)}", key=f"test-{index}",
+                                    icon=":material/science:")  # fmt: skip
+                test = partial(_test, shown, finding)
+                clicks.submit(f"test-{shown.study.id}-{index}", clicked, test, pages.STUDY)
 
 
-def _test(shown: Report, finding: Finding) -> None:
-    """Start a study of the arm as it was against the arm as the finding would have it."""
+def _test(shown: Report, finding: Finding) -> str:
+    """Start a study of the arm as it was against the arm as the finding would have it; its id."""
     raw = report.test_of(shown, finding)
-    try:
-        question: Question = actions.check(raw, store.configured(), store.hardware())
-    except ConfigError as error:
-        st.error(plain(str(error)), icon=":material/error:")
-        return
-    new_id = actions.submit(store.configured(), question, by=launch.this_user())
-    st.switch_page(pages.STUDY, query_params={"id": new_id})
+    question = actions.check(raw, store.configured(), store.hardware())
+    return actions.submit(store.configured(), question, by=launch.this_user())
 
 
 def _runs(shown: Report) -> None:

@@ -20,6 +20,7 @@ from tests.processes import (
     free_port,
     healthy,
     lab,
+    locked,
 )
 
 pytestmark = pytest.mark.browser
@@ -263,6 +264,21 @@ def test_a_clone_is_the_same_config(site, browser_page):
     assert clone.id != run_id
     assert RunConfig.parse(clone.config) == RunConfig.parse(original.config)
     assert (clone.cloned_from, clone.name) == (run_id, "to clone")
+
+
+def test_a_second_click_while_the_first_waits_for_the_store_makes_no_second_run(site, browser_page):
+    before = site.lab.count()
+    page = site.visit(browser_page, f"/new?epochs=1&{SMALL_FORM}")
+    with locked(site.lab.store):
+        for _ in range(2):
+            page.get_by_role("button", name="Start run").click()
+            page.wait_for_timeout(1_000)
+    run = site.lab.over(run_id_of(page))
+    settle(page)
+    assert (run.status, site.lab.count()) == ("SUCCEEDED", before + 1)
+    site.visit(page, f"/new?epochs=1&{SMALL_FORM}")
+    page.get_by_role("button", name="Start run").click()
+    assert run_id_of(page) != run.id
 
 
 BAD_ADDRESSES = [

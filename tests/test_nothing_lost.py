@@ -5,7 +5,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,18 @@ from engine import checkpoints, launch, supervision
 from engine.config import RunConfig
 from engine.journal import read
 from storage import database, runs
-from tests.processes import ENDLESS, SMALL, alive, eventually, free_port, healthy, kill, lab
+from tests.processes import (
+    ENDLESS,
+    SMALL,
+    alive,
+    eventually,
+    fill,
+    free_port,
+    healthy,
+    kill,
+    lab,
+    mounted,
+)
 
 
 @pytest.fixture
@@ -309,23 +319,8 @@ def test_of_two_supervisors_started_at_once_one_yields(here):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 24 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if mounted.returncode:
-        pytest.skip(f"a full disk needs the right to mount one: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def _fill(filler):
-    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-        while file.write(bytes(1 << 16)):
-            pass
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=24m", "tmpfs") as disk:
+        yield disk
 
 
 def test_a_full_disk_loses_no_event_once_there_is_room_again(small_disk):
@@ -336,13 +331,13 @@ def test_a_full_disk_loses_no_event_once_there_is_room_again(small_disk):
         filler = small_disk / "filler"
         with database.opened(here.store) as db:  # SQLite wants room to open a store that nobody has
             assert runs.get(db, run_id)
-            _fill(filler)
+            fill(filler)
             eventually(lambda: os.statvfs(small_disk).f_bavail == 0)
             time.sleep(3)
             stuck = runs.get(db, run_id)
             for refused in (here.cli("submit", "--set", "epochs=2"), here.cli("stop", run_id)):
                 assert (refused.returncode, refused.stdout) == (5, "")
-                assert "The store cannot be used: database or disk is full" in refused.stderr
+                assert "cannot be used: database or disk is full. Free some space" in refused.stderr
         assert stuck
         assert stuck.status == "RUNNING"
         filler.unlink()
