@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import streamlit as st
 
-from dashboard import clicks, store
+from dashboard import clicks, links, store
 from dashboard.components.copy_link import copy_link
 from dashboard.words import plain
 from engine import launch
@@ -52,8 +52,7 @@ def _saved(view_id: str) -> None:
     link = _link(view_id)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Saved as [{plain(link)}]({link})", width="stretch")
-        copy_link("Copy", key="copy-view", path=f"/v/{view_id}",
-                  public_address=store.configured().public_address)  # fmt: skip
+        copy_link("Copy", key="copy-view", link=link)
 
 
 def _listed(page: str) -> None:
@@ -105,7 +104,7 @@ def _link(view_id: str) -> str:
     """With the address under which others reach this, or else under which the reader does."""
     here = urlsplit(st.context.url or "")
     own = f"{here.scheme}://{here.netloc}" if here.netloc else ""
-    return f"{store.configured().public_address or own}/v/{view_id}"
+    return f"{store.configured().public_address or own + links.base()}/v/{view_id}"
 
 
 def address(view: View) -> str | None:
@@ -114,5 +113,4 @@ def address(view: View) -> str | None:
         return None
     while view.version < views.VERSION:
         view = UPGRADES[view.version](view)
-    query = urlencode(view.state, doseq=True)
-    return f"/{view.page}{'?' if query else ''}{query}"
+    return links.path(view.page, view.state)

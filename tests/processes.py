@@ -227,9 +227,10 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def healthy(port: int) -> bool:
+def healthy(port: int, path: str = "") -> bool:
+    health = f"http://127.0.0.1:{port}{path}/_stcore/health"
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1) as answer:
+        with urllib.request.urlopen(health, timeout=1) as answer:
             return answer.status == 200
     except OSError:
         return False
