@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
@@ -43,7 +44,36 @@ def test_a_killed_trainer_is_a_failed_run_with_its_signal_and_log(here):
     run = here.over(run_id)
     assert (run.status, run.failure_kind) == ("FAILED", "crashed")
     assert "SIGKILL" in run.failure
+    assert "did not do that for want of memory" in run.failure
     assert run_id in launch.log_tail(here.settings, run)
+    here.assert_intact(run_id)
+
+
+@pytest.fixture
+def small_memory():
+    """A control group of this host, whose processes get no more memory."""
+    group = Path("/sys/fs/cgroup/memory") / f"accelboard-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"needs a control group of memory of its own: {error}")
+    (group / "memory.limit_in_bytes").write_text("65536")
+    yield group
+    eventually(lambda: not (group / "cgroup.procs").read_text())
+    group.rmdir()
+
+
+def test_a_trainer_that_the_kernel_killed_for_want_of_memory_is_told_as_such(here, small_memory):
+    supervisor = here.supervise()
+    run_id = here.submit(ENDLESS)
+    pid = here.training(run_id).pid
+    scores = [int(Path(f"/proc/{one}/oom_score_adj").read_text()) for one in (pid, supervisor.pid)]
+    assert scores[0] > scores[1]
+    (small_memory / "cgroup.procs").write_text(str(pid))
+    run = here.over(run_id)
+    assert (run.status, run.failure_kind) == ("FAILED", "out_of_memory")
+    assert "The host ran out of memory" in run.failure
+    assert "The largest batch of this model that has fitted here" in run.failure
     here.assert_intact(run_id)
 
 
