@@ -62,7 +62,13 @@ def url(configured: Settings) -> str:
     """Where a browser on this host finds the dashboard."""
     everywhere = configured.address in ("0.0.0.0", "::")
     host = "localhost" if everywhere else configured.address
-    return f"http://{f'[{host}]' if ':' in host else host}:{configured.port}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{configured.port}{_base()}"
+
+
+def _base() -> str:
+    """The path under which Streamlit has been told to serve."""
+    given = os.environ.get("STREAMLIT_SERVER_BASE_URL_PATH", "").strip("/")
+    return f"/{given}" if given else ""
 
 
 def _answers(configured: Settings) -> bool:

@@ -8,10 +8,9 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import pages, store, tables
+from dashboard import clicks, pages, store, tables
 from dashboard.words import plain
 from engine import launch, references
-from engine.problems import ConfigError
 from storage import alerts
 from storage import references as stored
 from storage.alerts import Alert
@@ -90,27 +89,19 @@ def _alert(alert: Alert) -> None:
 
 
 def _acknowledge(alert_id: str) -> None:
-    try:
+    with clicks.in_words():
         references.acknowledge(store.configured(), alert_id, by=launch.this_user())
-    except launch.NotPossible as error:
-        st.toast(plain(str(error)), icon=":material/error:")
 
 
 def _add(run: Run, name: str) -> None:
-    try:
+    with clicks.in_words():
         references.add(store.configured(), run.id, by=launch.this_user(), name=name)
-    except (launch.NotPossible, launch.UnknownRun, ConfigError) as error:
-        st.error(plain(str(error)), icon=":material/error:")
-    else:
         st.rerun()
 
 
 def _remove(name: str) -> None:
-    try:
+    with clicks.in_words():
         references.remove(store.configured(), name, by=launch.this_user())
-    except references.UnknownReference as error:
-        st.error(plain(str(error)), icon=":material/error:")
-    else:
         st.rerun()
 
 

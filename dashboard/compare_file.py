@@ -38,7 +38,7 @@ def written(shown: Compared, verdict: Verdict | None, axes: Sequence[Axis]) -> b
     columns = comparison.results(shown.picked, shown.base, shown.end)
     differing = [row for row in comparison.differences(shown.picked) if row.differs]
     tables = (shown.picked, shown.base, shown.names)
-    own = {"colors": shown.colors, "links": False}
+    own = {"colors": shown.colors, "linked": False}
     parts = [
         _told(shown),
         _doubts(verdict) if verdict else "",

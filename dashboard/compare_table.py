@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 
+from dashboard import links
 from dashboard.bands import MANY
 from dashboard.charts import color, dash
 from dashboard.comparison import Column, Difference, state
@@ -70,7 +71,7 @@ def legend(entries: Sequence[tuple[str, Sequence[str]]]) -> str:
 
 def results(
     picked: Sequence[Run], base: Run, names: Mapping[str, str], columns: Sequence[Column], *,
-    colors: Mapping[str, int], order: Sequence[int] = (), links: bool = True,
+    colors: Mapping[str, int], order: Sequence[int] = (), linked: bool = True,
 ) -> str:  # fmt: skip
     """A row a run: the figures, their distance from the base's, the best and the worst of each.
 
@@ -84,7 +85,7 @@ def results(
         status, duration = state(run)
         cells = "".join(_figure(column, place) for column in columns)
         rows.append(
-            f'<tr data-run="{run.id}"><th>{_named(run, base, names, colors, links, status)}</th>'
+            f'<tr data-run="{run.id}"><th>{_named(run, base, names, colors, linked, status)}</th>'
             f"<td class=figure>{duration}</td>{cells}</tr>"
         )
     return _table(head, "".join(rows), "Results of each run")
@@ -92,13 +93,14 @@ def results(
 
 def differences(
     found: Sequence[Difference], picked: Sequence[Run], base: Run, names: Mapping[str, str], *,
-    colors: Mapping[str, int], links: bool = True,
+    colors: Mapping[str, int], linked: bool = True,
 ) -> str:  # fmt: skip
     """A row a key, a column a run, the base first; what is not as in the base is marked."""
     ordered = [base, *(run for run in picked if run is not base)]
     places = [list(picked).index(run) for run in ordered]
     named = [
-        f'<th data-run="{run.id}">{_named(run, base, names, colors, links)}</th>' for run in ordered
+        f'<th data-run="{run.id}">{_named(run, base, names, colors, linked)}</th>'
+        for run in ordered
     ]
     rows, section = [], ""
     for row in found:
@@ -127,12 +129,13 @@ def _figure(column: Column, place: int) -> str:
 
 
 def _named(
-    run: Run, base: Run, names: Mapping[str, str], colors: Mapping[str, int], links: bool,
+    run: Run, base: Run, names: Mapping[str, str], colors: Mapping[str, int], linked: bool,
     status: str = "",
 ) -> str:  # fmt: skip
     name, title = html.escape(names[run.id]), html.escape(" ".join(run.name.split()))
-    if links:
-        name = f'<a href="/run?id={run.id}" target="_self">{name}</a>'
+    if linked:
+        address = links.path("run", {"id": run.id})
+        name = f'<a href="{address}" target="_self">{name}</a>'
     notes = " · ".join(filter(None, ["base" if run is base else "", status]))
     note = f"<span class=note>{notes}</span>" if notes else ""
     return f'<span title="{title}">{swatch(colors[run.id])} {name}</span>{note}'

@@ -121,10 +121,17 @@ def _problems(
         except ConfigError as error:
             for problem in error.problems:
                 found.setdefault(problem.field, problem)
-        right = {k: text for k, text in asked.items() if not {k, k.partition(".")[0]} & set(found)}
+        wrong = _at_fault(asked, found.keys())
+        right = {k: text for k, text in asked.items() if not {k, k.partition(".")[0]} & wrong}
         if len(right) == len(asked):
             return list(found.values())
         asked = right
+
+
+def _at_fault(asked: dict[str, str], fields: Set[str]) -> Set[str]:
+    """These, and what means nothing without them: devices of an accelerator that is not here."""
+    are_named = not asked.get("devices", "1").lstrip("-").isdigit()
+    return fields | {"devices"} if "accelerator" in fields and are_named else fields
 
 
 def _refused(
@@ -141,7 +148,7 @@ def _refused(
     except ConfigError as error:
         said = {problem.sentence for problem in error.problems}
     refused = [problem for problem in found if problem.sentence not in said]
-    told = {problem.field for problem in found}
+    told = _at_fault(asked, {problem.field for problem in found})
     return refused + [problem for problem in _changed(asked, values) if problem.field not in told]
 
 

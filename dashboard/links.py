@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, cast, get_args
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
+from streamlit import config
 
 from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
 from engine.studies.cost import Prices, is_price
@@ -20,6 +21,17 @@ LOG_AXES: tuple[LogAxis, ...] = get_args(LogAxis)
 TABS = ("Log", "Performance", "Readings", "Configuration", "Environment", "Files", "TPU check")
 MAX_COMPARED = 50
 MOST_SMOOTHED = 0.99
+
+
+def base() -> str:
+    """The path under which the server serves, such as `/accel`; usually none."""
+    given = config.get_option("server.baseUrlPath").strip("/")
+    return f"/{given}" if given else ""
+
+
+def path(to: str = "", query: Mapping[str, str | Sequence[str]] | None = None) -> str:
+    """Where a page or a route of ours is on this server, to link to it: `/run?id=…`."""
+    return f"{base()}/{to}{f'?{urlencode(query, doseq=True)}' if query else ''}"
 
 
 def run_id() -> str:
@@ -140,7 +152,7 @@ OF_STUDY: dict[str, Rule] = dict.fromkeys((*ACCELERATOR_NAMES, "kwh", "co2"), PR
 
 def unknown_path(known: Collection[str], address: str | None) -> str | None:
     """The path of the address, if no page has it."""
-    asked = urlsplit(address or "").path.strip("/")
+    asked = f"{urlsplit(address or '').path}/".removeprefix(f"{base()}/").strip("/")
     return asked if asked and asked not in known else None
 
 

@@ -92,7 +92,7 @@ def _state(run: Run, doing: str) -> None:
     if run.failure:
         _failure(run)
     if run.resumed_epoch is not None and run.cloned_from:
-        link = f"[{run.cloned_from}](/run?id={run.cloned_from})"
+        link = f"[{run.cloned_from}]({links.path('run', {'id': run.cloned_from})})"
         st.caption(f"Goes on from run {link} after its epoch {run.resumed_epoch:,}.")
     if run.damaged_lines:
         st.warning(

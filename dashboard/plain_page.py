@@ -8,6 +8,8 @@ from pathlib import Path
 
 from starlette.responses import HTMLResponse
 
+from dashboard import links
+
 WORDMARK = Path(__file__).parent / "brand" / "wordmark.svg"
 STYLE = """
 :root{color-scheme:light dark;--ink:#1a2230;--paper:#fff;--line:#d9dfe7;--link:#1d5fd1}
@@ -27,12 +29,13 @@ def _wordmark() -> str:
 
 def plain_page(title: str, sentence: str, status: int) -> HTMLResponse:
     """The sentence under the title, and a way back. Both are text."""
+    start = html.escape(links.path())
     return HTMLResponse(
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width'>"
         f"<title>{html.escape(title)} · Accelboard</title><style>{STYLE}</style>"
-        f"<header><a href='/' aria-label='Accelboard'>{_wordmark()}</a></header>"
+        f"<header><a href='{start}' aria-label='Accelboard'>{_wordmark()}</a></header>"
         f"<main><h1>{html.escape(title)}</h1><p>{html.escape(sentence)}</p>"
-        "<p><a href='/'>All runs</a></p></main>",
+        f"<p><a href='{start}'>All runs</a></p></main>",
         status_code=status,
     )

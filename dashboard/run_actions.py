@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from dashboard import links, pages, store
+from dashboard import clicks, links, pages, store
 from dashboard.words import plain
 from engine import launch
 from engine.format import counted
-from engine.problems import ConfigError
 from storage import run_list
 from storage.run_list import Selected
 from storage.runs import Run
@@ -118,16 +117,18 @@ def _baseline(ids: list[str], baseline: str) -> None:
 
 def _each(ids: Sequence[str], change: Callable[..., None], done: str) -> None:
     """Do it to each, say how it went, and draw the list anew; one that cannot leaves the others."""
-    refused = []
-    with st.spinner(f"{counted(len(ids), 'run')} …"):
-        for run_id in ids:
-            try:
-                change(store.configured(), run_id, by=launch.this_user())
-            except (launch.UnknownRun, launch.NotPossible, ConfigError) as error:
-                refused.append(str(error))
-    st.toast(f"{counted(len(ids) - len(refused), 'run')} {done}.")
-    for sentence in refused[:MOST_REFUSALS]:
-        st.toast(plain(sentence), icon=":material/error:")
-    if len(refused) > MOST_REFUSALS:
-        st.toast(f"{len(refused) - MOST_REFUSALS:,} more could not be {done}.")
-    st.rerun()
+    changed, refused = 0, []
+    with clicks.in_words(lambda: f"{changed:,} of {counted(len(ids), 'run')} {done}."):
+        with st.spinner(f"{counted(len(ids), 'run')} …"):
+            for run_id in ids:
+                try:
+                    change(store.configured(), run_id, by=launch.this_user())
+                    changed += 1
+                except clicks.REFUSED as error:
+                    refused.append(str(error))
+        st.toast(f"{counted(changed, 'run')} {done}.")
+        for sentence in refused[:MOST_REFUSALS]:
+            st.toast(plain(sentence), icon=":material/error:")
+        if len(refused) > MOST_REFUSALS:
+            st.toast(f"{len(refused) - MOST_REFUSALS:,} more could not be {done}.")
+        st.rerun()

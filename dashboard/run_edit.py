@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import pages, store
+from dashboard import clicks, pages, store
 from dashboard.words import plain
 from engine import launch
-from engine.problems import ConfigError
 from storage import runs
 from storage.runs import Run
 
 
-def controls(run: Run) -> None:
-    """Beside the page's title. What a menu needs to know is looked up once it is open."""
+def controls(run: Run, problems: DeltaGenerator) -> None:
+    """Beside the page's title; `problems` is under it. An open menu looks up what it needs."""
     edit = st.popover("Edit", icon=":material/edit:", key="edit", on_change="rerun")
     if edit.open:
         with edit, store.opened() as db:
@@ -26,9 +26,9 @@ def controls(run: Run) -> None:
         return
     if run.archived:
         if st.button("Restore", icon=":material/unarchive:", key="restore"):
-            _do(launch.restore, run)
+            _do(launch.restore, run, problems)
     elif st.button("Archive", icon=":material/archive:", key="archive"):
-        _do(launch.archive, run)
+        _do(launch.archive, run, problems)
     gone = st.popover("Delete", icon=":material/delete:", key="delete-menu", on_change="rerun")
     if gone.open:
         with gone:
@@ -57,11 +57,8 @@ def _form(run: Run, tags: list[str]) -> None:
     if not saved:
         return
     changes = {"name": name, "tags": chosen, "notes": notes}
-    try:
+    with clicks.in_words():
         launch.edit(store.configured(), run.id, by=launch.this_user(), changes=changes, before=seen)
-    except (launch.NotPossible, launch.UnknownRun, ConfigError) as error:
-        st.error(plain(str(error)), icon=":material/error:")
-    else:
         st.session_state[_seen(run)] = changes
         st.rerun()
 
@@ -70,19 +67,13 @@ def _seen(run: Run) -> str:
     return f"edit-seen-{run.id}"
 
 
-def _do(change: Callable[..., None], run: Run) -> None:
-    try:
+def _do(change: Callable[..., None], run: Run, problems: DeltaGenerator) -> None:
+    with problems, clicks.in_words():
         change(store.configured(), run.id, by=launch.this_user())
-    except (launch.NotPossible, launch.UnknownRun) as error:
-        st.toast(plain(str(error)), icon=":material/error:")
-    else:
         st.rerun()
 
 
 def _delete(run: Run) -> None:
-    try:
+    with clicks.in_words():
         launch.delete(store.configured(), run.id, by=launch.this_user())
-    except (launch.NotPossible, launch.UnknownRun) as error:
-        st.error(plain(str(error)), icon=":material/error:")
-    else:
         st.switch_page(pages.RUNS, query_params={})

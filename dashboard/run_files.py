@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import streamlit as st
 
-from dashboard import store, tables
+from dashboard import links, store, tables
 from dashboard.run_import import ALONE
 from dashboard.words import plain
 from engine import launch, run_files
@@ -58,7 +58,7 @@ def _found(found: run_files.Found) -> None:
 def draw(run: Run) -> None:
     """Each file of the run's folder; and, once it is over, the run as one file."""
     if not run.active:
-        whole = f"[Download the whole run](/export/{run.id})"
+        whole = f"[Download the whole run]({links.path(f'export/{run.id}')})"
         st.markdown(f"{whole}: one file that another Accelboard imports. {ALONE}")
     listed = run_files.listed(store.configured(), run)
     if not listed:
@@ -98,7 +98,7 @@ def _raw(run: Run, file: RunFile) -> dict[str, Any]:
 
 
 def address(run: Run, name: str) -> str:
-    return f"/files/{run.id}/{quote(name)}"
+    return links.path(f"files/{run.id}/{quote(name)}")
 
 
 def _link(run: Run, name: str, label: str) -> str:

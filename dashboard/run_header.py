@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import alerts_view, pages, run_edit, saved_views, store, study_findings
+from dashboard import (
+    alerts_view,
+    clicks,
+    links,
+    pages,
+    run_edit,
+    saved_views,
+    store,
+    study_findings,
+)
 from dashboard.header import header
 from dashboard.words import plain
 from engine import launch
@@ -28,13 +39,14 @@ def draw(run: Run) -> None:
 
 
 def _buttons(run: Run) -> None:
-    with header(run.name, kicker=f"Run {run.id}"):
+    top, problems = st.container(), st.container()
+    with top, header(run.name, kicker=f"Run {run.id}"):
         if st.context.is_embedded:
             return  # who reads it in another page came to look
         if run.active:
             _stop_button(run)
         else:
-            _again(run)
+            _again(run, problems)
         if st.button("Clone", icon=":material/content_copy:", key="clone"):
             st.switch_page(pages.NEW, query_params={"clone": run.id})
         if st.button(
@@ -45,7 +57,7 @@ def _buttons(run: Run) -> None:
             st.switch_page(pages.COMPARE, query_params={"runs": [run.id]})
         if run.status == "SUCCEEDED":
             alerts_view.reference_control(run)
-        run_edit.controls(run)
+        run_edit.controls(run, problems)
         saved_views.control("run")
 
 
@@ -57,7 +69,8 @@ def _study(run: Run) -> None:
         if study is None:
             return
         told = advice.of_study(db, study)
-    st.caption(f"A run of study [{plain(study.name)}](/study?id={study.id}).")
+    link = links.path("study", {"id": study.id})
+    st.caption(f"A run of study [{plain(study.name)}]({link}).")
     if told:
         study_findings.outcome(told)
 
@@ -74,20 +87,21 @@ def _stop_button(run: Run) -> None:
 
 
 def _stop(run_id: str) -> None:
-    try:
+    with clicks.in_words():
         launch.stop(store.configured(), run_id, by=launch.this_user())
-    except (launch.NotPossible, launch.UnknownRun) as error:
-        st.toast(plain(str(error)))
 
 
-def _again(run: Run) -> None:
+def _again(run: Run, problems: DeltaGenerator) -> None:
     """Ways to go on after a run: from its checkpoint, or from the beginning."""
     if "checkpoint" in run.facts and run.status == "SUCCEEDED":
         _more_epochs(run)
-    elif "checkpoint" in run.facts and _clicked("Resume", "resume"):
-        _submit(launch.resume, run)
-    if _clicked("Retry", "replay"):
-        _submit(launch.retry, run)
+    elif "checkpoint" in run.facts:
+        clicked = _clicked("Resume", "resume")
+        with problems:
+            _submit(launch.resume, run, clicked)
+    clicked = _clicked("Retry", "replay")
+    with problems:
+        _submit(launch.retry, run, clicked)
 
 
 def _clicked(label: str, icon: str) -> bool:
@@ -105,14 +119,10 @@ def _more_epochs(run: Run) -> None:
             value=min(2 * done, MOST_EPOCHS), key=f"resume-epochs-{run.id}",
         )  # fmt: skip
         st.caption(f"A new run that goes on after epoch {done:,}. This one stays as it is.")
-        if st.button("Start", type="primary", key="resume"):
-            _submit(launch.resume, run, changes={"epochs": int(epochs)})
+        clicked = st.button("Start", type="primary", key="resume")
+        _submit(launch.resume, run, clicked, changes={"epochs": int(epochs)})
 
 
-def _submit(make: Callable[..., str], run: Run, **more: Mapping[str, Any]) -> None:
-    try:
-        new_id = make(store.configured(), run.id, by=launch.this_user(), **more)
-    except (launch.ConfigError, launch.NotPossible, launch.UnknownRun) as error:
-        st.error(plain(str(error)), icon=":material/error:")
-    else:
-        st.switch_page(pages.RUN, query_params={"id": new_id})
+def _submit(make: Callable[..., str], run: Run, clicked: bool, **more: Mapping[str, Any]) -> None:
+    made = partial(make, store.configured(), run.id, by=launch.this_user(), **more)
+    clicks.submit(f"{make.__name__}-{run.id}", clicked, made, pages.RUN)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import streamlit as st
 
-from dashboard import pages, store
+from dashboard import clicks, pages, store
 from dashboard.words import plain
 from engine import launch, transfer
 
@@ -31,14 +29,10 @@ def _form() -> None:
     )
     if given is None or not st.button("Import", type="primary", key="import-run"):
         return
-    try:
-        run_id = transfer.load(store.configured(), given, by=launch.this_user())
-    except (transfer.BadFile, launch.NotPossible) as error:
-        st.error(plain(str(error)), icon=":material/error:")
-    except (OSError, sqlite3.OperationalError) as error:
-        st.error(
-            f"Nothing was imported: the store cannot be written ({plain(str(error))}).",
-            icon=":material/error:",
-        )
-    else:
-        st.switch_page(pages.RUN, query_params={"id": run_id})
+    with clicks.in_words():
+        try:
+            run_id = transfer.load(store.configured(), given, by=launch.this_user())
+        except transfer.BadFile as error:
+            st.error(plain(str(error)), icon=":material/error:")
+        else:
+            st.switch_page(pages.RUN, query_params={"id": run_id})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import streamlit as st
 
-from dashboard import store
+from dashboard import clicks, links, store
 from dashboard.components.copy_link import copy_link
 from dashboard.words import plain
 from engine import launch
@@ -41,14 +41,18 @@ def _save(page: str) -> None:
     if not st.button("Save view", key="save-view", disabled=not name.strip()):
         return
     state = {key: st.query_params.get_all(key) for key in st.query_params}
-    view_id = launch.save_view(
-        store.configured(), name=name.strip(), page=page, state=state, by=launch.this_user()
-    )
+    with clicks.in_words():
+        view_id = launch.save_view(
+            store.configured(), name=name.strip(), page=page, state=state, by=launch.this_user()
+        )
+        _saved(view_id)
+
+
+def _saved(view_id: str) -> None:
     link = _link(view_id)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Saved as [{plain(link)}]({link})", width="stretch")
-        copy_link("Copy", key="copy-view", path=f"/v/{view_id}",
-                  public_address=store.configured().public_address)  # fmt: skip
+        copy_link("Copy", key="copy-view", link=link)
 
 
 def _listed(page: str) -> None:
@@ -70,10 +74,12 @@ def _listed(page: str) -> None:
 def _row(view: View) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"[{plain(view.name)}]({_link(view.id)})", width="stretch")
-        if st.button(
+        removed = st.button(
             "", icon=":material/delete:", key=f"view-delete-{view.id}",
             help=f"Remove the view. Saved by {plain(view.created_by)}.", type="tertiary",
-        ):  # fmt: skip
+        )  # fmt: skip
+    if removed:
+        with clicks.in_words():
             launch.delete_view(store.configured(), view.id, by=launch.this_user())
             st.session_state["view-removed"] = view
             st.rerun()
@@ -86,7 +92,9 @@ def _removed() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Removed {plain(view.name)}.", width="stretch")
-        if st.button("Undo", key="view-undo", icon=":material/undo:", type="tertiary"):
+        undone = st.button("Undo", key="view-undo", icon=":material/undo:", type="tertiary")
+    if undone:
+        with clicks.in_words():
             launch.restore_view(store.configured(), view, by=launch.this_user())
             st.session_state.pop("view-removed")
             st.rerun()
@@ -96,7 +104,7 @@ def _link(view_id: str) -> str:
     """With the address under which others reach this, or else under which the reader does."""
     here = urlsplit(st.context.url or "")
     own = f"{here.scheme}://{here.netloc}" if here.netloc else ""
-    return f"{store.configured().public_address or own}/v/{view_id}"
+    return f"{store.configured().public_address or own + links.base()}/v/{view_id}"
 
 
 def address(view: View) -> str | None:
@@ -105,5 +113,4 @@ def address(view: View) -> str | None:
         return None
     while view.version < views.VERSION:
         view = UPGRADES[view.version](view)
-    query = urlencode(view.state, doseq=True)
-    return f"/{view.page}{'?' if query else ''}{query}"
+    return links.path(view.page, view.state)

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
-from urllib.parse import urlencode
 
 import psutil
 import streamlit as st
@@ -26,7 +25,7 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
-from dashboard import points, saved_views
+from dashboard import links, points, saved_views
 from dashboard.components import assets
 from dashboard.plain_page import plain_page
 from engine import launch, run_files, settings, transfer
@@ -98,7 +97,7 @@ async def whose(_: Request) -> PlainTextResponse:
 
 async def to_runs(_: Request) -> RedirectResponse:
     """The Runs page is the start page; this keeps its name as an address."""
-    return RedirectResponse("/")
+    return RedirectResponse(links.path())
 
 
 def say_sorry(error: BaseException) -> bool:
@@ -114,7 +113,7 @@ def say_sorry(error: BaseException) -> bool:
 
 async def to_run(request: Request) -> RedirectResponse:
     """The address that people guess for a run."""
-    return RedirectResponse(f"/run?{urlencode({'id': request.path_params['run_id']})}")
+    return RedirectResponse(links.path("run", {"id": request.path_params["run_id"]}))
 
 
 async def to_view(request: Request) -> RedirectResponse | HTMLResponse:
@@ -209,12 +208,12 @@ def _view(view_id: str) -> View | None:
 
 
 ROUTES = (
-    Route("/v/{view_id}", to_view),
-    Route("/export/{run_id}", to_export),
-    Route("/files/{run_id}/{name:path}", to_file),
-    Route(f"/{points.PATH}", points.to_points),
-    Route("/runs", to_runs),
-    Route("/run/{run_id}", to_run),
-    Route("/_accelboard", whose),
+    Route(links.path("v/{view_id}"), to_view),
+    Route(links.path("export/{run_id}"), to_export),
+    Route(links.path("files/{run_id}/{name:path}"), to_file),
+    Route(links.path(points.PATH), points.to_points),
+    Route(links.path("runs"), to_runs),
+    Route(links.path("run/{run_id}"), to_run),
+    Route(links.path("_accelboard"), whose),
     *assets.routes(),
 )

@@ -11,7 +11,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from dashboard.words import plain
-from engine import devices, launch, settings
+from engine import devices, launch, settings, store_problems
 from engine.devices import Hardware
 from engine.settings import Settings
 from engine.sources import Missing, Sources
@@ -59,11 +59,7 @@ def stop_if_unusable() -> None:
         with opened() as db:
             db.execute("SELECT 1 FROM runs LIMIT 1").fetchone()
     except (OSError, sqlite3.Error) as error:
-        st.error(
-            f"The store in {plain(str(where))} cannot be read: {plain(str(error))}. Check that the "
-            "folder exists and is writable, or set ACCELBOARD_STORE.",
-            icon=":material/database_off:",
-        )
+        st.error(plain(store_problems.sentence(error, where)), icon=":material/database_off:")
         st.stop()
     if shutil.disk_usage(where).free < LOW_DISK_BYTES:
         st.warning(

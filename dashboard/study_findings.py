@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
-from dashboard import pages, store
+from dashboard import clicks, links, pages, store
 from dashboard.words import plain
 from engine import launch
-from engine.problems import ConfigError
 from engine.studies import actions, advice
 from engine.studies.advice import Outcome
 from engine.studies.findings import Finding
-from engine.studies.question import Question, in_words
+from engine.studies.question import in_words
 from engine.studies.report import Report
 
 HELD_ICONS = {True: "check_circle", False: "cancel", None: "science"}
@@ -30,9 +31,11 @@ def draw(shown: Report) -> None:
                 outcome(test)
             if finding.changes:
                 with_it = in_words(finding.both | finding.changes)
-                label = f"Test it {'again ' if tests else ''}with {with_it}"
-                if st.button(plain(label), key=f"test-{index}", icon=":material/science:"):
-                    _test(shown, finding)
+                runs = 2 * (shown.question.seeds + 1)  # two arms, each with a warm-up
+                label = f"Test it {'again ' if tests else ''}with {with_it}: {runs:,} runs"
+                clicked = st.button(plain(label), key=f"test-{index}", icon=":material/science:")
+                test = partial(_test, shown, finding)
+                clicks.submit(f"test-{shown.study.id}-{index}", clicked, test, pages.STUDY)
         told += tests
     for test in shown.tests:
         if test not in told:  # what was advised is found no longer
@@ -41,7 +44,7 @@ def draw(shown: Report) -> None:
 
 def outcome(test: Outcome) -> None:
     """With a link to the study that tested it."""
-    link = f"[Study {test.study_id}](/study?id={test.study_id})"
+    link = f"[Study {test.study_id}]({links.path('study', {'id': test.study_id})})"
     st.markdown(f":material/{HELD_ICONS[test.held]}: {plain(test.sentence)} {link}")
 
 
@@ -49,17 +52,12 @@ def tested(shown: Report) -> None:
     """On the page of a test: where its advice is from."""
     asked = shown.question.advice
     if asked and asked.study:
-        link = f"[study {asked.study}](/study?id={asked.study})"
+        link = f"[study {asked.study}]({links.path('study', {'id': asked.study})})"
         st.caption(f"Tests what {link} advised for {plain(asked.arm)}: {plain(asked.rule)}.")
 
 
-def _test(shown: Report, finding: Finding) -> None:
-    """Start a study of the arm as it was against the arm as the finding would have it."""
+def _test(shown: Report, finding: Finding) -> str:
+    """Start a study of the arm as it was against the arm as the finding would have it; its id."""
     raw = advice.question(shown.study, shown.question, finding)
-    try:
-        question: Question = actions.check(raw, store.configured(), store.hardware())
-    except ConfigError as error:
-        st.error(plain(str(error)), icon=":material/error:")
-        return
-    new_id = actions.submit(store.configured(), question, by=launch.this_user())
-    st.switch_page(pages.STUDY, query_params={"id": new_id})
+    question = actions.check(raw, store.configured(), store.hardware())
+    return actions.submit(store.configured(), question, by=launch.this_user())

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import (
+    clicks,
     downloads,
     links,
     pages,
@@ -32,8 +33,6 @@ from dashboard.performance_view import ACCOUNTS
 from dashboard.words import plain
 from engine import launch
 from engine.format import duration
-from engine.launch import NotPossible
-from engine.problems import ConfigError
 from engine.studies import actions, arms, cost, report, scaling
 from engine.studies.comparable import Check
 from engine.studies.cost import Prices
@@ -147,10 +146,8 @@ def _header(shown: Report) -> None:
 
 
 def _do(action: Callable[..., object], study_id: str, **more: int) -> None:
-    try:
+    with clicks.in_words():
         action(store.configured(), study_id, by=launch.this_user(), **more)
-    except (NotPossible, ConfigError, launch.UnknownRun) as error:
-        st.toast(plain(str(error)), icon=":material/error:")
 
 
 def _state(shown: Report) -> None:

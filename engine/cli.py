@@ -267,7 +267,12 @@ def export_run(settings: Settings, run_id: str, file: Path | None, as_json: bool
     """Write a whole run into one file, which another store imports with nothing lost."""
     database.prepare(settings.store)
     target = file or Path(f"{run_id[:60]}{transfer.SUFFIX}")
-    transfer.export(settings, run_id, target)
+    try:
+        transfer.export(settings, run_id, target)
+    except OSError as error:
+        raise NotPossible(
+            f"{str(target)!r} cannot be written: {error.strerror}. Name another file or make room."
+        ) from None
     output.changed(run_id, f"exported to {target}", as_json)
 
 

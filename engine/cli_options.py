@@ -12,10 +12,11 @@ from typing import Any
 
 import click
 
-from engine import settings
+from engine import settings, store_problems
 from engine.config import unflatten
 from engine.launch import NotPossible, UnknownRun
 from engine.problems import ConfigError, Problem
+from engine.settings import Settings
 from engine.tpu.environment import CheckImpossible
 from storage import database
 from storage.fields import BadQuery
@@ -54,7 +55,7 @@ def store_option(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapped(**arguments: Any) -> None:
         try:
-            found = settings.load(click.get_current_context().meta.get(STORE))
+            found = _settings()
             if command.__name__ in NEEDS_A_STORE:
                 _check_there(found.store)
             command(settings=found, **arguments)
@@ -74,10 +75,14 @@ def store_option(command: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:  # the reader has seen enough
             sys.stdout = None
         except (OSError, sqlite3.Error) as error:
-            click.echo(f"Error: The store cannot be used: {error}.", err=True)
+            click.echo(f"Error: {store_problems.sentence(error, _settings().store)}", err=True)
             sys.exit(EXIT_NOT_POSSIBLE)
 
     return wrapped
+
+
+def _settings() -> Settings:
+    return settings.load(click.get_current_context().meta.get(STORE))
 
 
 def _check_there(store: Path) -> None:

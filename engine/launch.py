@@ -6,9 +6,11 @@ Every change of a run goes through here, with the acting user as an argument.
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -19,7 +21,15 @@ from typing import Any
 
 import psutil
 
-from engine import checkpoints, datasets, devices, queue, supervision, supervisor
+from engine import (
+    checkpoints,
+    datasets,
+    devices,
+    queue,
+    store_problems,
+    supervision,
+    supervisor,
+)
 from engine.config import (
     ACCELERATOR_NAMES,
     FRAMEWORK_NAMES,
@@ -41,6 +51,8 @@ MOST_LOSERS = 5  # that are named before runs are deleted
 SAID_ELSEWHERE = ("devices", "timeout_s")  # or of no interest in a name
 LOG_TAIL_BYTES = 64 << 10
 SUPERVISOR_START_S = 10.0
+
+logger = logging.getLogger("accelboard")
 
 
 class UnknownRun(LookupError):
@@ -255,10 +267,17 @@ def delete(settings: Settings, run_id: str, *, by: str) -> None:
         find(db, run_id)
         if not runs.delete(db, run_id):
             raise NotPossible(f"Run {run_id} is not over, so it stays. Stop it first.")
-    folder = supervisor.run_dir_of(settings.store, run_id)
-    if folder.exists():
-        shutil.rmtree(folder)
     note(settings, f"{by} deleted run {run_id}")
+    folder = supervisor.run_dir_of(settings.store, run_id)
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return  # it never ran
+    except OSError as error:
+        raise NotPossible(
+            f"Run {run_id} is deleted, but its folder {str(folder)!r} could not be removed: "
+            f"{error.strerror}. Remove it by hand."
+        ) from None
 
 
 def what_goes(settings: Settings, gone: Sequence[Run]) -> str:
@@ -328,10 +347,16 @@ def restore_view(settings: Settings, view: View, *, by: str) -> None:
 
 
 def note(settings: Settings, sentence: str) -> None:
-    """Who changed what, a line each in the store's `changes.log`."""
+    """Who changed what, a line each in the store's `changes.log`.
+
+    The change itself is made by then: on a full disk, it goes without its line.
+    """
     at = datetime.now().astimezone().isoformat(timespec="seconds")
-    with (settings.store / "changes.log").open("a", encoding="utf-8") as log:
-        log.write(f"{at} {sentence}.\n")
+    try:
+        with (settings.store / "changes.log").open("a", encoding="utf-8") as log:
+            log.write(f"{at} {sentence}.\n")
+    except OSError as error:
+        logger.warning("%s. That has no line in changes.log: %s.", sentence, error)
 
 
 def details_of(run: Run) -> dict[str, Any]:
@@ -409,9 +434,20 @@ def ensure_supervisor(settings: Settings, *, as_configured: bool = False) -> Non
 
 
 def keep_supervised(settings: Settings) -> None:
-    """Start the store's supervisor, in a session of its own, unless it has one of any kind."""
+    """Start the store's supervisor, in a session of its own, unless it has one of any kind.
+
+    Where that fails, what is in the queue waits for the next that starts one.
+    """
     if supervisor_pid(settings) is not None:
         return
+    try:
+        _start_supervisor(settings)
+    except (OSError, sqlite3.Error) as error:
+        told = store_problems.sentence(error, settings.store)
+        logger.warning("No supervisor could be started, so runs wait. %s", told)
+
+
+def _start_supervisor(settings: Settings) -> None:
     database.prepare(settings.store)
     with (settings.store / "supervisor.log").open("ab") as log:
         process = subprocess.Popen(

@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from engine import (
@@ -24,6 +24,7 @@ from engine import (
     events,
     ingest,
     journal,
+    oom_killer,
     queue,
     quiet,
     seams,
@@ -47,6 +48,7 @@ TICK_S = 0.2
 BESIDE_A_RUN_S = 0.5  # each tick takes its time from runs on this host
 RETRY_S = 1.0
 WARM_FOR_S = 3600.0  # since the last run
+DYING_S = 30.0  # from being killed to being gone
 LINGER_S = 30.0  # between a trainer's last word and its exit
 HARDWARE_TTL_S = 10.0
 DEVICE_MISSING_S = 300.0  # a driver that restarts takes its devices away for a while
@@ -62,6 +64,22 @@ class Watched:
     has_ended: bool = False  # its last word is in the journal
     asked_at: float | None = None
     because: Overdue | None = None
+    oom_kills: int | None = field(default_factory=oom_killer.kills)
+    oom_killed_at: float | None = None
+
+    def poll(self, now: float) -> Exit | None:
+        """None while it runs; then how it ended, and whether the kernel killed just before.
+
+        A process that is killed takes a while to be gone.
+        """
+        exited, kills = self.trainer.poll(), oom_killer.kills()
+        if kills is not None and self.oom_kills is not None and kills > self.oom_kills:
+            self.oom_killed_at = now
+        self.oom_kills = kills
+        if exited is None or kills is None:
+            return exited
+        killed_at = self.oom_killed_at
+        return replace(exited, by_oom_killer=killed_at is not None and now - killed_at < DYING_S)
 
 
 class Supervisor:
@@ -154,7 +172,7 @@ class Supervisor:
         watched = self._watched.get(run.id) or self._adopt(db, run, now)
         if watched is None:
             return
-        exited = watched.trainer.poll()
+        exited = watched.poll(self._clock())
         self._ingest(db, run, watched)
         if exited:
             self._finish(db, run.id, exited, now)

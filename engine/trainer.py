@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import events, stopping
+from engine import events, oom_killer, stopping
 from engine.environment import gpus_in_use, process_age_s
 from engine.failures import RunFailed
 from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, READY, STANDBY, Job
@@ -119,6 +119,7 @@ def _print_to(log: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     stopping.listen()
+    oom_killer.come_first()
     on_standby = arguments[0] == STANDBY
     job = Job.load(stand_by(arguments[1]) if on_standby else Path(arguments[0]))
     if on_standby:

@@ -103,15 +103,27 @@ def _of_exit(run: Run, exited: Exit) -> tuple[FailureKind, str]:
             "Free some space and retry."
         )
     if exited.code < 0:
-        name = signal.Signals(-exited.code).name
-        hint = (
-            " If nobody did that by hand, the host ran out of memory: try a smaller batch size or "
-            "model."
-            if name == "SIGKILL"
-            else " The log's last lines may say why."
-        )
-        return "crashed", f"The trainer was killed by {name} {reached}.{hint}"
+        return _of_signal(signal.Signals(-exited.code), exited.by_oom_killer, reached)
     return "crashed", (
         f"The trainer exited with status {exited.code} {reached} without saying why. "
         "The log's last lines may."
     )
+
+
+def _of_signal(
+    number: signal.Signals, by_oom_killer: bool | None, reached: str
+) -> tuple[FailureKind, str]:
+    if number == signal.SIGKILL and by_oom_killer:
+        return "out_of_memory", (
+            f"The host ran out of memory {reached}, and its kernel killed the trainer. Try a "
+            "smaller batch size or model, or end what else takes the host's memory."
+        )
+    hint = "The log's last lines may say why."
+    if number == signal.SIGKILL:
+        hint = (
+            "If nobody did that by hand, the host ran out of memory: try a smaller batch size or "
+            "model."
+            if by_oom_killer is None
+            else "The host's kernel did not do that for want of memory: somebody or something did."
+        )
+    return "crashed", f"The trainer was killed by {number.name} {reached}. {hint}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -226,9 +227,37 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def healthy(port: int) -> bool:
+def healthy(port: int, path: str = "") -> bool:
+    health = f"http://127.0.0.1:{port}{path}/_stcore/health"
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1) as answer:
+        with urllib.request.urlopen(health, timeout=1) as answer:
             return answer.status == 200
     except OSError:
         return False
+
+
+@contextmanager
+def locked(store: Path) -> Iterator[None]:
+    """As by a program that writes for long."""
+    other = sqlite3.connect(database.path_of(store), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.close()
+
+
+@contextmanager
+def mounted(place: Path, *how: str) -> Iterator[Path]:
+    """Something mounted on a new folder."""
+    place.mkdir()
+    done = subprocess.run(["mount", *how, str(place)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"needs the right to mount: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(filler: Path) -> None:
+    """Write until the disk is full."""
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while file.write(bytes(1 << 16)):
+            pass

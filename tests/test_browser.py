@@ -20,6 +20,7 @@ from tests.processes import (
     free_port,
     healthy,
     lab,
+    locked,
 )
 
 pytestmark = pytest.mark.browser
@@ -203,15 +204,15 @@ def test_two_runs_are_found_compared_and_the_link_opens_in_a_fresh_browser(site,
     box = table.bounding_box()
     for row in (0, 1):
         page.mouse.click(box["x"] + 18, box["y"] + 40 + 36 * row + 18)
-        settle(page)
+        expect(page.get_by_text(f"{row + 1} selected, on all pages")).to_be_visible(timeout=20_000)
     page.get_by_role("button", name="Compare 2 runs").click()
     page.wait_for_url(re.compile("/compare"), timeout=30_000)
-    page.get_by_role("radio", name="Time").or_(page.get_by_role("button", name="Time")).click()
-    settle(page)
+    # Looked for in its place: names of roles in the whole page take the browser from drawing it.
+    page.locator(".st-key-compare-x").get_by_text("Time", exact=True).click()
+    eventually(lambda: "x=time" in page.evaluate("location.href"), 20)
     link = page.evaluate("location.href")
     assert f"runs={first}" in link
     assert f"runs={second}" in link
-    assert "x=time" in link
 
     fresh = new_page()
     fresh.goto(link)
@@ -263,6 +264,21 @@ def test_a_clone_is_the_same_config(site, browser_page):
     assert clone.id != run_id
     assert RunConfig.parse(clone.config) == RunConfig.parse(original.config)
     assert (clone.cloned_from, clone.name) == (run_id, "to clone")
+
+
+def test_a_second_click_while_the_first_waits_for_the_store_makes_no_second_run(site, browser_page):
+    before = site.lab.count()
+    page = site.visit(browser_page, f"/new?epochs=1&{SMALL_FORM}")
+    with locked(site.lab.store):
+        for _ in range(2):
+            page.get_by_role("button", name="Start run").click()
+            page.wait_for_timeout(1_000)
+    run = site.lab.over(run_id_of(page))
+    settle(page)
+    assert (run.status, site.lab.count()) == ("SUCCEEDED", before + 1)
+    site.visit(page, f"/new?epochs=1&{SMALL_FORM}")
+    page.get_by_role("button", name="Start run").click()
+    assert run_id_of(page) != run.id
 
 
 BAD_ADDRESSES = [

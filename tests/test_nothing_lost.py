@@ -5,10 +5,10 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
@@ -19,7 +19,18 @@ from engine.journal import read
 from engine.studies import actions
 from engine.studies.question import Question
 from storage import database, runs, studies
-from tests.processes import ENDLESS, SMALL, alive, eventually, free_port, healthy, kill, lab
+from tests.processes import (
+    ENDLESS,
+    SMALL,
+    alive,
+    eventually,
+    fill,
+    free_port,
+    healthy,
+    kill,
+    lab,
+    mounted,
+)
 
 
 @pytest.fixture
@@ -35,7 +46,36 @@ def test_a_killed_trainer_is_a_failed_run_with_its_signal_and_log(here):
     run = here.over(run_id)
     assert (run.status, run.failure_kind) == ("FAILED", "crashed")
     assert "SIGKILL" in run.failure
+    assert "did not do that for want of memory" in run.failure
     assert run_id in launch.log_tail(here.settings, run)
+    here.assert_intact(run_id)
+
+
+@pytest.fixture
+def small_memory():
+    """A control group of this host, whose processes get no more memory."""
+    group = Path("/sys/fs/cgroup/memory") / f"accelboard-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"needs a control group of memory of its own: {error}")
+    (group / "memory.limit_in_bytes").write_text("65536")
+    yield group
+    eventually(lambda: not (group / "cgroup.procs").read_text())
+    group.rmdir()
+
+
+def test_a_trainer_that_the_kernel_killed_for_want_of_memory_is_told_as_such(here, small_memory):
+    supervisor = here.supervise()
+    run_id = here.submit(ENDLESS)
+    pid = here.training(run_id).pid
+    scores = [int(Path(f"/proc/{one}/oom_score_adj").read_text()) for one in (pid, supervisor.pid)]
+    assert scores[0] > scores[1]
+    (small_memory / "cgroup.procs").write_text(str(pid))
+    run = here.over(run_id)
+    assert (run.status, run.failure_kind) == ("FAILED", "out_of_memory")
+    assert "The host ran out of memory" in run.failure
+    assert "The largest batch of this model that has fitted here" in run.failure
     here.assert_intact(run_id)
 
 
@@ -311,23 +351,8 @@ def test_of_two_supervisors_started_at_once_one_yields(here):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 24 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if mounted.returncode:
-        pytest.skip(f"a full disk needs the right to mount one: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def _fill(filler):
-    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-        while file.write(bytes(1 << 16)):
-            pass
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=24m", "tmpfs") as disk:
+        yield disk
 
 
 def test_a_full_disk_loses_no_event_once_there_is_room_again(small_disk):
@@ -338,13 +363,13 @@ def test_a_full_disk_loses_no_event_once_there_is_room_again(small_disk):
         filler = small_disk / "filler"
         with database.opened(here.store) as db:  # SQLite wants room to open a store that nobody has
             assert runs.get(db, run_id)
-            _fill(filler)
+            fill(filler)
             eventually(lambda: os.statvfs(small_disk).f_bavail == 0)
             time.sleep(3)
             stuck = runs.get(db, run_id)
             for refused in (here.cli("submit", "--set", "epochs=2"), here.cli("stop", run_id)):
                 assert (refused.returncode, refused.stdout) == (5, "")
-                assert "The store cannot be used: database or disk is full" in refused.stderr
+                assert "cannot be used: database or disk is full. Free some space" in refused.stderr
         assert stuck
         assert stuck.status == "RUNNING"
         filler.unlink()

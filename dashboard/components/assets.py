@@ -12,7 +12,8 @@ import plotly
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from streamlit import config
+
+from dashboard import links
 
 PLOTLY_PATH = f"assets/plotly-{plotly.__version__}.min.js"
 """Relative, so that it resolves beside any page of ours, under a base URL path too."""
@@ -36,8 +37,7 @@ def plotly_js() -> Asset:
 def routes() -> list[BaseRoute]:
     """What `st.App(routes=...)` needs for our components to work."""
     plotly_js()
-    base = config.get_option("server.baseUrlPath").strip("/")
-    return [Route(f"/{base}/{PLOTLY_PATH}" if base else f"/{PLOTLY_PATH}", serve_plotly)]
+    return [Route(links.path(PLOTLY_PATH), serve_plotly)]
 
 
 async def serve_plotly(request: Request) -> Response:

@@ -8,19 +8,24 @@ export default function ({ data, parentElement }) {
   button.querySelector(".label").textContent = data.label;
   button.setAttribute("aria-label", data.label);
   button.onclick = async () => {
-    const copied = await copy(link(data), parentElement);
+    const copied = await copy(data.link || linkOf(data), parentElement);
     answer(parentElement, button, copied ? "Copied" : "Not copied");
   };
 }
 
 // Others may reach the dashboard under another address than this browser does.
-function link({ address, path, embed }) {
-  const { href, origin, pathname, search } = window.location;
-  const whole = address || path ? (address || origin) + (path || pathname + search) : href;
+function linkOf({ address, embed }) {
+  const whole = address ? under(address, window.location) : window.location.href;
   if (!embed) return whole;
   const url = new URL(whole);
   url.searchParams.set("embed", "true");
   return url.href;
+}
+
+// The address may end in a path that this browser's has too.
+function under(address, { pathname, search }) {
+  const base = new URL(address).pathname.replace(/\/$/, "");
+  return address + (pathname.startsWith(`${base}/`) ? pathname.slice(base.length) : pathname) + search;
 }
 
 async function copy(text, parent) {

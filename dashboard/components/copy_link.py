@@ -20,13 +20,13 @@ def copy_link(
     *,
     key: str,
     public_address: str = "",
-    path: str = "",
+    link: str = "",
     embed: bool = False,
 ) -> None:
     """Say "Copied" for two seconds; the script does not run again.
 
-    With a public address, the link begins with that in place of the browser's own; with a path, it
-    leads there instead of to this page; with `embed`, to the page without menus.
+    With a public address, this page's link begins with that in place of the browser's own; with
+    `embed`, it leads to the page without menus. A `link` is copied instead of this page's.
     """
-    data = {"label": label, "address": public_address, "path": path, "embed": embed}
+    data = {"label": label, "address": public_address, "link": link, "embed": embed}
     _mount(key=key, data=data, width="content")

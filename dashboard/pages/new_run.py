@@ -1,8 +1,10 @@
 """Configure a run and start it."""
 
+from functools import partial
+
 import streamlit as st
 
-from dashboard import form_address, form_state, forms, pages, saved_views, store, tpu_view
+from dashboard import clicks, form_address, form_state, forms, pages, saved_views, store, tpu_view
 from dashboard.header import header, not_found
 from dashboard.words import plain
 from engine import launch
@@ -93,7 +95,9 @@ if config is not None:
         st.markdown("**Would it run on a TPU?**")
         tpu_view.panel(config)
 
-if start and config and details:
-    by = launch.this_user()
-    run_id = launch.submit(settings, config, details, by=by, cloned_from=clone)
-    st.switch_page(pages.RUN, query_params={"id": run_id})
+if config and details:
+    submit = partial(
+        launch.submit, settings, config, details, by=launch.this_user(), cloned_from=clone
+    )
+    with problems:
+        clicks.submit("run", start, submit, pages.RUN)

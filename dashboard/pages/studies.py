@@ -1,8 +1,10 @@
 """Which questions were asked, and which one next?"""
 
+from functools import partial
+
 import streamlit as st
 
-from dashboard import pages, store, study_form, study_plan, study_view
+from dashboard import clicks, pages, store, study_form, study_plan, study_view
 from dashboard.header import header, not_found
 from dashboard.words import plain
 from engine import launch
@@ -49,12 +51,9 @@ with st.expander("New study", expanded=is_first or cloned is not None, icon=":ma
         study_plan.plan(question, planned)
         for reason in question.left_out():
             st.caption(plain(f"Left out: {reason}."))
-    if st.button("Start study", type="primary", key="start-study", disabled=question is None,
-                 icon=":material/play_arrow:") and question:  # fmt: skip
-        try:
-            new_id = actions.submit(settings, question, by=launch.this_user(), name=name)
-        except ConfigError as error:
-            st.error(plain(str(error)), icon=":material/error:")
-        else:
-            st.switch_page(pages.STUDY, query_params={"id": new_id})
+    start = st.button("Start study", type="primary", key="start-study", disabled=question is None,
+                      icon=":material/play_arrow:")  # fmt: skip
+    if question:
+        submit = partial(actions.submit, settings, question, by=launch.this_user(), name=name)
+        clicks.submit("study", start, submit, pages.STUDY)
 study_view.listed()

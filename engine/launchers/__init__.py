@@ -16,11 +16,13 @@ from engine.job import Job
 class Exit:
     """How a trainer ended: its exit status, or minus the signal; None if nobody was told.
 
-    `watched` says that the supervisor saw it run and then be gone, whatever it was told.
+    `watched` says that the supervisor saw it run and then be gone, whatever it was told;
+    `by_oom_killer`, that the kernel killed for want of memory as it went: None if nobody knows.
     """
 
     code: int | None
     watched: bool = True
+    by_oom_killer: bool | None = None
 
 
 class Trainer(Protocol):

@@ -1,11 +1,12 @@
 """The New run form and its address: each brings the other back, or says in words what it cannot."""
 
+import json
+
 import pytest
+from click.testing import CliRunner
 
 from dashboard import words
-from engine import devices, launch, settings
-from engine.config import unflatten
-from engine.problems import ConfigError
+from engine import cli
 from storage import database, runs
 from tests.dashboard.test_pages import create, here, told, visit
 
@@ -21,25 +22,44 @@ WRONG = [
     {"devices": "cpu:9"},
     {"devices": "x" * 500},
     {"devices": "3"},
+    {"epochs": "0"},
     {"epochs": "-1"},
+    {"epochs": "1000000000"},
     {"epochs": "1.5"},
     {"epochs.x": "3"},
+    {"batch_size": "70000"},
     {"learning_rate": "0"},
+    {"learning_rate": "nan"},
     {"learning_rate": "1e9"},
     {"seed": str(2**53)},
     {"accelerator": "tpu"},
+    {"framework": "keras", "accelerator": "tpu"},
+    {"accelerator": "gpu", "devices": "gpu:99"},
     {"accelerator": ""},
     {"framework": "torch_xla", "accelerator": "gpu"},
     {"precision": "fp16"},
     {"workload": "vit", "workload.heads": "3"},
     {"workload.heads": "3"},
+    {"warmup": "3"},
 ]
+NAMES = ["<b>x</b>", "# **m** [l](javascript:x)", "'q\" OR 1=1 --", "two\nlines", "🚀", ""]
+
+
+def command(*arguments):
+    return CliRunner().invoke(cli.main, [*arguments])
 
 
 def asked_of_the_command_line(flat, **details):
-    with pytest.raises(ConfigError) as caught:
-        launch.check(unflatten(flat), details, settings.load(), devices.find())
-    return [problem.sentence for problem in caught.value.problems]
+    pairs = [part for name, text in flat.items() for part in ("--set", f"{name}={text}")]
+    named = [part for name, text in details.items() for part in (f"--{name}", text)]
+    done = command("submit", *pairs, *named)
+    assert (done.exit_code, done.stdout) == (2, "")
+    return [line.removeprefix("Error: ") for line in done.stderr.splitlines()]
+
+
+def waiting(folder):
+    with database.opened(folder) as db:
+        return runs.queue(db)
 
 
 def said(at):
@@ -51,6 +71,30 @@ def test_what_the_command_line_refuses_an_address_gets_the_same_sentence_for_onc
     at = visit("new_run", **flat)
     assert said(at) == [words.plain(one) for one in asked_of_the_command_line(flat)]
     assert at.button(key="start").disabled
+    assert waiting(here) == []
+
+
+def test_so_does_a_config_file_with_a_field_that_is_none(here, tmp_path):
+    (tmp_path / "edited.json").write_text(json.dumps({"epochs": 1, "warmup": 3}))
+    done = command("submit", "--config", str(tmp_path / "edited.json"))
+    assert (done.exit_code, waiting(here)) == (2, [])
+    (sentence,) = asked_of_the_command_line({"warmup": "3"})
+    assert done.stderr == f"Error: {sentence}\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_odd_name_is_kept_whether_it_comes_by_address_or_by_command(here, name):
+    visit("new_run", name=name).button(key="start").click().run()
+    assert command("submit", "--name", name).exit_code == 0
+    assert [run.name for run in waiting(here)] == [name or "mlp, PyTorch on CPU"] * 2
+
+
+@pytest.mark.parametrize("run_id", ["../../etc/passwd", "' OR 1=1", "<b>x</b>", "0" * 12])
+def test_an_odd_run_id_gets_the_same_sentence_on_its_page_and_by_command(here, run_id):
+    done = command("show", run_id)
+    assert done.exit_code == 4
+    sentence = done.stderr.removeprefix("Error: ").strip()
+    assert visit("run", id=run_id).info[0].value == words.plain(sentence)
 
 
 @pytest.mark.parametrize(

@@ -366,7 +366,7 @@ def test_hardware_names_what_is_here_and_why_the_rest_is_not(here):
 
 def test_a_store_that_cannot_be_read_is_said_in_words(here, monkeypatch):
     (here / database.FILE_NAME).write_bytes(b"this is no database, and never was" * 100)
-    assert "cannot be read" in visit().error[0].value
+    assert "file is not a database" in visit().error[0].value
 
 
 @pytest.mark.parametrize("text", ["**b**", "[l](http://x)", "$x$", ":smile:", "<b>", "a\nb", "`c`"])

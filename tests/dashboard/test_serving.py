@@ -2,13 +2,17 @@
 
 import errno
 import socket
+import urllib.error
 import urllib.request
 
 import pytest
+from playwright.sync_api import expect
 
 from dashboard import __main__ as serving
-from engine import launch
+from engine import launch, supervision
 from engine.settings import Settings
+from storage import database, views
+from tests.dashboard.test_pages import finished
 from tests.processes import alive, eventually, free_port, healthy, lab
 
 
@@ -94,3 +98,62 @@ def test_a_store_that_cannot_be_made_is_said_before_an_address(tmp_path):
         said = here.output_of(process)
         assert said.startswith(f"The store in '{tmp_path}/file/store' cannot be used:")
         assert "ACCELBOARD_STORE=/path/to/store make run" in said
+
+
+@pytest.fixture(scope="module")
+def prefixed(tmp_path_factory):
+    """A dashboard under the path /accel, and its store."""
+    with lab(tmp_path_factory.mktemp("prefixed") / "store") as here:
+        port = free_port()
+        here.env |= {"ACCELBOARD_PORT": str(port), "STREAMLIT_SERVER_BASE_URL_PATH": "/accel/"}
+        with supervision.locked(here.store):
+            process = here.start("-m", "dashboard")
+            base = f"http://127.0.0.1:{port}/accel"
+            eventually(lambda: healthy(port, "/accel"))
+            assert f"Accelboard: {base}\n" in here.output_of(process)
+            assert here.start("-m", "dashboard").wait(30) == 0  # it finds the one that is there
+            yield base, here.store
+            process.terminate()
+            process.wait()
+
+
+def test_under_a_path_every_address_of_ours_leads_where_it_led(prefixed):
+    base, store = prefixed
+    run_id = finished(store)
+    (store / "runs" / run_id).mkdir(parents=True)
+    (store / "runs" / run_id / "trainer.log").write_text("a line")
+    with database.opened(store) as db:
+        view = views.create(db, name="v", page="compare", state={"runs": [run_id]}, by="ann")
+    for asked, led in {
+        f"/v/{view}": f"/compare?runs={run_id}",
+        f"/run/{run_id}": f"/run?id={run_id}",
+        "/runs": "/",
+        f"/export/{run_id}": f"/export/{run_id}",
+        f"/files/{run_id}/trainer.log": f"/files/{run_id}/trainer.log",
+        f"/points.csv?run={run_id}&key=train_loss": f"/points.csv?run={run_id}&key=train_loss",
+    }.items():
+        with urllib.request.urlopen(base + asked) as answer:
+            assert (answer.status, answer.url) == (200, base + led)
+            is_file = "attachment" in answer.headers.get("content-disposition", "")
+            assert is_file == (asked == led)  # Streamlit answers what it does not know with a page
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{base}/v/none")
+    assert "<a href='/accel/'>All runs</a>" in refused.value.read().decode()
+
+
+@pytest.mark.browser
+def test_under_a_path_pages_link_to_each_other_and_to_files(prefixed, browser_page):
+    base, store = prefixed
+    first, second = finished(store, "first"), finished(store, "second")
+    (store / "runs" / first).mkdir(parents=True)
+    (store / "runs" / first / "trainer.log").write_text("a line")
+    page = browser_page
+    page.goto(f"{base}/compare?runs={first}&runs={second}")
+    page.locator(f'.cmp a[href*="{first}"]').first.click()
+    expect(page.locator("h1.page-title")).to_have_text("first", timeout=20_000)
+    assert page.evaluate("location.href") == f"{base}/run?id={first}"
+    page.get_by_role("tab", name="Files").click()
+    whole = page.get_by_role("link", name="Download the whole run")
+    assert whole.get_attribute("href") == f"/accel/export/{first}"
+    page.goto(f"{base}/none")
+    expect(page.get_by_text("There is no page 'none' here.")).to_be_visible(timeout=20_000)

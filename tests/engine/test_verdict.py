@@ -74,6 +74,22 @@ def test_each_way_to_go_has_its_kind_and_sentence(run, code, kind, part):
     assert part in end.failure
 
 
+@pytest.mark.parametrize(
+    ("by_oom_killer", "kind", "part"),
+    [
+        (True, "out_of_memory", "The host ran out of memory after 1.5 epochs, and its kernel"),
+        (False, "crashed", "The host's kernel did not do that for want of memory"),
+        (None, "crashed", "If nobody did that by hand, the host ran out of memory"),
+    ],
+)
+def test_a_kill_for_want_of_memory_is_told_from_one_by_hand(run, by_oom_killer, kind, part):
+    end = verdict.of(run, None, Exit(-9, by_oom_killer=by_oom_killer), NOW)
+    assert (end.failure_kind, part in end.failure) == (kind, True)
+    assert verdict.of(run, None, Exit(-11, by_oom_killer=by_oom_killer), NOW).failure_kind == (
+        "crashed"
+    )
+
+
 def test_time_used_up_and_silence_are_told_apart(run):
     late = dataclasses.replace(run, started_at=NOW - 5001)
     timed_out = verdict.overdue(late, NOW, 5.0, STALL_S)
