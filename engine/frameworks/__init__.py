@@ -143,10 +143,6 @@ class Framework(Protocol):
         """Package versions and settings that figures depend on, name -> value."""
         ...
 
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """Whether the framework's error says so. The framework may be absent or half imported."""
-        ...
-
 
 def load(name: str) -> Framework:
     """Import a framework's module; the framework itself is imported when it is first used."""

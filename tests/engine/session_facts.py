@@ -14,7 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from engine import checkpoints, datasets, frameworks, randomness, schedules, workloads
+from engine import (
+    checkpoints,
+    datasets,
+    frameworks,
+    out_of_memory,
+    randomness,
+    schedules,
+    workloads,
+)
 from engine.config import RunConfig
 from engine.frameworks import Framework, Replica, Session
 from engine.job import Job
@@ -53,7 +61,7 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
         "bf16": losses(framework, changed(job, precision="bf16"), replica),
         "diverged": losses(framework, changed(job, optimizer="adamw", learning_rate=1000), replica),
         "logits": logits(job) if job.config.framework != "torch_xla" else None,
-        "out_of_memory": is_out_of_memory(framework, job.config.framework),
+        "out_of_memory": whose_memory(job.config.framework),
         "agreed": session_of(framework, job, replica).agree(7),
     }
 
@@ -165,8 +173,8 @@ def logits(job: Job) -> list[list[float]]:
     return model.eval()(torch.tensor(images)).tolist()
 
 
-def is_out_of_memory(framework: Framework, name: str) -> bool:
-    """Ask for 8 EB, and show the framework its own error."""
+def whose_memory(name: str) -> str | None:
+    """Ask for 8 EB; whose memory the framework's own error says ran out."""
     try:
         if name == "keras":
             import tensorflow as tf
@@ -177,7 +185,7 @@ def is_out_of_memory(framework: Framework, name: str) -> bool:
 
             torch.zeros(1 << 60)
     except Exception as error:  # noqa: BLE001  which kind it is, is the question
-        return framework.is_out_of_memory(error)
+        return out_of_memory.of(error)
     raise AssertionError("There was room for 8 EB")
 
 
