@@ -59,6 +59,7 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
         ),
         "one_cycle": one_cycle(job) if job.config.framework == "torch" else None,
         "bf16": losses(framework, changed(job, precision="bf16"), replica),
+        "fp16": fp16(framework, job, replica) if job.config.framework != "torch_xla" else None,
         "diverged": losses(framework, changed(job, optimizer="adamw", learning_rate=1000), replica),
         "logits": logits(job) if job.config.framework != "torch_xla" else None,
         "out_of_memory": whose_memory(job.config.framework),
@@ -157,6 +158,59 @@ def losses(framework: Framework, job: Job, replica: Replica) -> list[float]:
     for epoch in range(2):
         found.append(train_epoch(session, job.config, epoch))
     return found
+
+
+def fp16(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
+    """Losses of two epochs, and what a step does whose scaled gradients are infinite.
+
+    Only a GPU's runs may ask for fp16; where there is none, their session is put on the CPU.
+    """
+    asked = changed(job, accelerator="gpu", precision="fp16")
+    on_gpu = job.config.accelerator == "gpu"
+    session = session_of(framework, asked, replica) if on_gpu else fp16_on_cpu(asked.config, job)
+    found = [train_epoch(session, asked.config, epoch) for epoch in range(2)]
+    raise_scale(session, 2.0**120)
+    before = session.state()
+    session.begin_epoch(order(asked.config, 2), schedules.rates(asked.config, 2))
+    session.run(1)
+    after = session.state()
+    weights = [name for name in before if name.startswith(checkpoints.WEIGHTS)]
+    return {
+        "losses": found,
+        "kept": all(np.array_equal(before[name], after[name]) for name in weights),
+        "scale": scale_of(session),
+    }
+
+
+def fp16_on_cpu(config: RunConfig, job: Job) -> Any:
+    data = datasets.load(config.dataset, job.data_dir)
+    if config.framework == "torch":
+        import torch
+
+        from engine.frameworks.torch import TorchSession
+
+        return TorchSession(config, data, torch.device("cpu"))
+    import keras
+
+    from engine.frameworks.keras import POLICIES, KerasSession
+
+    keras.config.set_dtype_policy(POLICIES["fp16"])
+    session = KerasSession(config, data, "/CPU:0")
+    keras.config.set_dtype_policy(POLICIES["fp32"])
+    return session
+
+
+def raise_scale(session: Any, scale: float) -> None:
+    if hasattr(session, "_scaler"):
+        session._scaler.update(scale)
+    else:
+        session._optimizer.dynamic_scale.assign(scale)
+
+
+def scale_of(session: Any) -> float:
+    if hasattr(session, "_scaler"):
+        return session._scaler.get_scale()
+    return float(session._optimizer.dynamic_scale.numpy())
 
 
 def logits(job: Job) -> list[list[float]]:

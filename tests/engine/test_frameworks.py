@@ -223,6 +223,16 @@ def test_bf16_trains_and_is_another_arithmetic(facts):
     assert facts["bf16"] == pytest.approx(facts["losses"]["adam"], rel=0.05)
 
 
+def test_fp16_trains_and_a_step_that_overflows_is_left_out(facts):
+    if facts["fp16"] is None:
+        pytest.skip("PyTorch/XLA runs on no device here that has fp16")
+    first, second = facts["fp16"]["losses"]
+    assert second < first
+    assert facts["fp16"]["losses"] == pytest.approx(facts["losses"]["adam"], rel=0.02)
+    assert facts["fp16"]["kept"]
+    assert facts["fp16"]["scale"] == 2.0**119
+
+
 def test_a_loss_that_is_not_finite_is_handed_on(facts):
     assert not math.isfinite(facts["diverged"][-1])
 
