@@ -20,6 +20,7 @@ from engine import (
     environment,
     events,
     flops,
+    footprint,
     frameworks,
     peak_memory,
     peaks,
@@ -48,6 +49,8 @@ def train(
     yield events.Started(environment.of_trainer(job) | {"packages": packages})
     ledger.switch("data")
     yield events.PhaseStarted("data")
+    if too_large := footprint.too_large_now(job.config):
+        raise RunFailed("out_of_memory", too_large)
     data = datasets.load(job.config.dataset, job.data_dir)
     ledger.switch("build")
     yield events.PhaseStarted("build")

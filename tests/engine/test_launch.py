@@ -36,7 +36,8 @@ def test_a_precision_that_it_has_is_taken():
 def test_a_data_set_that_is_larger_than_memory_says_by_how_much(tmp_path):
     shape = {"height": 1024, "width": 1024, "channels": 16, "train_samples": 10_000_000}
     (sentence,) = refused(tmp_path, accelerator="cpu", dataset={"name": "synthetic", **shape})
-    assert sentence.startswith("The synthetic data set needs 312,")
+    assert sentence.startswith("The run needs 312,")
+    assert "GiB of memory at least (the data set 312," in sentence
     assert sentence.endswith("Take fewer or smaller samples.")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import checkpoints, frameworks, schedules, workloads
+from engine import checkpoints, flops, frameworks, schedules, workloads
 from engine.config import RunConfig
 from engine.frameworks import Framework, Replica
 from engine.job import Job
@@ -69,7 +69,44 @@ def case(job: Job, workload: str, shape: str) -> Job:
 
 
 def model(job: Job) -> dict[str, Any]:
-    return {"parameters": parameters(job.config), "logits": session_facts.logits(job)}
+    return {
+        "parameters": parameters(job.config),
+        "logits": session_facts.logits(job),
+        "kept_bytes": kept_bytes(job.config) if job.config.framework == "torch" else None,
+        "moved_bytes": moved_bytes(job) if job.config.framework == "torch" else None,
+    }
+
+
+def moved_bytes(job: Job) -> dict[str, int]:
+    """By precision, of a step whose batch outweighs the weights."""
+    return {
+        precision: flops.count(
+            session_facts.changed(job, precision=precision, batch_size=128).config
+        ).bytes
+        for precision in ("fp32", "bf16")
+    }
+
+
+def kept_bytes(config: RunConfig) -> int:
+    """What PyTorch keeps of a forward pass for the backward pass, but for the parameters."""
+    import torch
+
+    workload = workloads.load(config.workload.name)
+    model = workload.torch_model(config.workload, config.dataset, config.seed)
+    images = torch.zeros((config.batch_size, *config.dataset.shape), dtype=torch.uint8)
+    known = {tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits = model(images)
+    assert logits.requires_grad
+    return sum(kept.values())
 
 
 def trained(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
