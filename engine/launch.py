@@ -90,6 +90,9 @@ def problems_here(config: RunConfig, settings: Settings, hardware: Hardware) -> 
     if impossible:
         field = "devices" if hardware.of(config.accelerator) else "accelerator"
         found.append(Problem(field, impossible))
+    if config.accelerator == "tpu" and hardware.of("tpu"):
+        without = devices.libtpu_missing(interpreter)
+        found += [Problem("accelerator", without)] if without else []
     asked = [
         device
         for device in hardware.of(config.accelerator)
