@@ -155,9 +155,13 @@ def test_later_steps_compile_nothing(framework, workload, facts):
     assert set(later) == {first}
 
 
-@pytest.mark.parametrize("framework", ["torch", "keras"])
-def test_a_restored_convnet_goes_on_to_the_last_bit(framework, facts):
-    whole, restored = facts[framework]["resumed"]
+@pytest.mark.parametrize(
+    ("framework", "workload"),
+    [(framework, name) for framework, names in workload_facts.RESUMED.items() for name in names],
+)
+def test_a_restored_model_goes_on_to_the_last_bit(framework, workload, facts):
+    """With running means and variances, and attention."""
+    whole, restored = facts[framework]["resumed"][workload]
     assert whole == restored
 
 

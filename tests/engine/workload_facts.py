@@ -31,6 +31,8 @@ DATASETS = {
     "fashion": {"name": "synthetic", **SAMPLES},
     "odd": {"name": "synthetic", "height": 9, "width": 15, "channels": 5, "classes": 7, **SAMPLES},
 }
+# Whole runs resume mlp, in every framework. In Keras, vit takes long to compile.
+RESUMED = {"torch": ("convnet", "resnet", "vit"), "keras": ("convnet", "resnet")}
 HAND_OVER = "aten::_local_scalar_dense"
 PATCHES = {"fashion": 4, "odd": 3}
 
@@ -52,7 +54,9 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
     models = {
         f"{name}-{shape}": model(case(job, name, shape)) for name in WORKLOADS for shape in DATASETS
     }
-    found = {"trained": found, "models": models, "resumed": resumed(framework, job, replica)}
+    names = RESUMED[job.config.framework]
+    again = {name: resumed(framework, case(job, name, "odd"), replica) for name in names}
+    found = {"trained": found, "models": models, "resumed": again}
     if job.config.framework == "torch":
         cases = {name: case(job, name, "odd") for name in WORKLOADS}
         for optimizer in ("sgd", "adamw"):
@@ -128,8 +132,7 @@ def trained(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
 
 
 def resumed(framework: Framework, job: Job, replica: Replica) -> list[str]:
-    """Digests of a convnet's state after two epochs: in one session, and with a restored one."""
-    job = case(job, "convnet", "odd")
+    """Digests of the state after two epochs: in one session, and with a restored one."""
     whole, first, second = (session_facts.session_of(framework, job, replica) for _ in range(3))
     for session, epoch in ((whole, 0), (whole, 1), (first, 0)):
         session_facts.train_epoch(session, job.config, epoch)
