@@ -61,7 +61,7 @@ RECORDED = {
         "host",
         "{{function_node __wrapped__Fill_device_/job:localhost/replica:0/task:0/device:CPU:0}} OOM "
         "when allocating tensor with shape[1152921504606846976] and type float on "
-        "/job:localhost/replica:0/task:0/device:CPU:0 by allocator cpu [Op:Fill] name:",
+        "/job:localhost/replica:0/task:0/device:CPU:0 by allocator mklcpu [Op:Fill] name: ",
     ),
     "PyTorch 2.9 on this host": (
         "host",
