@@ -143,7 +143,11 @@ def pattern(framework: str, epochs: int, data_dir: Path) -> list[Epoch]:
 
 def ours(framework: str, epochs: int, seed: int, data_dir: Path) -> list[Epoch]:
     raw = {"framework": framework, "accelerator": "cpu", "epochs": epochs, "seed": seed}
-    config = RunConfig.parse(raw)
+    return trained(RunConfig.parse(raw), data_dir)
+
+
+def trained(config: RunConfig, data_dir: Path) -> list[Epoch]:
+    """The epochs of one run, in a fresh trainer process."""
     with tempfile.TemporaryDirectory() as folder:
         job = Job("benchmark", config, (CPU,), Path(folder), data_dir)
         job.save()

@@ -94,8 +94,8 @@ def _result(found: TpuCheck, at: float) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.badge(
                 results.verdict(found).capitalize(),
-                icon=":material/check_circle:" if found.compiles else ":material/error:",
-                color="green" if found.compiles else "red",
+                icon=":material/check_circle:" if found.fits else ":material/error:",
+                color="green" if found.fits else "red",
             )
             st.text(results.where(found))
         if found.message:
@@ -107,6 +107,8 @@ def _result(found: TpuCheck, at: float) -> None:
         grid.metric("HBM traffic a step", amount(found.bytes, "B"))
         when = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M %Z")
         bound = f"Bound by {results.binding(found)}. The time is {results.caveat(found)}. "
-        each = "All figures are each chip's. " if found.chips > 1 else ""
+        several = f"All figures are each chip's, {results.SEVERAL_CHIPS}. "
+        each = several if found.chips > 1 else ""
         known = bound if found.binds else ""
-        st.caption(plain(f"{known}{each}{found.compiler}, {when}."))
+        held = f"{results.beside(found)} of the HBM are the data set as it was loaded. "
+        st.caption(plain(f"{known}{held}{each}{found.compiler}, {when}."))

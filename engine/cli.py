@@ -373,7 +373,7 @@ def tpu_check(
         settings, config, topology, lambda line: click.echo(line, err=True)
     )
     output.tpu_check(found, as_json)
-    sys.exit(0 if found.compiles else EXIT_OF_STATUS["FAILED"])
+    sys.exit(0 if found.fits else EXIT_OF_STATUS["FAILED"])
 
 
 @main.command("supervisor")

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from engine import randomness
@@ -41,7 +40,6 @@ SITE_TIMEOUT_S = 20.0
 UNREADABLE = (OSError, EOFError, zlib.error, http.client.HTTPException)
 
 SYNTHETIC_BLOCK_BYTES = 64 << 20
-GIB = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -68,14 +66,11 @@ class Unusable(Exception):
 
 
 def load(dataset: FashionMnist | Synthetic, data_dir: Path, sources: Sources | None = None) -> Data:
-    """The data set's arrays; raise `RunFailed` if its files or the memory for it are missing.
+    """The data set's arrays; raise `RunFailed` if its files are missing.
 
     `data_dir` is where downloads are kept for the next run.
     """
     if isinstance(dataset, Synthetic):
-        too_large = too_large_for(dataset, psutil.virtual_memory().available)
-        if too_large:
-            raise RunFailed("out_of_memory", too_large)
         return _synthetic(dataset)
     cache = data_dir / "fashion-mnist"
     return _fashion_mnist(cache, sources or Sources())
@@ -184,25 +179,6 @@ def _keep(path: Path, compressed: bytes) -> None:
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
         print(f"{path} was not kept: {error.strerror}.", file=sys.stderr)
-
-
-def too_large_for(dataset: FashionMnist | Synthetic, memory_bytes: int) -> str | None:
-    """Why a synthetic data set does not fit into memory, as a sentence; None if it does.
-
-    The framework may hold a copy of its own, so there must be room for two.
-    """
-    if not isinstance(dataset, Synthetic):
-        return None
-    samples = dataset.train_samples + dataset.test_samples
-    pixels = int(np.prod(dataset.shape))
-    prototypes = dataset.classes * pixels
-    needed = 2 * samples * (pixels + np.dtype(np.int64).itemsize) + prototypes
-    if needed <= memory_bytes:
-        return None
-    return (
-        f"The synthetic data set needs {needed / GIB:,.1f} GiB of memory with the framework's "
-        f"copy, and there are {memory_bytes / GIB:,.1f} GiB. Take fewer or smaller samples."
-    )
 
 
 def _synthetic(dataset: Synthetic) -> Data:

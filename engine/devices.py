@@ -36,7 +36,9 @@ PRECISION_NEEDS = {"tf32": 8.0, "bf16": 8.0}  # NVIDIA's compute capability: Amp
 DISPLAY_CLASS = "0x03"
 # The installed package that each framework is known by.
 PACKAGES = {"keras": "tensorflow", "torch": "torch", "torch_xla": "torch_xla"}
-ALL_PACKAGES = tuple(PACKAGES.values())
+LIBTPU = "libtpu"  # what PyTorch/XLA drives a TPU with
+ALL_PACKAGES = (*PACKAGES.values(), LIBTPU)
+INSTALL_LIBTPU = "-m uv pip install -c constraints.txt 'torch_xla[tpu]==2.9.0'"
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,17 @@ def _missing_in(interpreter: Path, package: str) -> str | None:
     if found is None or package in found:
         return None
     return f"its interpreter {interpreter} has no package {package}; install it there"
+
+
+def libtpu_missing(interpreter: Path) -> str | None:
+    """Why a TPU that is here cannot be used; None if it can, or if the interpreter can't tell."""
+    found = interpreters.versions(interpreter, ALL_PACKAGES)
+    if found is None or LIBTPU in found:
+        return None
+    return (
+        f"PyTorch/XLA drives a TPU with libtpu, which {interpreter} does not have. Install it: "
+        f"{interpreter} {INSTALL_LIBTPU}."
+    )
 
 
 def precision_missing(device: Device, precision: str) -> str | None:

@@ -23,6 +23,7 @@ from engine.config import RunConfig
 from engine.settings import PROJECT
 
 COUNT_TIMEOUT_S = 120.0
+COUNTED_AS = "in the config's precision"  # what was counted in another way is counted anew
 # Tensors as large as the parameters that one update reads or writes: weights, gradients, moments.
 SMALL_BATCHES = 2, 3  # batch normalisation takes no single sample
 UPDATE_TENSORS = {"adam": 7, "adamw": 7, "sgd": 5}
@@ -34,13 +35,13 @@ VIEWS = ("view", "t", "transpose", "permute", "detach", "expand", "reshape", "un
 @dataclass(frozen=True)
 class Count:
     """Of one step of the whole batch. `bytes` is an estimate: each operation as it is written reads
-    what it takes from memory and writes what it gives; a compiler that fuses them moves fewer.
-    None in bf16 and fp16, where it would be a guess what is halved.
+    what it takes from memory and writes what it gives, in the format that it has in the config's
+    precision; a compiler that fuses them moves fewer.
     """
 
     parameters: int
     flops: int
-    bytes: int | None
+    bytes: int
 
 
 def of(config: RunConfig, cache: Path) -> Count | None:
@@ -71,13 +72,16 @@ def count(config: RunConfig) -> Count:
     parameters, flops, moved = (
         round(few + (more - few) * grown) for few, more in zip(of_small, of_larger, strict=True)
     )
-    in_full = config.precision in ("fp32", "tf32")
     update_bytes = UPDATE_TENSORS[config.optimizer] * 4 * parameters
-    return Count(parameters, flops, moved + update_bytes if in_full else None)
+    return Count(parameters, flops, moved + update_bytes)
 
 
 def _counted(config: RunConfig, batch_size: int) -> tuple[int, int, int]:
-    """Parameters; FLOPs and bytes of both passes. Attention counts as the products it is."""
+    """Parameters; FLOPs and bytes of both passes. Attention counts as the products it is.
+
+    In bf16 and fp16, which are alike in size, operations have the formats that autocast gives them;
+    weights are cast in each step.
+    """
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
@@ -88,9 +92,11 @@ def _counted(config: RunConfig, batch_size: int) -> tuple[int, int, int]:
     model = workload.torch_model(config.workload, config.dataset, seed=0)
     images = torch.zeros((batch_size, *config.dataset.shape), dtype=torch.uint8)
     labels = torch.zeros(batch_size, dtype=torch.int64)
-    moved = _moved_bytes()
+    moved, in_half = _moved_bytes(), config.precision in ("bf16", "fp16")
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops, moved:
-        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=in_half):
+            logits = model(images).float()
+        torch.nn.functional.cross_entropy(logits, labels).backward()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return parameters, flops.get_total_flops(), moved.total
 
@@ -131,7 +137,7 @@ def _kept_in(config: RunConfig, cache: Path) -> Path:
 def _program(config: RunConfig) -> str:
     parts = config.model_dump_json(include={"workload", "batch_size", "optimizer", "precision"})
     shape = (config.dataset.shape, config.dataset.classes)
-    return hashlib.sha256(f"{parts} {shape}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{parts} {shape} {COUNTED_AS}".encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -79,6 +79,10 @@ class Job:
     def journal(self) -> Path:
         return self.run_dir / "events.jsonl"
 
+    def last_words(self, rank: int) -> Path:
+        """Where a replica that writes no journal leaves the failure that ended it."""
+        return self.run_dir / f"replica-{rank}.jsonl"
+
     @property
     def log(self) -> Path:
         return self.run_dir / "trainer.log"

@@ -23,8 +23,8 @@ import psutil
 
 from engine import (
     checkpoints,
-    datasets,
     devices,
+    footprint,
     queue,
     store_problems,
     supervision,
@@ -102,16 +102,18 @@ def problems_here(config: RunConfig, settings: Settings, hardware: Hardware) -> 
     if impossible:
         field = "devices" if hardware.of(config.accelerator) else "accelerator"
         found.append(Problem(field, impossible))
-    for device in hardware.of(config.accelerator):
-        asked_for = isinstance(config.devices, int) or device.id in config.devices
-        lacking = devices.precision_missing(device, config.precision) if asked_for else None
-        if lacking:
-            found.append(Problem("precision", lacking))
-            break
-    too_large = datasets.too_large_for(config.dataset, psutil.virtual_memory().total)
-    if too_large:
-        found.append(Problem("dataset", too_large))
-    return found
+    if config.accelerator == "tpu" and hardware.of("tpu"):
+        without = devices.libtpu_missing(interpreter)
+        found += [Problem("accelerator", without)] if without else []
+    asked = [
+        device
+        for device in hardware.of(config.accelerator)
+        if isinstance(config.devices, int) or device.id in config.devices
+    ]
+    lacking = filter(None, (devices.precision_missing(each, config.precision) for each in asked))
+    found += [Problem("precision", sentence) for sentence in lacking][:1]
+    too_large = footprint.too_large(config, psutil.virtual_memory().total, asked)
+    return [*found, too_large] if too_large else found
 
 
 def accelerators_of(framework: str, hardware: Hardware) -> tuple[list[str], dict[str, str]]:

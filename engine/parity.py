@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
+from engine import footprint
 from engine.config import WORKLOADS, RunConfig, unflatten
 from engine.job import Device, Job
 from engine.problems import ConfigError, Problem
@@ -94,6 +96,9 @@ def configs_of(
         raise ConfigError(problems)
     chosen = names or ([named] if named else tuple(WORKLOADS))
     configs = [RunConfig.parse(raw | {"workload": section | {"name": name}}) for name in chosen]
+    total = psutil.virtual_memory().total
+    if too_large := list(filter(None, (footprint.too_large(each, total) for each in configs))):
+        raise ConfigError(too_large[:1])
     samples = min(samples, configs[0].dataset.train_samples)
     if samples < configs[0].batch_size:
         sentence = (

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,22 +33,46 @@ class Peak:
     source: str
 
 
-# Substring of NVML's name -> TFLOP/s dense in (fp32, tf32, bf16 and fp16), memory GB/s; the more
-# telling names first. From NVIDIA's data sheets; None where the format is not in hardware.
-GPUS: dict[str, tuple[float, float | None, float | None, float, float]] = {
-    "B200": (75, 1100, 2250, 2250, 8000),
-    "H200": (67, 494, 989, 989, 4800),
-    "H100 PCIe": (51, 378, 756, 756, 2000),
-    "H100 NVL": (60, 417, 835, 835, 3900),
-    "H100": (67, 494, 989, 989, 3350),
-    "A100-PCIE-40GB": (19.5, 156, 312, 312, 1555),
-    "A100-SXM4-40GB": (19.5, 156, 312, 312, 1555),
-    "A100": (19.5, 156, 312, 312, 2039),
-    "L40S": (91.6, 183, 362, 362, 864),
-    "V100-SXM2": (15.7, None, None, 125, 900),
-    "T4": (8.1, None, None, 65, 320),
+class Gpu(NamedTuple):
+    """TFLOP/s of dense matrices by format, None where it is not in hardware; memory in GB/s."""
+
+    fp32: float
+    tf32: float | None
+    bf16: float | None
+    fp16: float
+    gb_per_s: float
+    sheet: str
+
+
+# NVML's name without its brand. Others, such as laptops', vGPUs' and parts of a GPU (MIG), have
+# figures of their own and so none here. Where a sheet gives what sparse matrices do, half of it.
+GPUS = {
+    "B200": Gpu(75, 1100, 2250, 2250, 8000, "Blackwell architecture brief and DGX B200 data sheet"),
+    "H200": Gpu(67, 494, 989, 989, 4800, "H200 data sheet, SXM"),
+    "H200 NVL": Gpu(60, 417, 835, 835, 4800, "H200 data sheet, NVL"),
+    "H100 80GB HBM3": Gpu(67, 494, 989, 989, 3350, "H100 data sheet, SXM"),
+    "H100 PCIe": Gpu(51, 378, 756, 756, 2000, "H100 data sheet, PCIe"),
+    "H100 NVL": Gpu(60, 417, 835, 835, 3900, "H100 data sheet, NVL"),
+    "A100-SXM4-80GB": Gpu(19.5, 156, 312, 312, 2039, "A100 data sheet, 80 GB SXM"),
+    "A100 80GB PCIe": Gpu(19.5, 156, 312, 312, 1935, "A100 data sheet, 80 GB PCIe"),
+    "A100-SXM4-40GB": Gpu(19.5, 156, 312, 312, 1555, "A100 data sheet, 40 GB SXM"),
+    "A100-PCIE-40GB": Gpu(19.5, 156, 312, 312, 1555, "A100 data sheet, 40 GB PCIe"),
+    "A10": Gpu(31.2, 62.5, 125, 125, 600, "A10 data sheet"),
+    "L40S": Gpu(91.6, 183, 362, 362, 864, "L40S data sheet"),
+    "L4": Gpu(30.3, 60, 121, 121, 300, "L4 data sheet"),
+    "RTX 4090": Gpu(82.6, 82.6, 165.2, 165.2, 1008, "Ada architecture white paper, fp32 sums"),
+    "T4": Gpu(8.1, None, None, 65, 320, "T4 data sheet"),
+    "V100-SXM2-16GB": Gpu(15.7, None, None, 125, 900, "V100 data sheet, SXM2"),
+    "V100-SXM2-32GB": Gpu(15.7, None, None, 125, 900, "V100 data sheet, SXM2"),
+    "V100-PCIE-16GB": Gpu(14, None, None, 112, 900, "V100 data sheet, PCIe"),
+    "V100-PCIE-32GB": Gpu(14, None, None, 112, 900, "V100 data sheet, PCIe"),
 }
-GPU_FORMATS = ("fp32", "tf32", "bf16", "fp16")
+BRANDS = ("NVIDIA", "GeForce", "Tesla")
+# Why a TPU that is known has no figures.
+NO_TPU_FIGURES = {
+    "TPU v2/v3": "the PCI bus does not tell a v2 from a v3",
+    "TPU v7x": "a chip is two devices to its programs, and which of them a run has is not known",
+}
 
 
 def of(
@@ -69,17 +93,22 @@ def _of_tpu(name: str, precision: str) -> Peak:
     """A chip multiplies in bf16; fp32 is made of several such products and has no peak here."""
     chip = chips.CHIPS.get(name.removeprefix("TPU "))
     if chip is None:
-        return Peak(None, None, f"no figures for {name}")
+        why = NO_TPU_FIGURES.get(name)
+        return Peak(
+            None, None, f"no figures for {name}: {why}" if why else f"no figures for {name}"
+        )
     flops = chip.peak_flops if precision == "bf16" else None
-    return Peak(flops, chip.hbm_bytes_per_s, "Google's documentation, dense bf16")
+    source = f"Google's Cloud TPU documentation, page on {chip.generation}, dense bf16"
+    return Peak(flops, chip.hbm_bytes_per_s, source)
 
 
 def _of_gpu(name: str, precision: str) -> Peak:
-    for part, (*tflops, gb_per_s) in GPUS.items():
-        if re.search(rf"\b{part}\b", name) and "MIG" not in name:
-            flops = tflops[GPU_FORMATS.index(precision)]
-            return Peak(flops and flops * 1e12, gb_per_s * 1e9, "NVIDIA's data sheet, dense")
-    return Peak(None, None, f"no figures for {name}")
+    gpu = GPUS.get(" ".join(word for word in name.split() if word not in BRANDS))
+    if gpu is None:
+        return Peak(None, None, f"no figures for {name}")
+    tflops = {"fp32": gpu.fp32, "tf32": gpu.tf32, "bf16": gpu.bf16, "fp16": gpu.fp16}[precision]
+    source = f"NVIDIA's {gpu.sheet}; dense {precision}"
+    return Peak(tflops and tflops * 1e12, gpu.gb_per_s * 1e9, source)
 
 
 def _of_cpu(precision: str, cache: Path, achieved_flops_per_s: float) -> Peak:

@@ -50,12 +50,18 @@ class Sources:
     """All of them. Not for several threads at once: some remember what they read last.
 
     The parameters are the boundary to hardware: a module like pynvml, the kernel's powercap
-    folder, and a module like libtpu.sdk.tpumonitoring (None: import that one).
+    folder, and a module like libtpu.sdk.tpumonitoring (None: import that one). `say` is told, once
+    for each source, of an error that nobody expected: it costs that source's readings only.
     """
 
     def __init__(
-        self, nvml: Any = pynvml, powercap: Path = POWERCAP, tpu_monitoring: Any = None
+        self,
+        nvml: Any = pynvml,
+        powercap: Path = POWERCAP,
+        tpu_monitoring: Any = None,
+        say: Callable[[str], None] = print,
     ) -> None:
+        self._say, self._surprising = say, set[str]()
         self._nvml, self._tpu = Nvml(nvml), Tpu(tpu_monitoring)
         self._cpu, self.rapl = HostCpu(), Rapl(powercap)
         self._trainers: dict[str, ProcessTree] = {}
@@ -72,22 +78,32 @@ class Sources:
         """Of a run's GPUs and TPUs, as `Device`s in JSON. A CPU's readings are its host's."""
         for device in devices:
             if device.get("accelerator") == "gpu":
-                yield from self._nvml.read(device["id"], device.get("uuid"))
+                found = self._nvml.read(device["id"], device.get("uuid"))
+                yield from self._kept_apart(device["id"], found)
         tpus = [device["id"] for device in devices if device.get("accelerator") == "tpu"]
         if tpus:
-            yield from self._tpu.read(tpus)
+            yield from self._kept_apart("TPU monitoring", self._tpu.read(tpus))
 
     def of_host(self) -> Found:
-        yield from self._cpu.read()
-        memory = psutil.virtual_memory()
-        yield Reading("host", "memory_bytes", time.time(), memory.total - memory.available)
-        yield from self.rapl.read()
+        yield from self._kept_apart("host CPU", self._cpu.read())
+        yield from self._kept_apart("host memory", _host_memory())
+        yield from self._kept_apart("RAPL", self.rapl.read())
 
     def of_trainer(self, run_id: str, pid: int) -> Found:
         """Of a trainer process and its children; nothing once it has ended."""
         if run_id not in self._trainers:
             self._trainers[run_id] = ProcessTree(pid)
-        yield from self._trainers[run_id].read()
+        yield from self._kept_apart("trainer", self._trainers[run_id].read())
+
+    def _kept_apart(self, source: str, found: Found) -> Found:
+        try:
+            yield from found
+        except Exception as error:  # noqa: BLE001  vendors' libraries raise what they like
+            why = f"{type(error).__name__}: {error}"
+            if source not in self._surprising:
+                self._surprising.add(source)
+                self._say(f"A reading of {source} failed ({why}). It is left out, others go on.")
+            yield missing(source, why)
 
 
 class Nvml:
@@ -264,6 +280,11 @@ class HostCpu:
         if before and total_s > before[0]:
             busy = 1 - (idle_s - before[1]) / (total_s - before[0])
             yield Reading("host", "cpu", time.time(), min(1.0, max(0.0, busy)))
+
+
+def _host_memory() -> Found:
+    memory = psutil.virtual_memory()
+    yield Reading("host", "memory_bytes", time.time(), memory.total - memory.available)
 
 
 class ProcessTree:

@@ -25,6 +25,7 @@ from engine import (
     ingest,
     journal,
     oom_killer,
+    out_of_memory,
     queue,
     quiet,
     seams,
@@ -213,9 +214,11 @@ class Supervisor:
         run, watched = runs.get(db, run_id), self._watched.get(run_id)
         assert run is not None
         ended = journal.outcome(self._journal(run_id))
-        end = verdict.of(run, ended, exited, now, watched.because if watched else None)
+        log = run_dir_of(self._settings.store, run_id) / "trainer.log"
+        because = watched.because if watched else None
+        end = verdict.of(run, ended, exited, now, because, out_of_memory.said_in(log))
         if end.failure_kind == "out_of_memory":
-            end = verdict.with_what_fitted(end, runs.largest_batch(db, run.config))
+            end = verdict.with_what_fitted(end, runs.largest_batch(db, run))
         runs.finish(
             db,
             run_id,

@@ -6,7 +6,6 @@ that takes its time delays readings, never events. Whatever becomes of it, only 
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -31,7 +30,7 @@ def start(
     """Take readings until told to stop; None if they are turned off. It ends with its process."""
     if not settings.readings_s:
         return None
-    sampler = Sampler(Sources())
+    sampler = Sampler(Sources(say=say))
     thread = threading.Thread(
         target=_sample,
         args=(sampler, settings.store, settings.readings_s, stopping, say),
@@ -53,7 +52,7 @@ def _sample(
         try:
             with database.opened(store) as db:
                 _sample_into(db, sampler, interval_s, stopping)
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # noqa: BLE001  nobody else would say that there are none
             say(f"Readings are missing: {error}. Trying again.")
             stopping.wait(RETRY_S)
 

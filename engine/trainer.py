@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import events, oom_killer, stopping
+from engine import events, oom_killer, out_of_memory, stopping
 from engine.environment import gpus_in_use, process_age_s
 from engine.failures import RunFailed
 from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, READY, STANDBY, Job
@@ -29,16 +29,22 @@ from engine.journal import Writer
 from engine.ledger import Ledger
 
 if TYPE_CHECKING:
-    from engine.frameworks import Framework, Replica
+    from engine.frameworks import Replica
 
 FULL_DISK_WAIT_S = 60.0
+OUT_OF_MEMORY = {
+    "device": "The device ran out of memory. Try a smaller batch size, a lower precision or a "
+    "smaller model.",
+    "host": "The host ran out of memory. Try fewer or smaller samples, a smaller batch size or a "
+    "smaller model.",
+}
 
 _began_at = time.time() - process_age_s()  # Unix time; on standby: when it got its run
 
 
 def run(job: Job, replica: Replica) -> None:
     """Train, and journal all that happens; exit with a status if it did not end well."""
-    from engine import frameworks, training
+    from engine import training
 
     writer = Writer(job.journal) if replica.rank == 0 else None
     ledger = open_ledger(job)
@@ -53,7 +59,7 @@ def run(job: Job, replica: Replica) -> None:
         failed = True
         if writer:
             writer.append(events.Facts({"ledger": ledger.seconds()}))
-            writer.append(failure_of(error, frameworks.load(job.config.framework)))
+        (writer or Writer(job.last_words(replica.rank))).append(failure_of(error))
     if writer and not _drain(writer):
         sys.exit(EXIT_JOURNAL_LOST)
     if failed:
@@ -68,16 +74,12 @@ def open_ledger(job: Job) -> Ledger:
     return ledger
 
 
-def failure_of(error: Exception, framework: Framework) -> events.Failed:
+def failure_of(error: Exception) -> events.Failed:
     """Which kind of failure an exception is, in a sentence."""
     if isinstance(error, RunFailed):
         return events.Failed(error.kind, error.sentence)
-    if isinstance(error, MemoryError) or framework.is_out_of_memory(error):
-        return events.Failed(
-            "out_of_memory",
-            "The device ran out of memory. Try a smaller batch size, a lower precision or a "
-            "smaller model.",
-        )
+    if whose := out_of_memory.of(error):
+        return events.Failed("out_of_memory", OUT_OF_MEMORY[whose])
     first_line = next(iter(str(error).strip().splitlines()), "")
     said = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
     return events.Failed("framework_error", f"{said[:300]} (The log has the whole message.)")

@@ -20,6 +20,7 @@ from engine import (
     environment,
     events,
     flops,
+    footprint,
     frameworks,
     peak_memory,
     peaks,
@@ -49,6 +50,8 @@ def train(
     yield events.Facts({"before": {"gpus": job.gpus_before}})
     ledger.switch("data")
     yield events.PhaseStarted("data")
+    if too_large := footprint.too_large_now(job.config):
+        raise RunFailed("out_of_memory", too_large)
     data = datasets.load(job.config.dataset, job.data_dir)
     if replica.rank == 0:
         yield events.Facts({"data_sha256": datasets.digest(data)})

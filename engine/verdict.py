@@ -10,7 +10,10 @@ from engine.failures import FailureKind
 from engine.job import EXIT_JOURNAL_LOST
 from engine.journal import Record
 from engine.launchers import Exit
+from engine.out_of_memory import Whose
 from storage.runs import Run
+
+LIKE_IT = "same model, data, framework, precision, optimizer, input and devices"
 
 
 class Verdict(NamedTuple):
@@ -49,11 +52,17 @@ def _out_of_time(run: Run, at: float) -> Overdue | None:
 
 
 def of(
-    run: Run, ended: Record | None, exited: Exit, now: float, because: Overdue | None = None
+    run: Run,
+    ended: Record | None,
+    exited: Exit,
+    now: float,
+    because: Overdue | None = None,
+    ran_out: Whose | None = None,
 ) -> Verdict:
     """The final status of a run whose trainer is gone.
 
-    `ended` is its journal's last word; `because` is why the supervisor ended it, if it did.
+    `ended` is its journal's last word; `because` is why the supervisor ended it, if it did;
+    `ran_out` is whose memory ran out, by what the trainer printed last.
     """
     event, at = (ended.event, ended.at) if ended else (None, now)
     if isinstance(event, events.Failed):
@@ -70,21 +79,24 @@ def of(
         return Verdict("FAILED", heard_at, late.kind, late.sentence)
     if isinstance(event, events.Finished):
         return Verdict("STOPPED", at)
-    kind, sentence = _of_exit(run, exited)
+    kind, sentence = _of_exit(run, exited, ran_out)
     return Verdict("FAILED", run.last_event_at or now if kind == "lost" else now, kind, sentence)
 
 
 def with_what_fitted(end: Verdict, batch_size: int | None) -> Verdict:
-    """A run out of memory is told what has fitted before, in this store."""
+    """A run out of memory is told what has fitted before, in this store.
+
+    `batch_size` is the largest of runs that are like this one in all that memory depends on.
+    """
     known = (
-        f"The largest batch of this model that has fitted here is {batch_size:,}."
+        f"The largest batch of such a run ({LIKE_IT}) that has fitted here is {batch_size:,}."
         if batch_size
-        else "No run of this model has fitted here yet."
+        else f"No such run ({LIKE_IT}) has fitted here yet."
     )
     return end._replace(failure=f"{end.failure} {known}")
 
 
-def _of_exit(run: Run, exited: Exit) -> tuple[FailureKind, str]:
+def _of_exit(run: Run, exited: Exit, ran_out: Whose | None) -> tuple[FailureKind, str]:
     reached = f"after {run.epoch:.1f} epochs" if run.step else "before its first step"
     if exited.code is None and exited.watched:
         return "crashed", (
@@ -103,7 +115,13 @@ def _of_exit(run: Run, exited: Exit) -> tuple[FailureKind, str]:
             "Free some space and retry."
         )
     if exited.code < 0:
-        return _of_signal(signal.Signals(-exited.code), exited.by_oom_killer, reached)
+        number = signal.Signals(-exited.code)
+        if ran_out:
+            return "out_of_memory", (
+                f"The {ran_out} ran out of memory {reached}, by the last lines of the log, and the "
+                f"trainer was killed by {number.name}. Try a smaller batch size or model."
+            )
+        return _of_signal(number, exited.by_oom_killer, reached)
     return "crashed", (
         f"The trainer exited with status {exited.code} {reached} without saying why. "
         "The log's last lines may."

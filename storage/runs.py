@@ -86,6 +86,13 @@ SELECT = """
             FROM series WHERE run_id = runs.id) AS metrics
     FROM runs
 """
+# What of a config a run's memory depends on, beside its batch size and its devices.
+OF_MEMORY = ("workload", "dataset", "framework", "accelerator", "precision", "optimizer", "input")
+DEVICES_ASKED_FOR = """CASE json_type(config, '$.devices')
+    WHEN 'array' THEN json_array_length(config, '$.devices')
+    ELSE json_extract(config, '$.devices') END"""
+DEVICE_NAMES = """(SELECT group_concat(json_extract(value, '$.name'), ', ')
+    FROM json_each(runs.devices))"""
 # Whether it took steps of its own, and not only over.
 TRAINED = """step > coalesce(resumed_epoch, 0) * total_steps / json_extract(config, '$.epochs')"""
 NEWEST_FIRST = "submitted_at DESC, id DESC"
@@ -323,16 +330,18 @@ def delete(db: Database, run_id: str) -> bool:
         return bool(db.execute(query, [run_id]).rowcount)
 
 
-def largest_batch(db: Database, config: dict[str, Any]) -> int | None:
-    """The largest batch with which a run of this model, data, framework and precision trained."""
-    same = ("workload", "dataset", "framework", "accelerator", "precision")
-    tests = " AND ".join(
-        f"json_extract(config, '$.{name}') = json_extract(:c, '$.{name}')" for name in same
-    )
-    query = (
-        f"SELECT max(json_extract(config, '$.batch_size')) FROM runs WHERE {TRAINED} AND {tests}"  # noqa: S608
-    )
-    return db.execute(query, {"c": json.dumps(config)}).fetchone()[0]
+def largest_batch(db: Database, run: Run) -> int | None:
+    """The largest batch with which a run trained that is like this one in all that its memory
+    depends on: what it trains, on which data, how, and on how many devices of which model.
+    """
+    of_config = ", ".join(f"json_extract(config, '$.{name}')" for name in OF_MEMORY)
+    like_it = f"json_array({of_config}, {DEVICES_ASKED_FOR}, {DEVICE_NAMES})"
+    query = f"""
+        SELECT max(json_extract(config, '$.batch_size')) FROM runs
+        WHERE {TRAINED} AND failure_kind IS NOT 'out_of_memory' AND id != :id
+            AND {like_it} = (SELECT {like_it} FROM runs WHERE id = :id)
+    """  # noqa: S608
+    return db.execute(query, {"id": run.id}).fetchone()[0]
 
 
 def leases(db: Database) -> dict[str, str]:

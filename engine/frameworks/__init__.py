@@ -33,6 +33,7 @@ SGD_MOMENTUM = 0.9
 
 WARM_UP_STEPS = 2  # tracing and compiling: left out of samples/s
 EVALUATION_BATCH = 2000
+EVALUATION_BATCH_BYTES = EVALUATION_BATCH * 28 * 28  # fewer of larger pictures, or memory runs out
 
 
 class Totals(NamedTuple):
@@ -143,10 +144,6 @@ class Framework(Protocol):
         """Package versions and settings that figures depend on, name -> value."""
         ...
 
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """Whether the framework's error says so. The framework may be absent or half imported."""
-        ...
-
 
 def load(name: str) -> Framework:
     """Import a framework's module; the framework itself is imported when it is first used."""
@@ -160,6 +157,8 @@ def peak_rss_bytes() -> int:
 
 def evaluation_batches(data: Data) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
     """The test split in batches of at most two sizes, so that compilers see two shapes at most."""
-    parts = -(-len(data.test_labels) // EVALUATION_BATCH)
+    of_a_sample = int(np.prod(data.test_images.shape[1:]))
+    most = min(EVALUATION_BATCH, max(1, EVALUATION_BATCH_BYTES // of_a_sample))
+    parts = -(-len(data.test_labels) // most)
     images = np.array_split(data.test_images, parts)
     yield from zip(images, np.array_split(data.test_labels, parts), strict=True)

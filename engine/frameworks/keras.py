@@ -80,14 +80,6 @@ def environment() -> dict[str, str]:
     }
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """TensorFlow's ResourceExhaustedError, or XLA's message inside another of its errors."""
-    if any(kind.__name__ == "ResourceExhaustedError" for kind in type(error).__mro__):
-        return True
-    said = str(error)
-    return "RESOURCE_EXHAUSTED" in said or "Out of memory" in said
-
-
 class KerasSession:
     warm_up_steps, has_own_format = WARM_UP_STEPS, True
 

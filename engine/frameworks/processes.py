@@ -17,10 +17,11 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from engine import journal, stopping
+from engine import journal, out_of_memory, stopping
 from engine.events import Event, Failed, Finished
 from engine.frameworks import Replica
 from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, Job
+from engine.out_of_memory import Whose
 
 EXIT_PEER_LOST = 75  # of a replica that cannot go on, since another is gone
 GRACE_S = 20.0  # for the others to end by themselves once one has
@@ -31,7 +32,7 @@ Main = Callable[[Job, Replica], None]
 def launch(main: Main, job: Job) -> None:
     """Call `main` in a process for each device; return once all did, or exit as the run failed."""
     asked_to_stop, world = stopping.Flag(), job.config.device_count
-    rendezvous_of(job.run_dir).unlink(missing_ok=True)
+    _tidy(job)
     spawn = multiprocessing.get_context("spawn")
     replicas = [
         spawn.Process(target=_replica, args=(main, job, Replica(rank, world)))
@@ -50,9 +51,19 @@ def launch(main: Main, job: Job) -> None:
     if asked_to_stop.is_raised:  # while some had not started
         hand_on()
     fallen = _first_to_fall(replicas)
-    rendezvous_of(job.run_dir).unlink(missing_ok=True)
+    told = _told(job, fallen)
+    _tidy(job)
     if fallen is not None:
-        _fail(job, replicas, fallen, asked_to_stop.is_raised)
+        ran_out = out_of_memory.said_in(job.log)
+        failed = told or _words(fallen, replicas, ran_out)
+        _fail(job, replicas, failed, asked_to_stop.is_raised)
+
+
+def _tidy(job: Job) -> None:
+    """What replicas tell each other and their parent is of no use to the next ones."""
+    rendezvous_of(job.run_dir).unlink(missing_ok=True)
+    for rank in range(job.config.device_count):
+        job.last_words(rank).unlink(missing_ok=True)
 
 
 def rendezvous_of(run_dir: Path) -> Path:
@@ -107,31 +118,43 @@ def _culprit(replicas: Sequence[BaseProcess]) -> int | None:
     return next(iter([*by_itself, *codes]), None)
 
 
-def _fail(job: Job, replicas: Sequence[BaseProcess], fallen: int, asked_to_stop: bool) -> None:
+def _told(job: Job, fallen: int | None) -> Failed | None:
+    """The failure that the replica left in words of its own."""
+    last = None if fallen is None else journal.outcome(job.last_words(fallen))
+    if last is None or not isinstance(last.event, Failed):
+        return None
+    who = f"Process {(fallen or 0) + 1} of the run's {job.config.device_count}"
+    return Failed(last.event.kind, f"{who} failed. {last.event.sentence}")
+
+
+def _fail(job: Job, replicas: Sequence[BaseProcess], failed: Failed, asked_to_stop: bool) -> None:
     """Replica 0 tells its own failures; for one that could not, the journal is ended here."""
     first = replicas[0].exitcode
     if first in (EXIT_FAILED, EXIT_JOURNAL_LOST):
         sys.exit(first)
-    said = _words(fallen, replicas)
-    end: Event = Finished("STOPPED") if asked_to_stop else Failed("crashed", said)
+    end: Event = Finished("STOPPED") if asked_to_stop else failed
     if journal.outcome(job.journal) is None:
         journal.Writer.after_another(job.journal).append(end)
     if not asked_to_stop:
         sys.exit(EXIT_FAILED)
 
 
-def _words(fallen: int, replicas: Sequence[BaseProcess]) -> str:
+def _words(fallen: int, replicas: Sequence[BaseProcess], ran_out: Whose | None) -> Failed:
     code = replicas[fallen].exitcode or 0
     who = f"Process {fallen + 1} of the run's {len(replicas)}"
+    without = "and the others cannot train without it."
     if code == EXIT_FAILED:
-        return f"{who} failed, and the others cannot train without it. The log has its error."
+        return Failed("crashed", f"{who} failed, {without} The log has its error.")
     if code >= 0:
-        return f"{who} exited with status {code}, and the others cannot train without it."
+        return Failed("crashed", f"{who} exited with status {code}, {without}")
     name = signal.Signals(-code).name
+    if ran_out:
+        said = f"{who} was killed by {name}, when the {ran_out} ran out of memory by the log's last"
+        return Failed("out_of_memory", f"{said} lines. Try a smaller batch size or model.")
     hint = (
         "If nobody did that by hand, the host ran out of memory: try fewer devices or a smaller "
         "batch size."
         if name == "SIGKILL"
         else "The log's last lines may say why."
     )
-    return f"{who} was killed by {name}, and the others cannot train without it. {hint}"
+    return Failed("crashed", f"{who} was killed by {name}, {without} {hint}")

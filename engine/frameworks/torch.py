@@ -9,7 +9,6 @@ GPU. A single GPU is `cuda:0`: the launcher shows this process only those of its
 from __future__ import annotations
 
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -82,12 +81,6 @@ def environment() -> dict[str, str]:
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "not set"),
         "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "not set"),
     }
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    torch = sys.modules.get("torch")
-    kind = getattr(torch, "OutOfMemoryError", MemoryError)
-    return isinstance(error, kind) or "DefaultCPUAllocator: can't allocate" in str(error)
 
 
 class TorchSession:

@@ -114,11 +114,6 @@ def environment() -> dict[str, str]:
         return found
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    said = str(error)
-    return "RESOURCE_EXHAUSTED" in said or "Out of memory" in said or "can't allocate" in said
-
-
 class XlaSession:
     warm_up_steps, has_own_format = WARM_UP_STEPS, False
 

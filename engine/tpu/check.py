@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from engine import devices
+from engine import devices, footprint
 from engine.config import RunConfig
 from engine.settings import PROJECT, Settings
 from engine.tpu import chips, environment, program, traffic
@@ -43,13 +43,18 @@ class TpuCheck:
     compiler: str
     compiles: bool
     message: str | None  # the compiler's, if the program does not compile
-    hbm_bytes: int | None  # arguments, results, temporaries and code together
+    hbm_bytes: int | None  # the program's arguments, results, temporaries and code, and `beside`
+    beside_bytes: int  # of the data set, on the chip as long as the run and in no step's arguments
     hbm_available_bytes: int
     flops: float | None  # of one step, as are the following
     bytes: int | None  # between HBM and the chip
     bound_s: float | None
     binds: Literal["compute", "memory"] | None
     compile_s: float | None  # that the compiler took
+
+    @property
+    def fits(self) -> bool:
+        return self.compiles and (self.hbm_bytes or 0) <= self.hbm_available_bytes
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -151,6 +156,8 @@ def _result(folder: Path, number: int, config: RunConfig, topology: str) -> TpuC
     compiled = folder / f"{number}.hlo"
     moved = traffic.hbm_bytes(compiled.read_text("utf-8")) if compiled.exists() else None
     bound_s, binds = bound(chip, flops, moved)
+    in_step = _needed(message) if message else _in_memory(found)
+    beside = footprint.beside_the_step(config)
     return TpuCheck(
         program=program.key(config),
         topology=topology,
@@ -159,7 +166,8 @@ def _result(folder: Path, number: int, config: RunConfig, topology: str) -> TpuC
         compiler=f"libtpu {_read(folder / 'compiler.json')}",
         compiles=message is None,
         message=None if message is None else _first_line(message),
-        hbm_bytes=_needed(message) if message else _in_memory(found),
+        hbm_bytes=None if in_step is None else in_step + beside,
+        beside_bytes=beside,
         hbm_available_bytes=chip.hbm_bytes,
         flops=flops,
         bytes=moved,

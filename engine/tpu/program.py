@@ -40,7 +40,7 @@ def key(config: RunConfig) -> str:
         "workload": there.workload.model_dump(mode="json"),
         "shape": there.dataset.shape,
         "classes": there.dataset.classes,
-        "samples": there.dataset.train_samples,
+        "samples": (there.dataset.train_samples, there.dataset.test_samples),
         "batch_size": there.batch_size,
         "devices": there.device_count,
         "optimizer": there.optimizer,

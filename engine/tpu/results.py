@@ -13,6 +13,7 @@ from engine.tpu.check import Say, TpuCheck, check
 from storage import database, tpu_checks
 from storage.database import Database
 
+SEVERAL_CHIPS = "of one SPMD program over all chips; a run has a process for each chip"
 ROOFS = {
     "compute": "compute: the FLOPs, at the chip's bf16 peak",
     "memory": "memory: the bytes, at the bandwidth of its HBM",
@@ -36,7 +37,9 @@ def of(db: Database, config: RunConfig) -> list[tuple[float, TpuCheck]]:
 
 
 def verdict(found: TpuCheck) -> str:
-    return "compiles and fits" if found.compiles else "does not compile"
+    if not found.compiles:
+        return "does not compile"
+    return "compiles and fits" if found.fits else "compiles, and does not fit"
 
 
 def where(found: TpuCheck) -> str:
@@ -48,6 +51,11 @@ def where(found: TpuCheck) -> str:
 def needed(found: TpuCheck) -> str:
     """HBM, `0.05 GiB`."""
     return UNKNOWN if found.hbm_bytes is None else f"{found.hbm_bytes / chips.GIB:.2f} GiB"
+
+
+def beside(found: TpuCheck) -> str:
+    """What of it is no part of the program: the splits that stay on the chip."""
+    return f"{found.beside_bytes / chips.GIB:.2f} GiB"
 
 
 def available(found: TpuCheck) -> str:
@@ -69,9 +77,11 @@ def facts(found: TpuCheck) -> list[tuple[str, str]]:
     """What the command line says, a label and a value a line."""
     told = [
         ("checked for", f"{where(found)}, with {found.compiler}"),
+        ("figures are", f"each chip's, {SEVERAL_CHIPS}" if found.chips > 1 else ""),
         ("verdict", verdict(found)),
         ("the compiler says", found.message or ""),
         ("HBM needed", f"{needed(found)} of {available(found)}"),
+        ("of it, the data set as loaded", beside(found)),
         ("FLOPs a step", amount(found.flops, "FLOP")),
         ("HBM traffic a step", amount(found.bytes, "B")),
         ("bound by", binding(found)),

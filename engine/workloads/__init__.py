@@ -7,7 +7,7 @@ model in each framework around them. So runs of one seed start from one point ev
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from engine.config import FashionMnist, Synthetic
 from engine.workloads.layers import LayerWeights
@@ -27,6 +27,15 @@ MODULES = {
 Weights = dict[str, LayerWeights]
 
 
+class Size(NamedTuple):
+    """Numbers that are trained; and those of a sample that a backward pass needs at least, which
+    are what goes into layers with weights, into normalisation and into pooling.
+    """
+
+    parameters: int
+    kept_of_a_sample: int
+
+
 class Workload(Protocol):
     """Models take uint8 images [batch, height, width, channels], and give logits [batch, class].
 
@@ -36,6 +45,10 @@ class Workload(Protocol):
     def initial_weights(
         self, workload: Any, dataset: FashionMnist | Synthetic, seed: int
     ) -> Weights: ...
+
+    def size(self, workload: Any, dataset: FashionMnist | Synthetic) -> Size:
+        """Of the model, which is not made for it: it may be larger than memory."""
+        ...
 
     def torch_model(
         self, workload: Any, dataset: FashionMnist | Synthetic, seed: int

@@ -24,6 +24,11 @@ def dense(rng: np.random.Generator, inputs: int, outputs: int) -> LayerWeights:
     return _glorot_uniform(rng, (inputs, outputs), inputs, outputs), np.zeros(outputs, np.float32)
 
 
+def dense_size(inputs: int, outputs: int) -> int:
+    """Parameters of a dense layer."""
+    return inputs * outputs + outputs
+
+
 def conv(rng: np.random.Generator, size: int, inputs: int, outputs: int) -> LayerWeights:
     """A square kernel and a bias. A unit's fans count the kernel's pixels, too."""
     shape, pixels = (size, size, inputs, outputs), size * size

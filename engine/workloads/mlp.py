@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine import randomness
 from engine.config import FashionMnist, Mlp, Synthetic
-from engine.workloads import Weights, layers
+from engine.workloads import Size, Weights, layers
 
 if TYPE_CHECKING:
     import keras
@@ -21,6 +21,16 @@ def initial_weights(workload: Mlp, dataset: FashionMnist | Synthetic, seed: int)
         weights[f"hidden_{layer}"] = layers.dense(rng, inputs, workload.width)
         inputs = workload.width
     return weights | {"logits": layers.dense(rng, inputs, dataset.classes)}
+
+
+def size(workload: Mlp, dataset: FashionMnist | Synthetic) -> Size:
+    pixels, width, deeper = math.prod(dataset.shape), workload.width, workload.depth - 1
+    parameters = (
+        layers.dense_size(pixels, width)
+        + deeper * layers.dense_size(width, width)
+        + layers.dense_size(width, dataset.classes)
+    )
+    return Size(parameters, pixels + workload.depth * width)
 
 
 def torch_model(workload: Mlp, dataset: FashionMnist | Synthetic, seed: int) -> torch.nn.Module:

@@ -19,7 +19,7 @@ import numpy as np
 
 from engine import randomness
 from engine.config import FashionMnist, ResNet, Synthetic
-from engine.workloads import Weights, layers
+from engine.workloads import Size, Weights, layers
 
 if TYPE_CHECKING:
     import keras
@@ -74,6 +74,27 @@ def _normalised(
         f"{name}_conv": layers.he_conv(rng, size, inputs, outputs),
         f"{name}_norm": layers.batch_norm(outputs),
     }
+
+
+def size(workload: ResNet, dataset: FashionMnist | Synthetic) -> Size:
+    """Of a sample: the pixels, what each convolution gives, and on the branches that normalised."""
+    height, width, channels = dataset.shape
+    parameters, kept = 0, height * width * channels
+
+    def normalised(size: int, inputs: int, outputs: int, results: int = 2) -> None:
+        nonlocal parameters, kept
+        parameters += size**2 * inputs * outputs + 2 * outputs
+        kept += results * height * width * outputs
+
+    normalised(KERNEL, channels, workload.width)
+    for block in _blocks(workload):
+        height, width = -(-height // block.stride), -(-width // block.stride)
+        normalised(KERNEL, block.inputs, block.outputs)
+        normalised(KERNEL, block.outputs, block.outputs)
+        if not block.is_straight:
+            normalised(1, block.inputs, block.outputs, results=1)
+    channels = workload.width * 2 ** (STAGES - 1)
+    return Size(parameters + layers.dense_size(channels, dataset.classes), kept)
 
 
 def torch_model(workload: ResNet, dataset: FashionMnist | Synthetic, seed: int) -> torch.nn.Module:

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine import randomness
 from engine.config import FashionMnist, Synthetic, Vit
-from engine.workloads import Weights, layers
+from engine.workloads import Size, Weights, layers
 
 if TYPE_CHECKING:
     import keras
@@ -51,6 +51,27 @@ def _block_weights(rng: np.random.Generator, block: str, width: int) -> Weights:
         f"{block}_hidden": layers.dense(rng, width, MLP_FACTOR * width),
         f"{block}_out": layers.dense(rng, MLP_FACTOR * width, width),
     }
+
+
+def size(workload: Vit, dataset: FashionMnist | Synthetic) -> Size:
+    """Of a sample and a block: both norms' tokens and what they give, queries, keys, values, what
+    they are mixed to, and the hidden units before and behind GELU.
+    """
+    (rows, columns, channels), width = dataset.shape, workload.width
+    pixels, tokens = workload.patch**2, rows * columns // workload.patch**2
+    block = (
+        4 * width
+        + layers.dense_size(width, 3 * width)
+        + layers.dense_size(width, width)
+        + layers.dense_size(width, MLP_FACTOR * width)
+        + layers.dense_size(MLP_FACTOR * width, width)
+    )
+    ends = pixels * channels * width + tokens * width + 2 * width
+    parameters = ends + workload.depth * block + layers.dense_size(width, dataset.classes)
+    of_a_token = 2 * 2 + 3 + 1 + 2 * MLP_FACTOR
+    return Size(
+        parameters, rows * columns * channels + workload.depth * of_a_token * tokens * width
+    )
 
 
 def torch_model(workload: Vit, dataset: FashionMnist | Synthetic, seed: int) -> torch.nn.Module:

@@ -382,7 +382,8 @@ def checked(folder, **fields):
     found = {
         **{"program": program.key(RunConfig.parse({})), "topology": "v5e:2x2", "chips": 1},
         **{"precision": "fp32", "compiler": "libtpu 0", "compiles": True, "message": None},
-        **{"hbm_bytes": 2**30, "hbm_available_bytes": 2**34, "flops": 5e9, "bytes": 2_000_000},
+        **{"hbm_bytes": 2**30, "hbm_available_bytes": 2**34, "beside_bytes": 0},
+        **{"flops": 5e9, "bytes": 2_000_000},
         **{"bound_s": 2.5e-5, "binds": "compute", "compile_s": 1.0, **fields},
     }
     with database.opened(folder) as db:
@@ -400,6 +401,14 @@ def test_a_tpu_check_is_shown_for_every_run_with_the_same_program(here, page):
     assert (figures["FLOPs a step"], figures["HBM traffic a step"]) == ("5 GFLOP", "2 MB")
     assert words.plain("a bound, not a prediction") in told(at)
     assert "Compiles and fits" in told(at)
+
+
+def test_a_program_that_compiles_and_does_not_fit_beside_its_data_set_says_so(here):
+    checked(here, hbm_bytes=2**34 + 2**33, beside_bytes=2**33)
+    at = visit("run", id=finished(here), tab="TPU check")
+    assert "Compiles, and does not fit" in told(at)
+    held = "8.00 GiB of the HBM are the data set as it was loaded"
+    assert words.plain(held) in told(at)
 
 
 def test_what_the_tpus_compiler_says_is_shown_as_it_is(here):

@@ -14,7 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from engine import checkpoints, datasets, frameworks, randomness, schedules, workloads
+from engine import (
+    checkpoints,
+    datasets,
+    frameworks,
+    out_of_memory,
+    randomness,
+    schedules,
+    workloads,
+)
 from engine.config import RunConfig
 from engine.frameworks import Framework, Replica, Session
 from engine.job import Job
@@ -51,9 +59,10 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
         ),
         "one_cycle": one_cycle(job) if job.config.framework == "torch" else None,
         "bf16": losses(framework, changed(job, precision="bf16"), replica),
+        "fp16": fp16(framework, job, replica) if job.config.framework != "torch_xla" else None,
         "diverged": losses(framework, changed(job, optimizer="adamw", learning_rate=1000), replica),
         "logits": logits(job) if job.config.framework != "torch_xla" else None,
-        "out_of_memory": is_out_of_memory(framework, job.config.framework),
+        "out_of_memory": whose_memory(job.config.framework),
         "agreed": session_of(framework, job, replica).agree(7),
     }
 
@@ -151,6 +160,59 @@ def losses(framework: Framework, job: Job, replica: Replica) -> list[float]:
     return found
 
 
+def fp16(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
+    """Losses of two epochs, and what a step does whose scaled gradients are infinite.
+
+    Only a GPU's runs may ask for fp16; where there is none, their session is put on the CPU.
+    """
+    asked = changed(job, accelerator="gpu", precision="fp16")
+    on_gpu = job.config.accelerator == "gpu"
+    session = session_of(framework, asked, replica) if on_gpu else fp16_on_cpu(asked.config, job)
+    found = [train_epoch(session, asked.config, epoch) for epoch in range(2)]
+    raise_scale(session, 2.0**120)
+    before = session.state()
+    session.begin_epoch(order(asked.config, 2), schedules.rates(asked.config, 2))
+    session.run(1)
+    after = session.state()
+    weights = [name for name in before if name.startswith(checkpoints.WEIGHTS)]
+    return {
+        "losses": found,
+        "kept": all(np.array_equal(before[name], after[name]) for name in weights),
+        "scale": scale_of(session),
+    }
+
+
+def fp16_on_cpu(config: RunConfig, job: Job) -> Any:
+    data = datasets.load(config.dataset, job.data_dir)
+    if config.framework == "torch":
+        import torch
+
+        from engine.frameworks.torch import TorchSession
+
+        return TorchSession(config, data, torch.device("cpu"))
+    import keras
+
+    from engine.frameworks.keras import POLICIES, KerasSession
+
+    keras.config.set_dtype_policy(POLICIES["fp16"])
+    session = KerasSession(config, data, "/CPU:0")
+    keras.config.set_dtype_policy(POLICIES["fp32"])
+    return session
+
+
+def raise_scale(session: Any, scale: float) -> None:
+    if hasattr(session, "_scaler"):
+        session._scaler.update(scale)
+    else:
+        session._optimizer.dynamic_scale.assign(scale)
+
+
+def scale_of(session: Any) -> float:
+    if hasattr(session, "_scaler"):
+        return session._scaler.get_scale()
+    return float(session._optimizer.dynamic_scale.numpy())
+
+
 def logits(job: Job) -> list[list[float]]:
     """The untrained model's, for the first test images."""
     config = job.config
@@ -165,8 +227,8 @@ def logits(job: Job) -> list[list[float]]:
     return model.eval()(torch.tensor(images)).tolist()
 
 
-def is_out_of_memory(framework: Framework, name: str) -> bool:
-    """Ask for 8 EB, and show the framework its own error."""
+def whose_memory(name: str) -> str | None:
+    """Ask for 8 EB; whose memory the framework's own error says ran out."""
     try:
         if name == "keras":
             import tensorflow as tf
@@ -177,7 +239,7 @@ def is_out_of_memory(framework: Framework, name: str) -> bool:
 
             torch.zeros(1 << 60)
     except Exception as error:  # noqa: BLE001  which kind it is, is the question
-        return framework.is_out_of_memory(error)
+        return out_of_memory.of(error)
     raise AssertionError("There was room for 8 EB")
 
 

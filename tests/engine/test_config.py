@@ -31,6 +31,7 @@ BAD = [
     ({"framework": "torch_xla", "accelerator": "gpu"},
      "PyTorch/XLA 2.9 ships no CUDA build; use PyTorch or Keras/TensorFlow."),
     ({"precision": "fp16"}, "A CPU has no fp16 here. Choose one of: fp32, bf16."),
+    ({"precision": "tf32"}, "A CPU has no tf32 here. Choose one of: fp32, bf16."),
     ({"framework": "torch_xla", "accelerator": "tpu", "devices": 4, "batch_size": 126},
      "Batch size 126 cannot be shared evenly by 4 devices."),
     ({"devices": 2, "batch_size": 33}, "Batch size 33 cannot be shared evenly by 2 devices."),

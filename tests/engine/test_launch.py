@@ -1,5 +1,7 @@
 """What this host cannot do is refused before anything is written."""
 
+import json
+
 import pytest
 
 from engine import devices, launch
@@ -36,8 +38,27 @@ def test_a_precision_that_it_has_is_taken():
 def test_a_data_set_that_is_larger_than_memory_says_by_how_much(tmp_path):
     shape = {"height": 1024, "width": 1024, "channels": 16, "train_samples": 10_000_000}
     (sentence,) = refused(tmp_path, accelerator="cpu", dataset={"name": "synthetic", **shape})
-    assert sentence.startswith("The synthetic data set needs 312,")
+    assert sentence.startswith("The run needs 312,")
+    assert "GiB of memory at least (the data set 312," in sentence
     assert sentence.endswith("Take fewer or smaller samples.")
+
+
+def test_a_tpu_whose_library_is_not_installed_says_how_to_install_it(tmp_path):
+    """The TPU is not here, and the interpreter only says what it would have."""
+    host = Hardware((CPU, Device("tpu:0", "tpu", "TPU v5e", "test")), {})
+    config = RunConfig.parse({"framework": "torch_xla", "accelerator": "tpu"})
+
+    def problems(packages):
+        python = tmp_path / f"python-of-{len(packages)}"
+        python.write_text(f"#!/bin/sh\necho '{json.dumps(packages)}'\n")
+        python.chmod(0o755)
+        given = Settings(store=tmp_path / "store", python_torch_xla=python)
+        return [problem.sentence for problem in launch.problems_here(config, given, host)]
+
+    (sentence,) = problems({"torch_xla": "2.9.0"})
+    assert sentence.startswith("PyTorch/XLA drives a TPU with libtpu, which ")
+    assert sentence.endswith("-m uv pip install -c constraints.txt 'torch_xla[tpu]==2.9.0'.")
+    assert problems({"torch_xla": "2.9.0", "libtpu": "0.0.21"}) == []
 
 
 @pytest.mark.parametrize(

@@ -144,3 +144,19 @@ def test_a_residual_net_with_its_batch_norm_learns_on_two_devices(tmp_path):
     assert run.exit_code == 0, run.log
     assert run.epochs[-1]["train_loss"] < run.epochs[0]["train_loss"]
     assert run.epochs[-1]["validation_accuracy"] > 0.5
+
+
+def test_any_replica_that_runs_out_of_memory_says_so_for_the_run(tmp_path):
+    """The second one may take less memory than its copy of the data set needs."""
+    pictures = {"name": "synthetic", "height": 512, "width": 512, "train_samples": 1000,
+                "test_samples": 10}  # fmt: skip
+    job = trainers.job(tmp_path, framework="torch", devices=2, dataset=pictures, batch_size=10)
+    process = trainers.start(job, "tests.engine.poor_replica")
+    ended = trainers.outcome(job, process)
+    assert ended.exit_code == EXIT_FAILED, ended.log
+    assert ended.events[-1] == Failed(
+        "out_of_memory",
+        "Process 2 of the run's 2 failed. The host ran out of memory. Try fewer or smaller "
+        "samples, a smaller batch size or a smaller model.",
+    )
+    assert not list(tmp_path.glob("replica*"))

@@ -65,6 +65,36 @@ def test_power_is_an_average_where_the_driver_cannot_tell_the_moments(function):
     assert values(of_gpu(nvml), "gpu:0")["power_w"] == 301
 
 
+class SurprisingNvml(FakeNvml):
+    """As a library that does not go with its driver: what it raises is no error of NVML's."""
+
+    fails = True
+
+    def nvmlDeviceGetUtilizationRates(self, handle):
+        if self.fails:
+            raise TypeError("an integer is required")
+        return super().nvmlDeviceGetUtilizationRates(handle)
+
+
+def test_an_error_that_nobody_expected_costs_one_sources_readings_and_is_said_once(store, tmp_path):
+    said, nvml = [], SurprisingNvml()
+    run_id = running(store, [GPU], os.getpid())
+    sampler = Sampler(Sources(nvml, fake_powercap(tmp_path, 1), say=said.append))
+    for _ in range(2):
+        sampler.take(store)
+        sampler.store(store)
+    why = "TypeError: an integer is required"
+    assert said == [f"A reading of gpu:0 failed ({why}). It is left out, others go on."]
+    assert runs.get(store, run_id).facts["readings"] == {"gpu:0": f"unavailable: {why}"}
+    assert {device for device, _ in has(store, run_id)} == {"gpu:0", "host", "package:0", "trainer"}
+    assert ("gpu:0", "utilisation") not in has(store, run_id)
+    nvml.fails = False
+    sampler.take(store)
+    sampler.store(store)
+    assert ("gpu:0", "utilisation") in has(store, run_id)
+    assert runs.get(store, run_id).facts["readings"] == {}
+
+
 def test_an_older_driver_tells_throttle_reasons_under_their_older_name():
     code = pynvml.NVML_ERROR_FUNCTION_NOT_FOUND
     nvml = FakeNvml(errors={"nvmlDeviceGetCurrentClocksEventReasons": code})
@@ -294,6 +324,23 @@ def test_a_store_that_cannot_be_written_is_said_and_tried_again(tmp_path, monkey
     stopping.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_a_row_that_cannot_be_read_stops_the_readings_only_as_long_as_it_is_there(
+    store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(telemetry, "RETRY_S", 0.05)
+    run_id, said, stopping = running(store), [], threading.Event()
+    with database.transaction(store):
+        store.execute("UPDATE runs SET environment = '{' WHERE id = ?", [run_id])
+    thread = telemetry.start(Settings(store=tmp_path / "store"), stopping, said.append)
+    eventually(lambda: said, 10)
+    assert said[0].startswith("Readings are missing: Expecting property name")
+    with database.transaction(store):
+        store.execute("UPDATE runs SET environment = '{}' WHERE id = ?", [run_id])
+    eventually(lambda: has(store, run_id), 10)
+    stopping.set()
+    thread.join(10)
 
 
 def taken(here, run_id):

@@ -56,7 +56,7 @@ def recorded(compiler, tmp_path_factory):
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_every_workloads_step_compiles_for_a_v5e_and_fits(recorded, name):
     found = recorded[1][name]
-    assert (found.compiles, found.message) == (True, None)
+    assert (found.compiles, found.fits, found.message) == (True, True, None)
     assert 0 < found.hbm_bytes < found.hbm_available_bytes
     assert found.flops > 0
     bounds = {"compute": found.flops / 197e12, "memory": found.bytes / 819e9}
@@ -82,12 +82,15 @@ def test_the_data_set_is_an_argument_of_the_program(recorded):
     folder, results = recorded
     assert (folder / "0.mlir").stat().st_size < 100_000
     assert "tensor<468x128x784xui8>" in (folder / "0.mlir").read_text()
-    assert results["mlp"].hbm_bytes > 468 * 128 * 784
+    beside = 70_000 * (784 + 8)  # both splits as they were loaded, beside the epoch in its order
+    assert results["mlp"].beside_bytes == beside
+    assert results["mlp"].hbm_bytes > 468 * 128 * 784 + beside
 
 
 def test_batches_from_a_host_loader_are_the_programs_only_data(recorded):
     found = recorded[1]["mlp from a host loader"]
     assert found.compiles
+    assert found.beside_bytes == 10_000 * (784 + 8)
     assert found.hbm_bytes < 60_000 * 784
 
 

@@ -123,9 +123,20 @@ def test_a_run_past_its_time_whose_supervisor_went_away_too_has_timed_out(
 
 def test_a_run_out_of_memory_is_told_the_largest_batch_that_fitted(run):
     end = decide(run, said(Failed("out_of_memory", "No room.")), 1)
+    like_it = "same model, data, framework, precision, optimizer, input and devices"
     assert verdict.with_what_fitted(end, 4096).failure == (
-        "No room. The largest batch of this model that has fitted here is 4,096."
+        f"No room. The largest batch of such a run ({like_it}) that has fitted here is 4,096."
     )
     assert verdict.with_what_fitted(end, None).failure == (
-        "No room. No run of this model has fitted here yet."
+        f"No room. No such run ({like_it}) has fitted here yet."
     )
+
+
+def test_a_trainer_that_aborted_for_want_of_memory_is_known_by_its_log(run):
+    end = verdict.of(run, None, Exit(-6), NOW, ran_out="device")
+    assert (end.status, end.failure_kind) == ("FAILED", "out_of_memory")
+    assert end.failure == (
+        "The device ran out of memory after 1.5 epochs, by the last lines of the log, and the "
+        "trainer was killed by SIGABRT. Try a smaller batch size or model."
+    )
+    assert verdict.of(run, None, Exit(-6), NOW).failure_kind == "crashed"

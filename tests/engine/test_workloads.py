@@ -109,6 +109,27 @@ def test_keras_and_pytorch_models_start_as_one(case, facts):
     assert np.array(mine["logits"]) == pytest.approx(np.array(theirs["logits"]), abs=1e-5)
 
 
+@pytest.mark.parametrize("case", MODELS)
+def test_a_models_size_is_known_without_making_it(case, facts):
+    """Parameters to the last one; what is kept for the backward pass, from below."""
+    run = Job("test", RunConfig(), (), Path(), Path())
+    config = workload_facts.case(run, *case.split("-")).config
+    size = workloads.load(config.workload.name).size(config.workload, config.dataset)
+    made = facts["torch"]["models"][case]
+    assert size.parameters == made["parameters"]
+    told_bytes = 4 * config.batch_size * size.kept_of_a_sample
+    assert 0.4 * made["kept_bytes"] < told_bytes <= made["kept_bytes"]
+
+
+@pytest.mark.parametrize("case", MODELS)
+def test_a_step_in_half_precision_moves_less_and_more_than_half(case, facts):
+    """Casts count, and the optimizer's numbers, norms and the loss stay in fp32. Of an mlp, whose
+    pixels outweigh all else, casting them takes more than it saves.
+    """
+    moved = facts["torch"]["models"][case]["moved_bytes"]
+    assert 0.5 < moved["bf16"] / moved["fp32"] < (1.1 if case.startswith("mlp") else 1)
+
+
 @pytest.mark.parametrize("workload", workload_facts.WORKLOADS)
 @pytest.mark.parametrize("framework", ["keras", "torch_xla"])
 def test_an_epoch_has_the_loss_that_it_has_in_pytorch(framework, workload, facts):
@@ -134,9 +155,13 @@ def test_later_steps_compile_nothing(framework, workload, facts):
     assert set(later) == {first}
 
 
-@pytest.mark.parametrize("framework", ["torch", "keras"])
-def test_a_restored_convnet_goes_on_to_the_last_bit(framework, facts):
-    whole, restored = facts[framework]["resumed"]
+@pytest.mark.parametrize(
+    ("framework", "workload"),
+    [(framework, name) for framework, names in workload_facts.RESUMED.items() for name in names],
+)
+def test_a_restored_model_goes_on_to_the_last_bit(framework, workload, facts):
+    """With running means and variances, and attention."""
+    whole, restored = facts[framework]["resumed"][workload]
     assert whole == restored
 
 

@@ -67,9 +67,9 @@ def job(folder: Path, device: Device = CPU, **config: Any) -> Job:
     return made
 
 
-def start(made: Job) -> subprocess.Popen[bytes]:
+def start(made: Job, module: str = "engine.trainer") -> subprocess.Popen[bytes]:
     with made.log.open("wb") as log:
-        command = [sys.executable, "-m", "engine.trainer", str(made.run_dir)]
+        command = [sys.executable, "-m", module, str(made.run_dir)]
         return subprocess.Popen(
             command,
             cwd=PROJECT,

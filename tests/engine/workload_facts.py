@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import checkpoints, frameworks, schedules, workloads
+from engine import checkpoints, flops, frameworks, schedules, workloads
 from engine.config import RunConfig
 from engine.frameworks import Framework, Replica
 from engine.job import Job
@@ -31,6 +31,8 @@ DATASETS = {
     "fashion": {"name": "synthetic", **SAMPLES},
     "odd": {"name": "synthetic", "height": 9, "width": 15, "channels": 5, "classes": 7, **SAMPLES},
 }
+# Whole runs resume mlp, in every framework. In Keras, vit takes long to compile.
+RESUMED = {"torch": ("convnet", "resnet", "vit"), "keras": ("convnet", "resnet")}
 HAND_OVER = "aten::_local_scalar_dense"
 PATCHES = {"fashion": 4, "odd": 3}
 
@@ -52,7 +54,9 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
     models = {
         f"{name}-{shape}": model(case(job, name, shape)) for name in WORKLOADS for shape in DATASETS
     }
-    found = {"trained": found, "models": models, "resumed": resumed(framework, job, replica)}
+    names = RESUMED[job.config.framework]
+    again = {name: resumed(framework, case(job, name, "odd"), replica) for name in names}
+    found = {"trained": found, "models": models, "resumed": again}
     if job.config.framework == "torch":
         cases = {name: case(job, name, "odd") for name in WORKLOADS}
         for optimizer in ("sgd", "adamw"):
@@ -69,7 +73,44 @@ def case(job: Job, workload: str, shape: str) -> Job:
 
 
 def model(job: Job) -> dict[str, Any]:
-    return {"parameters": parameters(job.config), "logits": session_facts.logits(job)}
+    return {
+        "parameters": parameters(job.config),
+        "logits": session_facts.logits(job),
+        "kept_bytes": kept_bytes(job.config) if job.config.framework == "torch" else None,
+        "moved_bytes": moved_bytes(job) if job.config.framework == "torch" else None,
+    }
+
+
+def moved_bytes(job: Job) -> dict[str, int]:
+    """By precision, of a step whose batch outweighs the weights."""
+    return {
+        precision: flops.count(
+            session_facts.changed(job, precision=precision, batch_size=128).config
+        ).bytes
+        for precision in ("fp32", "bf16")
+    }
+
+
+def kept_bytes(config: RunConfig) -> int:
+    """What PyTorch keeps of a forward pass for the backward pass, but for the parameters."""
+    import torch
+
+    workload = workloads.load(config.workload.name)
+    model = workload.torch_model(config.workload, config.dataset, config.seed)
+    images = torch.zeros((config.batch_size, *config.dataset.shape), dtype=torch.uint8)
+    known = {tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits = model(images)
+    assert logits.requires_grad
+    return sum(kept.values())
 
 
 def trained(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
@@ -91,8 +132,7 @@ def trained(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
 
 
 def resumed(framework: Framework, job: Job, replica: Replica) -> list[str]:
-    """Digests of a convnet's state after two epochs: in one session, and with a restored one."""
-    job = case(job, "convnet", "odd")
+    """Digests of the state after two epochs: in one session, and with a restored one."""
     whole, first, second = (session_facts.session_of(framework, job, replica) for _ in range(3))
     for session, epoch in ((whole, 0), (whole, 1), (first, 0)):
         session_facts.train_epoch(session, job.config, epoch)

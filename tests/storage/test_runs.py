@@ -193,19 +193,42 @@ def test_a_store_of_an_older_schema_is_brought_up_to_date_with_its_runs(tmp_path
         assert runs.get(db, run_id).metrics["loss"].last == 2.0
 
 
-def test_the_largest_batch_is_of_runs_that_trained_the_same_model_in_the_same_way(db):
-    def trained(step=1, resumed_epoch=None, **changes):
-        config = RunConfig.parse(CONFIG | changes).model_dump(mode="json")
-        run_id = create(db, config=config, resumed_epoch=resumed_epoch, total_steps=1000)
+def test_the_largest_batch_is_of_runs_like_it_in_all_that_memory_depends_on(db):
+    def recorded(step=1, resumed_epoch=None, name="A GPU", **changes):
+        config = RunConfig.parse(CONFIG | {"accelerator": "gpu"} | changes)
+        run_id = create(
+            db,
+            config=config.model_dump(mode="json"),
+            resumed_epoch=resumed_epoch,
+            total_steps=1000,
+        )
+        here = [{"id": f"gpu:{n}", "name": name} for n in range(config.device_count)]
+        runs.claim(db, run_id, host="here", devices=here, now=5.0)
         metrics.ingest(
             db, run_id, [Point("loss", step, 0.1, 1.0, 1.0)] * bool(step), last_seq=1, offset=9
         )
+        runs.finish(db, run_id, "SUCCEEDED", finished_at=6.0)
+        return run_id
 
-    assert runs.largest_batch(db, CONFIG) is None
-    trained(batch_size=512)
-    trained(batch_size=256)
-    trained(batch_size=4096, step=0)
-    trained(batch_size=8192, step=300, resumed_epoch=3)  # it has what it took over, and no more
-    trained(batch_size=1024, precision="bf16")
-    trained(batch_size=2048, workload={"name": "convnet"})
-    assert runs.largest_batch(db, CONFIG) == 512
+    asked = runs.get(db, recorded(batch_size=32_768))
+    assert runs.largest_batch(db, asked) is None
+    recorded(batch_size=512, seed=7, epochs=3, devices=["gpu:0"])
+    recorded(batch_size=256)
+    recorded(batch_size=4096, step=0)
+    recorded(batch_size=8192, step=300, resumed_epoch=3)  # it has what it took over, and no more
+    different = [
+        {"precision": "bf16"},
+        {"workload": {"name": "convnet"}},
+        {"dataset": {"name": "synthetic"}},
+        {"framework": "keras"},
+        {"optimizer": "sgd"},
+        {"input": "host_loader"},
+        {"devices": 2},
+        {"accelerator": "cpu"},
+        {"name": "Another GPU"},
+    ]
+    for change in different:
+        recorded(batch_size=1024, **change)
+    failed = recorded(batch_size=2048)
+    db.execute("UPDATE runs SET failure_kind = 'out_of_memory' WHERE id = ?", [failed])
+    assert runs.largest_batch(db, asked) == 512
