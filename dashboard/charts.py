@@ -97,6 +97,7 @@ def curves(
         layout["xaxis"] |= {"type": "log", "dtick": None, "uirevision": f"{x_axis} {x_unit} log"}
     layout["showlegend"] = legend and sum(not curve.faint for curve in drawn) > 1
     within = None if log_y else ranges.shown(_extents(drawn), unit, robust=robust)
+    layout["yaxis"]["autorange"] = within is None  # else Plotly keeps the range of earlier points
     if within:
         layout["yaxis"]["range"] = within
         measured = [one for one in identified if one[0].faint] or identified

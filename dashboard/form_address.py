@@ -6,7 +6,7 @@ asked for is refused: nothing starts before the reader accepts the form as it st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import streamlit as st
@@ -50,13 +50,32 @@ def begin(cloned: Run | None, settings: Settings, hardware: Hardware) -> list[Pr
             st.session_state[KEY + name] = value
         keep_offered(settings, hardware)
         found = _problems(asked, cloned, settings, hardware)
-        st.session_state[KEY + "refused"] = _refused(asked, values, found, settings, hardware)
+        refused = _refused(asked, values, found, settings, hardware)
+        st.session_state[KEY + "refused"] = [(one, _widgets(one.field)) for one in refused]
         _note()
-    return st.session_state[KEY + "refused"]
+    refused = st.session_state[KEY + "refused"]
+    standing = [(problem, was) for problem, was in refused if not _is_changed(problem.field, was)]
+    st.session_state[KEY + "refused"] = standing
+    return [problem for problem, _ in standing]
 
 
 def accept() -> None:
     st.session_state[KEY + "refused"] = []
+
+
+def _widgets(field: str) -> dict[str, str]:
+    """What a field's widgets hold, as text."""
+    return {
+        name: str(value)
+        for name, value in st.session_state.items()
+        if isinstance(name, str) and name.removeprefix(KEY).partition(".")[0] == field
+    }
+
+
+def _is_changed(field: str, was: Mapping[str, str]) -> bool:
+    """Whether the reader has set a field since the address was read."""
+    now = _widgets(field)
+    return any(now.get(name, text) != text for name, text in was.items())
 
 
 def _asked() -> dict[str, str]:

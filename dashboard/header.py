@@ -14,6 +14,7 @@ from dashboard.components.copy_link import copy_link
 @contextmanager
 def header(title: str, *, kicker: str = "") -> Iterator[None]:
     """The title, and beside it the actions that the block draws, then the page's link."""
+    st.set_page_config(page_title=f"{title} · Accelboard")
     with st.container(horizontal=True, vertical_alignment="center", key="page-header"):
         with st.container(width="stretch"):
             words.title(title, kicker=kicker)

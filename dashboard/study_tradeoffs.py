@@ -64,7 +64,7 @@ def learning(curves: Mapping[str, Sequence[Learning]], target: float | None) -> 
         "legend": LEGEND,
         "xaxis": {"title": {"text": "Time since the run began (s)"}, "rangemode": "tozero",
                   "tickformat": ",.6~g"},
-        "yaxis": {"title": {"text": "Validation accuracy"}, "tickformat": ".0%"},
+        "yaxis": {"title": {"text": "Validation accuracy"}, "tickformat": ".2~%"},
     }  # fmt: skip
     if target is not None:
         line = {"color": GREY, "width": 1, "dash": "dot"}

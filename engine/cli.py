@@ -129,7 +129,9 @@ def list_runs(
         wanted = Wanted(
             query=query, statuses=chosen, archived=archived, vocabulary=queries.vocabulary()
         )
-        output.run_list(run_list.page(db, wanted, sort=sort, limit=limit).runs, as_json)
+        listed = run_list.page(db, wanted, sort=sort, limit=limit).runs
+    none = "No run matches. All runs: python -m engine list" if query or statuses else ""
+    output.run_list(listed, as_json, none)
 
 
 @main.command()

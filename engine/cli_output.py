@@ -96,13 +96,13 @@ def supervisor_ended(pid: int | None) -> None:
         click.echo(f"Ended the supervisor, pid {pid}. Runs that train go on.")
 
 
-def run_list(listed: list[Run], as_json: bool) -> None:
+def run_list(listed: list[Run], as_json: bool, none: str = "") -> None:
     if as_json:
         for run in listed:
             json_line(run_json(run))
         return
     if not listed:
-        click.echo("No runs yet. Submit one: python -m engine submit")
+        click.echo(none or "No runs yet. Submit one: python -m engine submit")
         return
     figures = ("accuracy", "throughput", "took")
     rows = table(

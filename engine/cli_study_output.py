@@ -181,4 +181,4 @@ def _duration(shown: Report) -> str:
 def _predicted(predicted: Prediction) -> str:
     if predicted.seconds is not None:
         return f"By this store's history about {duration(predicted.seconds)}."
-    return f"How long is not known: no history of {', '.join(predicted.unknown)}."
+    return f"How long is not known: no run of it yet with {', '.join(predicted.unknown)}."

@@ -1,6 +1,9 @@
 // Copies the page's address. A browser gives navigator.clipboard only to https and to localhost.
 
 const ANSWER_MS = 2000;
+const LOOK_MS = 150; // after the click took the focus from a field, Streamlit needs a moment too
+const SETTLE_MS = 4000;
+const RUNNING = '[data-testid="stApp"][data-test-script-state="running"]';
 const timers = new WeakMap(); // button -> when its answer goes away
 
 export default function ({ data, parentElement }) {
@@ -8,9 +11,18 @@ export default function ({ data, parentElement }) {
   button.querySelector(".label").textContent = data.label;
   button.setAttribute("aria-label", data.label);
   button.onclick = async () => {
+    await settled();
     const copied = await copy(data.link || linkOf(data), parentElement);
     answer(parentElement, button, copied ? "Copied" : "Not copied");
   };
+}
+
+// What was just typed is in the address once the page has been run with it. The browser lets a click
+// copy for five seconds.
+async function settled() {
+  const giveUp = Date.now() + SETTLE_MS;
+  do await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  while (document.querySelector(RUNNING) && Date.now() < giveUp);
 }
 
 // Others may reach the dashboard under another address than this browser does.

@@ -40,7 +40,7 @@ with st.expander("New study", expanded=is_first or cloned is not None, icon=":ma
         expected = (
             f"about {duration(predicted.seconds)} by this store's history"
             if predicted.seconds is not None
-            else f"how long is not known: no history of {', '.join(predicted.unknown)}"
+            else f"how long is not known: no run of it yet with {', '.join(predicted.unknown)}"
         )
         st.caption(
             plain(

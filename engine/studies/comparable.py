@@ -78,6 +78,12 @@ def speeds(every: Sequence[Run], known: Known) -> Verdict | None:
     checks = [job, _code(every), _device(every), _versions(every), _quiet(every, known)]
     if job.level == "green" and data.level == "red":
         checks.append(data)
+    batches = sorted({run.config["batch_size"] for run in every})
+    if len(batches) > 1:
+        told = " and ".join(f"{size:,}" for size in batches)
+        checks.append(
+            Check("amber", f"Batch sizes differ: {told}. A larger batch is faster alone.")
+        )
     timed = [run for run in every if run.facts.get("steady_s") is not None]
     long_enough = _timed_long_enough(timed) if timed else None
     checks += filter(None, [long_enough, _not_hardware(every), _throttled(every, known)])
@@ -229,6 +235,8 @@ def _versions(every: Sequence[Run], kind: str = "") -> Check:
             differing.append(f"packages of {framework}")
     if differing:
         return Check("amber", f"Versions differ between runs: {', '.join(differing)}.")
+    if len({run.framework for run in every}) > 1:
+        return Check("green", "The same versions within each framework, and the same drivers.")
     return Check("green", "The same versions and drivers.")
 
 

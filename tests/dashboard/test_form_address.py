@@ -170,3 +170,14 @@ def test_what_is_too_long_for_a_link_is_said(here):
     at.text_area(key="new.notes").set_value("x" * 1001).run()
     assert "Too long for a link, which lacks it: notes." in told(at)
     assert "notes" not in at.query_params
+
+
+def test_a_field_that_the_reader_mends_is_refused_no_longer(here):
+    at = visit("new_run", framework="nope", epochs="-1")
+    assert len(said(at)) == 2
+    at.number_input(key="new.epochs").set_value(3).run()
+    assert [one.startswith("Unknown framework") for one in said(at)] == [True]
+    at.segmented_control(key="new.framework").set_value("keras").run()
+    assert not at.error
+    assert at.query_params["framework"] in ("keras", ["keras"])
+    assert not at.button(key="start").disabled

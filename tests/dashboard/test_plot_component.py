@@ -312,3 +312,17 @@ def pasted(page: Page) -> str:
     area.evaluate("(element) => element.focus()")
     page.keyboard.press("Control+V")
     return area.input_value()
+
+
+def test_an_axis_grows_with_its_curve_from_the_first_point_on(url, browser_page):
+    open_app(browser_page, f"{url}?start=0&name=alone")
+    wait_for_points(browser_page, 5)
+    shown, curve = browser_page.evaluate(
+        """(selector) => {
+        const chart = document.querySelector(selector);
+        return [chart._fullLayout.yaxis.range, Array.from(chart._fullData[0].y)];
+    }""",
+        CHART,
+    )
+    assert shown[0] <= min(curve)
+    assert max(curve) <= shown[1] <= 2 * max(curve)

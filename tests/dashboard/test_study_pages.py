@@ -56,7 +56,7 @@ def test_the_studies_page_offers_a_form_and_says_what_will_happen(here):
     at = visit("studies")
     assert "No studies yet" in said(told(at))
     assert "2 arms x 5 seeds and a warm-up of each: 12 runs" in said(told(at))
-    assert "no history of" in said(told(at))
+    assert "no run of it yet" in said(told(at))
 
 
 def test_a_study_of_no_runs_is_refused_in_a_sentence(here):

@@ -45,7 +45,8 @@ def page() -> None:
 
 @st.fragment(run_every=0.5)
 def live(names: tuple[str, ...]) -> None:
-    st.session_state.points = st.session_state.get("points", 9) + 1
+    before = int(st.query_params.get("start", "10")) - 1
+    st.session_state.points = st.session_state.get("points", before) + 1
     points = st.session_state.points
     st.html(f"<p id='points'>{points}</p>")
     with st.container(key="live"):
