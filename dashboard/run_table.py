@@ -120,7 +120,7 @@ def _selectable(listed: list[Run], view: RunView, baseline: Run | None, number: 
     state = tables.show(
         "runs",
         pd.DataFrame(cells),
-        menu=False,
+        raw=None,
         key=f"runs-{hash(about)}",
         height=HEADER_PX + ROW_PX * min(len(listed), MOST_ROWS),
         row_height=ROW_PX,

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from dashboard import form_address, form_state, forms, pages, saved_views, store, tpu_view
-from dashboard.header import header, not_found
+from dashboard import form_address, form_state, forms, links, pages, saved_views, store, tpu_view
+from dashboard.header import header, not_found, warn_of_link
 from dashboard.words import plain
 from engine import launch
 from engine.config import FRAMEWORK_NAMES
@@ -29,6 +29,7 @@ except ConfigError as error:
 with header("New run", kicker=f"Clone of {cloned.id}" if cloned else ""):
     place_of_start = st.container(width="content")
     saved_views.control("new")
+warn_of_link({"tpu": links.TPU})
 problems = st.container()
 
 configuration, called = st.columns([3, 2], gap="medium")
