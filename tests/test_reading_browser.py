@@ -16,8 +16,9 @@ from benchmarks.sessions import Reader
 from dashboard import links
 from engine import supervision
 from storage import database, metrics, readings, runs
+from storage.metrics import Point
 from storage.readings import Reading
-from tests.dashboard.test_pages import create, finished
+from tests.dashboard.test_pages import DEVICE, create, finished
 from tests.dashboard.test_study_pages import ask, finish_runs
 from tests.processes import eventually, free_port, healthy, lab
 from tests.test_browser import Site, settle
@@ -160,6 +161,34 @@ def test_runs_are_opened_selected_and_compared_with_the_keyboard_alone(site, bro
     to_row(page, 2)
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(f"/run.id={first}"), timeout=20_000)
+
+
+def test_a_run_that_arrives_and_figures_that_change_leave_a_short_table_where_it_was(
+    site, new_page
+):
+    """Scrolled to the right, which a new table would undo; then with a row selected."""
+    live = create(site.lab.store, "short live")
+    create(site.lab.store, "short other")
+    with database.opened(site.lab.store) as db:
+        runs.claim(db, live, host="here", devices=[DEVICE], now=time.time())
+    page = new_page(viewport={"width": 700, "height": 900})
+    site.visit(page, "/?q=short&columns=name&columns=last.train_loss&columns=progress"
+               "&columns=took&columns=submitted&columns=status&columns=tags")  # fmt: skip
+    eventually(lambda: page.evaluate(f"{SCROLLER}?.scrollWidth - {SCROLLER}?.clientWidth") > 100)
+    focus_table(page)  # with the focus, the table is there as text too
+    page.evaluate(f"{SCROLLER}.scrollLeft = 90")
+    late = create(site.lab.store, "short late")
+    eventually(lambda: late in page.evaluate(CELLS), 20)
+    assert page.evaluate(f"{SCROLLER}.scrollLeft") == 90
+    box = page.locator('[data-testid="stDataFrame"]').bounding_box()
+    page.mouse.click(box["x"] + 18, box["y"] + 40 + 36 * 2 + 18)
+    expect(page.get_by_role("link", name=f"Open {live}")).to_be_visible(timeout=20_000)
+    with database.opened(site.lab.store) as db:
+        metrics.ingest(db, live, [Point("train_loss", 9_000, 5.0, time.time(), 0.4321)],
+                       last_seq=1, offset=1)  # fmt: skip
+    eventually(lambda: "0.4321" in page.evaluate(CELLS), 20)
+    assert page.evaluate(f"{SCROLLER}.scrollLeft") == 90
+    expect(page.get_by_role("link", name=f"Open {live}")).to_be_visible()
 
 
 def test_no_page_is_wider_than_its_window(site, new_page):
