@@ -38,7 +38,8 @@ def listed() -> None:
     st.markdown("**Reference jobs**")
     if jobs:
         rows = [_job_row(job, count) for job, count in jobs]
-        tables.show("reference-jobs", rows, alt="Reference jobs and how much history they have")
+        tables.show("reference-jobs", rows, raw=lambda: [_job_raw(*of) for of in jobs],
+                    alt="Reference jobs and how much history they have")  # fmt: skip
     else:
         st.caption("None. A run's page has Reference, which names it one.")
     if raised:
@@ -109,6 +110,13 @@ def _job_row(job: stored.Reference, count: int) -> dict[str, str]:
     enough = "" if count >= references.FEWEST else f" of {references.FEWEST} that make a band"
     return {"Job": job.name, "Of run": job.run_id, "Repeats": f"{count}{enough}",
             "Added by": job.created_by}  # fmt: skip
+
+
+def _job_raw(job: stored.Reference, count: int) -> dict[str, Any]:
+    """Times in Unix seconds."""
+    return {"job": job.name, "run_id": job.run_id, "repeats": count,
+            "repeats_of_a_band": references.FEWEST, "added_by": job.created_by,
+            "added_at": job.created_at}  # fmt: skip
 
 
 def _alert_raw(alert: Alert) -> dict[str, Any]:

@@ -63,12 +63,13 @@ def rules(picked: list[Run]) -> dict[str, links.Rule]:
     if "compare-base" in st.session_state:
         return links.OF_COMPARE
     keys, axes = comparison.metric_keys(picked), comparison.parameters(picked)
+    ids = [run.id for run in picked]
     axes = {*axes, *(f"{comparison.METRIC}{key}" for key in keys)}
     axis = links.one_of(axes, "a parameter or a metric of these runs")
     return links.OF_COMPARE | {
         "metric": links.one_of(keys, "a metric of these runs"),
         "group": links.one_of(comparison.group_words(picked), "what groups these runs"),
-        "base": links.one_of([run.id for run in picked], "one of the runs compared"),
+        **dict.fromkeys(("base", "hide"), links.one_of(ids, "one of the runs compared")),
         "sort": links.one_of([*keys, "mfu"], "a figure of these runs"),
         **dict.fromkeys(("px", "py", "dims"), axis),
     }
@@ -88,6 +89,7 @@ def controls(picked: list[Run]) -> Compared:
             log = curve_controls.log_axes("compare-")
             full = _switch("All values", "full", help="Outliers too, however far they lie.")
     end = st.query_params.get("end", "")
+    _hide([run_id for run_id in st.query_params.get_all("hide") if run_id in names])
     return Compared(
         picked, next(run for run in picked if run.id == base), names, metrics,
         CurveView(x_axis, smoothing, log, st.context.timezone), full, group,
@@ -195,7 +197,7 @@ def charts(shown: Compared) -> None:
                 str(store.configured().store), state, key, shown.view, shown.full, shown.group,
                 shown,
             )  # fmt: skip
-            plot.mount(data, key=f"plot-compare-{key}", height=CHART_PX)
+            plot.mount(data, key=f"plot-compare-{key}", height=CHART_PX, on_hidden=_hide)
             if beyond:
                 st.caption(f"{outlying(beyond)} *All values* under *Curves* shows all.")
 
@@ -208,6 +210,10 @@ def outlying(count: int) -> str:
         f"{count:,} outlying points lie beyond the axis; ▲ or ▼ at its edge marks each curve's "
         "farthest."
     )
+
+
+def _hide(run_ids: list[str]) -> None:
+    links.put(hide=run_ids)
 
 
 @st.cache_data(max_entries=100, show_spinner=False)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
 from dashboard import distinct, run_columns
 from engine import efficiency, metrics
 from engine.config import FRAMEWORK_NAMES, flatten
-from engine.describe import device_names, throughput, took
+from engine.describe import device_names, leaves, throughput, took
 from engine.format import UNKNOWN, duration, metric
 from storage.fields import REPEATS
 from storage.runs import Run
@@ -20,6 +20,7 @@ FIRST_METRICS = ("validation_accuracy", "validation_loss", "train_loss", "sample
 SAME_WITHIN = 1e-12  # of a value's size
 FEW_TIMES = 10.0  # from so many times the base's value on, a factor is told, not a percentage
 
+CONFIGURATION = "Configuration"
 METRIC = "metric."  # before its key, where a parameter could stand too
 
 End = Literal["best", "last", "min", "max"]
@@ -35,9 +36,10 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A figure of each run; `key` names it in the address."""
+    """A figure of each run; `key` names it in the address, `raw_name` in a file."""
 
     key: str
+    raw_name: str
     title: str
     cells: list[Cell]
     better: Literal["max", "min"] | None = None
@@ -66,7 +68,9 @@ def results(picked: Sequence[Run], base: Run, end: End) -> list[Column]:
     columns = [_column(picked, key, end, at) for key in metric_keys(picked)]
     shares = [efficiency.of(run.facts).mfu for run in picked]
     if any(shares):
-        columns.append(Column("mfu", "MFU", _cells(shares, "mfu", "%", "max", at), "max"))
+        columns.append(
+            Column("mfu", "mfu_share", "MFU", _cells(shares, "mfu", "%", "max", at), "max")
+        )
     return columns
 
 
@@ -74,12 +78,14 @@ def _column(picked: Sequence[Run], key: str, end: End, base: int) -> Column:
     described = metrics.describe(key)
     if end == "best" and key == "samples_per_s":
         values, prefix = [throughput(run) for run in picked], "Steady"
+        raw_name = f"steady_{key}"
     else:
         values = [run_columns.figure(run, f"{end}.{key}") for run in picked]
+        raw_name = run_columns.raw_name(f"{end}.{key}")
         prefix = "Last" if end == "best" and described.best is None else end.capitalize()
     title = f"{prefix} {described.title.lower()}"
     cells = _cells(values, key, described.unit, described.best, base)
-    return Column(key, title, cells, described.best)
+    return Column(key, raw_name, title, cells, described.best)
 
 
 def ranked(column: Column) -> list[int]:
@@ -137,7 +143,7 @@ def results_frame(picked: Sequence[Run], columns: Sequence[Column]) -> pd.DataFr
     """A row a run, values as they are: for a file."""
     rows = [
         {"id": run.id, "name": run.name, "status": run.status, "took_s": took(run)}
-        | {column.title: column.cells[place].value for column in columns}
+        | {column.raw_name: column.cells[place].value for column in columns}
         for place, run in enumerate(picked)
     ]
     return pd.DataFrame(rows)
@@ -150,7 +156,7 @@ def state(run: Run) -> tuple[str, str]:
 
 def differences(picked: Sequence[Run]) -> list[Difference]:
     """A row a key of the configuration, then of the environment, in which any run has it."""
-    sections = {"Configuration": configuration, "Environment": environment}
+    sections = {CONFIGURATION: configuration, "Environment": environment}
     found = []
     for section, of in sections.items():
         facts = [of(run) for run in picked]
@@ -169,12 +175,14 @@ def wanted(found: Sequence[Difference], *, every: bool, search: str) -> list[Dif
 
 
 def differences_frame(found: Sequence[Difference], picked: Sequence[Run]) -> pd.DataFrame:
-    """A row a key, a column a run by its id: for a file."""
+    """A row a key, a column a run by its id, values as they are: for a file."""
+    met = {run.id: {"device": device_names(run)} | leaves(run.environment) for run in picked}
     rows = [
-        {"section": row.section, "key": row.key}
-        | {run.id: value for run, value in zip(picked, row.values, strict=True)}
+        {"section": row.section.lower(), "key": row.key}
+        | {run.id: run_columns.setting(run, row.key) if row.section == CONFIGURATION
+           else met[run.id].get(row.key) for run in picked}
         for row in found
-    ]
+    ]  # fmt: skip
     return pd.DataFrame(rows, columns=["section", "key", *(run.id for run in picked)])
 
 
@@ -184,17 +192,9 @@ def configuration(run: Run) -> dict[str, str]:
 
 def environment(run: Run) -> dict[str, str]:
     """What the run met, by key; a part of a part has both names."""
-    return {"device": device_names(run)} | _flat(run.environment)
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in nested.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        elif value is not None:
-            flat[prefix + name] = value if isinstance(value, str) else json.dumps(value)
-    return flat
+    known = {key: value for key, value in leaves(run.environment).items() if value is not None}
+    told = {key: v if isinstance(v, str) else json.dumps(v) for key, v in known.items()}
+    return {"device": device_names(run)} | told
 
 
 def group_words(picked: Sequence[Run]) -> list[str]:

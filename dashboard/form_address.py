@@ -36,6 +36,7 @@ from engine.settings import Settings
 from storage.runs import Run
 
 LONGEST = 1000  # characters of one field
+OTHERS = ("clone", "tpu")  # of the address, what is no field of the form
 
 
 def begin(cloned: Run | None, settings: Settings, hardware: Hardware) -> list[Problem]:
@@ -81,7 +82,8 @@ def _is_changed(field: str, was: Mapping[str, str]) -> bool:
 def _asked() -> dict[str, str]:
     """The address's own fields as flat text; of its tags, see `_tags`."""
     asked = {name: st.query_params.get_all(name)[-1] for name in st.query_params}
-    asked.pop("clone", None)
+    for name in OTHERS:
+        asked.pop(name, None)
     if "devices" in asked:
         asked["devices"] = ",".join(st.query_params.get_all("devices"))
     return asked
@@ -205,6 +207,8 @@ def write(cloned: Run | None, hardware: Hardware) -> list[str]:
             differing[name] = list(value) if isinstance(value, list) and value else text_of(value)
     if not held("devices") and (usual["devices"] or held("count") != usual["count"]):
         differing["devices"] = text_of(held("count"))
+    if "tpu" in st.query_params:
+        differing["tpu"] = st.query_params["tpu"]
     st.query_params.from_dict(differing)
     _note()
     return too_long
@@ -220,7 +224,7 @@ def _is_elsewhere(name: str) -> bool:
 
 
 def _address() -> dict[str, list[str]]:
-    return {name: st.query_params.get_all(name) for name in st.query_params}
+    return {n: st.query_params.get_all(n) for n in st.query_params if n != "tpu"}
 
 
 def _note() -> None:

@@ -8,7 +8,7 @@ from dashboard import pages, store, tables
 from dashboard.words import plain
 from engine import devices as engine_devices
 from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
-from engine.format import gib
+from engine.format import UNKNOWN, gib
 from engine.job import Device
 from engine.readings import READINGS, shown
 from engine.sources import Missing
@@ -75,17 +75,19 @@ def frameworks() -> None:
     """Which frameworks can train here, and with which interpreter."""
     st.markdown("**Frameworks**")
     settings = store.configured()
-    rows = []
+    rows, raw = [], []
     for name, title in FRAMEWORK_NAMES.items():
         interpreter = settings.interpreter(name)
         missing = engine_devices.framework_missing(name, interpreter)
-        version = engine_devices.framework_version(name, interpreter) or "—"
+        version = engine_devices.framework_version(name, interpreter)
         rows.append(
             {
                 "Framework": title,
-                "Version": version,
+                "Version": version or UNKNOWN,
                 "Trainers run with": str(interpreter),
                 "Here": f"no: {missing}" if missing else "yes",
             }
         )
-    tables.show("frameworks", rows, alt="Frameworks and their interpreters")
+        raw.append({"framework": name, "version": version, "interpreter": str(interpreter),
+                    "missing": missing})  # fmt: skip
+    tables.show("frameworks", rows, raw=lambda: raw, alt="Frameworks and their interpreters")

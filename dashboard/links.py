@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, cast, get_args
 from urllib.parse import urlencode, urlsplit
@@ -11,6 +12,7 @@ from streamlit import config
 
 from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
 from engine.studies.cost import Prices, is_price
+from engine.tpu import chips
 from storage.fields import ENDS
 from storage.runs import STATUSES
 
@@ -124,8 +126,18 @@ def one_of(choices: Collection[str], told: str = "") -> Rule:
     return (lambda value: value in choices), told or f"one of {', '.join(choices)}"
 
 
+def is_number(given: str) -> bool:
+    """Or nothing, as in a field that was emptied."""
+    try:
+        return not given or math.isfinite(float(given))
+    except ValueError:
+        return False
+
+
+NUMBER: Rule = (is_number, "a number")
 SWITCH = one_of(("1",))
 PRICE: Rule = (is_price_text, "a price from 0 to a million")
+TPU = one_of(chips.TOPOLOGIES)
 # What parameters of each page must be, as far as that does not depend on what the store has.
 OF_RUNS: dict[str, Rule] = {
     "page": (lambda value: value == str(page_number()), "a whole number from 1"),
@@ -139,6 +151,7 @@ OF_RUN: dict[str, Rule] = {
     "smooth": (is_smoothing, f"a number from 0 to {MOST_SMOOTHED}"),
     "log": one_of(LOG_AXES),
     "tab": one_of(TABS),
+    "tpu": TPU,
 }
 OF_COMPARE: dict[str, Rule] = {
     "x": one_of(X_AXES),

@@ -10,7 +10,7 @@ from dashboard import clicks, links, pages, store
 from dashboard.words import plain
 from engine import launch
 from engine.format import counted
-from storage import run_list
+from storage import run_list, runs
 from storage.run_list import Selected
 from storage.runs import Run
 
@@ -83,6 +83,7 @@ def _what_goes(ids: Sequence[str], selected: Selected) -> str:
     told = []
     if over > MOST_WEIGHED:
         told = [f"{over:,} runs with all their points, logs and checkpoints go for good."]
+        told += launch.who_loses(store.configured(), _not_active(ids))
     elif over:
         with store.opened() as db:
             gone = [run for run in run_list.of_ids(db, ids) if not run.active]
@@ -94,6 +95,12 @@ def _what_goes(ids: Sequence[str], selected: Selected) -> str:
             "is to go."
         )
     return " ".join(told)
+
+
+def _not_active(ids: Sequence[str]) -> list[str]:
+    with store.opened() as db:
+        active = {run.id for run in (*runs.running(db), *runs.queue(db))}
+    return [run_id for run_id in ids if run_id not in active]
 
 
 def _those(ids: Sequence[str], are_meant: Callable[[Run], bool]) -> list[str]:

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import comparison, links, run_columns, run_selection, store, tables
+from dashboard.components.table_keys import table_keys
 from dashboard.run_view import RunView
 from dashboard.words import plain
 from engine.config import FRAMEWORK_NAMES
@@ -52,6 +53,7 @@ def show(view: RunView) -> None:
     if st.session_state.pop("group-opened", False):
         st.rerun()
     st.caption(_told(view, len(found.groups), found.total))
+    table_keys("group-keys", lambda row: _open(view.group, found.groups, row))
     run_selection.sort_by_header(state, view.sort, {"group": view.group})
 
 
@@ -107,14 +109,18 @@ def _columns(view: RunView, words: list[str], groups: Sequence[Group]) -> dict[s
     }
     by = "Repeats of" if view.group == REPEATS else run_columns.title(view.group)
     leads = column.ButtonColumn(
-        "Runs", type="tertiary", key="open-group", on_click=_open, args=(view.group, groups)
+        "Runs", type="tertiary", key="open-group", on_click=_clicked, args=(view.group, groups)
     )
     return {"group": column.TextColumn(by, pinned=True), "runs": leads} | figures
 
 
-def _open(by: str, groups: Sequence[Group]) -> None:
+def _clicked(by: str, groups: Sequence[Group]) -> None:
+    _open(by, groups, st.session_state["open-group"]["row"])
+
+
+def _open(by: str, groups: Sequence[Group], row: int) -> None:
     """Show a group's runs: its own condition is added to the query."""
-    group = groups[st.session_state["open-group"]["row"]]
+    group = groups[row]
     before = st.query_params.get("query", "").strip()
     own = search.equal(by, group.newest if by == REPEATS else group.value)
     query = f"({before}) and {own}" if before else own

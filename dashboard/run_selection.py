@@ -9,7 +9,8 @@ import streamlit as st
 
 from dashboard import links, run_columns
 
-KEY, TURN = "selected", "selection-turn"
+KEY, TURN, TABLE = "selected", "selection-turn", "table-of-runs"
+NO_TABLE = "none"
 FIRST_UP = ("name", "id", "status", "framework", "accelerator", "workload", "dataset", "user",
             "host", "device", "tag", "notes", "failure")  # fmt: skip
 
@@ -34,11 +35,30 @@ def rows(listed: Sequence[str]) -> list[int]:
     return [row for row, run_id in enumerate(listed) if run_id in selected]
 
 
-def take(listed: Sequence[str], chosen_rows: Sequence[int]) -> None:
-    """What was selected on this page; what is on other pages stays selected."""
-    here = set(listed)
-    chosen = [listed[row] for row in chosen_rows if row < len(listed)]
-    st.session_state[KEY] = [run_id for run_id in ids() if run_id not in here] + chosen
+def table(listed: Sequence[str], shown: tuple[object, ...]) -> str:
+    """The key of the table of these runs; `shown` is what else makes it another table.
+
+    Streamlit knows selected rows by position. So the table is a new one, with the selection moved
+    along, when its runs are others while some are selected. Else it is the one that is there, and
+    stays where it was scrolled to.
+    """
+    _, _, before = st.session_state.get(TABLE, (NO_TABLE, 0, listed))
+    if listed != before and ids():
+        put(ids())
+    key = f"runs-{hash((shown, turn()))}"
+    st.session_state[TABLE] = (key, turn(), listed)
+    return key
+
+
+def take() -> None:
+    """What is selected in the table as it was drawn; what is on other pages stays selected."""
+    key, at, listed = st.session_state.get(TABLE, (NO_TABLE, 0, []))
+    if at != turn() or key not in st.session_state:
+        return
+    here, chosen = set(listed), st.session_state[key]["selection"]["rows"]
+    st.session_state[KEY] = [run_id for run_id in ids() if run_id not in here] + [
+        listed[row] for row in chosen if row < len(listed)
+    ]
 
 
 def sort_by_header(state: Any, sort: str, words: Mapping[str, str] | None = None) -> None:

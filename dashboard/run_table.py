@@ -21,6 +21,7 @@ from dashboard import (
     store,
     tables,
 )
+from dashboard.components.table_keys import table_keys
 from dashboard.run_view import RunView
 from dashboard.words import plain
 from engine.format import counted
@@ -71,8 +72,9 @@ def _runs(view: RunView) -> None:
         ):
             st.session_state.pop("listed")
             st.rerun(scope="fragment")
-        _selectable(listed, view, baseline, number)
-        _under(found.total, total, number, view)
+        ids = [run.id for run in listed]
+        _selectable(ids, listed, view, baseline, number)
+        _under(ids, found.total, total, number, view)
 
 
 def _page(db: Database, view: RunView) -> tuple[int, Page]:
@@ -100,6 +102,7 @@ def _kept(db: Database, found: list[Run]) -> tuple[list[Run], bool]:
     """
     ids = [run.id for run in found]
     before: list[str] = st.session_state.get("listed", [])
+    run_selection.take()
     is_long = min(len(before), len(ids)) > MOST_ROWS
     stays = bool(before) and (is_long or set(ids) == set(before) or bool(run_selection.ids()))
     if ids == before or not stays:
@@ -108,20 +111,17 @@ def _kept(db: Database, found: list[Run]) -> tuple[list[Run], bool]:
     return run_list.of_ids(db, before), True
 
 
-def _selectable(listed: list[Run], view: RunView, baseline: Run | None, number: int) -> None:
-    """The table; what is selected in it, and by which column it is to be sorted, are taken over.
-
-    Streamlit knows selected rows by position. So the table is a new one, with the selection moved
-    along, exactly when the list of runs is another.
-    """
-    ids = [run.id for run in listed]
-    about = (*ids, view.columns, view.pinned, view.sort, number, run_selection.turn())
+def _selectable(
+    ids: list[str], listed: list[Run], view: RunView, baseline: Run | None, number: int
+) -> None:
+    """The table; what is selected in it, and by which column it is to be sorted, are taken over."""
+    key = run_selection.table(ids, (view.columns, view.pinned, view.sort, number))
     cells = _cells(listed, view.columns, baseline)
     state = tables.show(
         "runs",
         pd.DataFrame(cells),
-        menu=False,
-        key=f"runs-{hash(about)}",
+        raw=None,
+        key=key,
         height=HEADER_PX + ROW_PX * min(len(listed), MOST_ROWS),
         row_height=ROW_PX,
         column_config=_columns(ids, cells, view, baseline),
@@ -131,7 +131,7 @@ def _selectable(listed: list[Run], view: RunView, baseline: Run | None, number: 
         placeholder="—",
         alt=f"Runs, by {view.sort}",
     )
-    run_selection.take(ids, state["selection"]["rows"])
+    run_selection.take()
     run_selection.sort_by_header(state, view.sort)
 
 
@@ -155,7 +155,7 @@ def _columns(
     ids: list[str], cells: dict[str, list[Any]], view: RunView, baseline: Run | None
 ) -> dict[str, Any]:
     open_button = st.column_config.ButtonColumn(
-        "Run", type="tertiary", key="open", on_click=_open, args=(ids,), pinned=True, width=116
+        "Run", type="tertiary", key="open", on_click=_clicked, args=(ids,), pinned=True, width=116
     )
     columns = view.columns
     shown = {word: run_columns.shown(word, cells[word], word in view.pinned) for word in columns}
@@ -178,11 +178,15 @@ def _all(view: RunView) -> pd.DataFrame:
     return pd.DataFrame([run_columns.raw(run, view.columns, baseline) for run in found])
 
 
-def _open(ids: list[str]) -> None:
-    st.session_state["opened"] = ids[st.session_state["open"]["row"]]
+def _clicked(ids: list[str]) -> None:
+    _open(ids, st.session_state["open"]["row"])
 
 
-def _under(found: int, total: int, number: int, view: RunView) -> None:
+def _open(ids: list[str], row: int) -> None:
+    st.session_state["opened"] = ids[row]
+
+
+def _under(ids: list[str], found: int, total: int, number: int, view: RunView) -> None:
     """Under the table: what to do with the selection, which page it is, and how many there are."""
     opened = st.session_state.pop("opened", None)
     if opened:
@@ -198,6 +202,7 @@ def _under(found: int, total: int, number: int, view: RunView) -> None:
                 links.put(page=None if to == 1 else str(to))
                 st.rerun()
         st.caption(_told(len(selected), found, total, number, last, view.sort))
+        table_keys("table-keys", lambda row: _open(ids, row))
 
 
 def _select_all(selected: int, found: int, view: RunView) -> None:
@@ -217,7 +222,10 @@ def _told(selected: int, found: int, total: int, number: int, last: int, sort: s
     told = f"{found:,} of {counted(total, 'run')}, {order}."
     told += f" Page {number:,} of {last:,}." if last > 1 else ""
     told += f" {selected:,} selected, on all pages." if selected else ""
-    return f"{told} A click on a column's title sorts all of them by it."
+    return (
+        f"{told} A click on a column's title sorts all of them by it. In the table, Enter opens a "
+        "run, Space selects it and Tab goes on."
+    )
 
 
 def _first_time() -> None:

@@ -19,7 +19,7 @@ from dashboard import (
 )
 from engine import launch
 from engine.config import flatten
-from engine.describe import flattened
+from engine.describe import flattened, leaves
 from storage.runs import Run
 
 POLL_S = 3.0
@@ -62,8 +62,12 @@ def _configuration(run: Run) -> None:
 
 def _environment(run: Run) -> None:
     named = {f"device {d['id']}": f"{d['name']}, found by {d['found_by']}" for d in run.devices}
-    told = named | flattened(run.environment)
-    _facts(f"environment-{run.id}", told, told)
+    raw = {f"device.{d['id']}.{key}": d[key] for d in run.devices for key in ("name", "found_by")}
+    _facts(
+        f"environment-{run.id}",
+        named | flattened(run.environment),
+        raw | leaves(run.environment),
+    )
 
 
 def _facts(name: str, told: dict[str, str], raw: dict[str, Any]) -> None:

@@ -14,7 +14,15 @@ from engine import launch
 from storage import views
 from storage.views import View
 
-PAGES = ("", "compare", "run", "study", "hardware", "new")  # paths of the pages that have views
+PAGES = (
+    "",
+    "compare",
+    "run",
+    "study",
+    "studies",
+    "hardware",
+    "new",
+)  # paths of the pages that have views
 MAX_NAME_CHARS = 100
 LISTED = 30
 # How a view of each earlier version is read now: a step from each to the next.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
+from dashboard import links
 from engine.config import (
     ACCELERATOR_NAMES,
     DATASET_NAMES,
@@ -29,16 +31,31 @@ ASKS = {
     "input": "What does the input pipeline cost?",
 }
 MODES = {"strong": "Strong: keep the batch", "weak": "Weak: keep each device's"}
-PINNED = {True: "Pinned", False: "Not pinned"}
+PINNED = {"yes": "Pinned", "no": "Not pinned"}
+CHOICES: dict[str, Mapping[str, str]] = {
+    "kind": {kind: KIND_NAMES[kind] for kind in OFFERED},
+    "workload": {name: name for name in WORKLOADS},
+    "dataset": DATASET_NAMES,
+    **dict.fromkeys(("frameworks", "framework"), FRAMEWORK_NAMES),
+    **dict.fromkeys(("devices", "device"), ACCELERATOR_NAMES),
+    "mode": MODES,
+    "pinned": PINNED,
+}
+NUMBERS = ("epochs", "batch", "seeds", "target", "tolerance", "cool_down")
 KEY = "study."
+
+
+def rules() -> dict[str, links.Rule]:
+    """What the form's part of the address must be."""
+    return {
+        **{KEY + name: links.one_of((*titles, "")) for name, titles in CHOICES.items()},
+        **{KEY + name: links.NUMBER for name in NUMBERS},
+    }
 
 
 def question(cloned: Run | None, hardware: Hardware) -> dict[str, Any]:
     """Draw the form; what it asks, for `Question.parse`."""
-    kind = st.segmented_control(
-        "Kind", OFFERED, default=OFFERED[0], format_func=KIND_NAMES.__getitem__,
-        key=f"{KEY}kind", required=True,
-    ) or OFFERED[0]  # fmt: skip
+    kind = _segment(st, "Kind", "kind")
     st.caption(ASKS[kind])
     base = _base(cloned)
     raw: dict[str, Any] = {"kind": kind, "base": base}
@@ -60,7 +77,7 @@ def with_baseline(asked: Question) -> Question:
     if len(labels) < 2:
         return asked
     chosen = st.selectbox(
-        "Compare with", labels, key=f"{KEY}baseline",
+        "Compare with", labels, key=f"{KEY}baseline", bind="query-params",
         help="The baseline: speed-ups are against this arm. The report can take another one.",
     )  # fmt: skip
     return asked.model_copy(update={"baseline": chosen or ""})
@@ -73,13 +90,18 @@ def _base(cloned: Run | None) -> dict[str, Any]:
         return RunConfig.parse(cloned.config).model_dump(mode="json")
     usual = RunConfig()
     grid = st.grid(4, min_column_width=130)
-    workload = grid.selectbox("Workload", list(WORKLOADS), key=f"{KEY}workload")
-    dataset = grid.selectbox(
-        "Data set", list(DATASETS), format_func=DATASET_NAMES.__getitem__, key=f"{KEY}dataset"
+    workload = _one(grid, "Workload", "workload", list(WORKLOADS))
+    dataset = _one(grid, "Data set", "dataset", list(DATASETS))
+    epochs = grid.number_input(
+        "Epochs", value=3.0, step=1.0, format="%g", key=f"{KEY}epochs", bind="query-params"
     )
-    epochs = grid.number_input("Epochs", value=3.0, step=1.0, format="%g", key=f"{KEY}epochs")
     batch = grid.number_input(
-        "Batch size", value=float(usual.batch_size), step=1.0, format="%g", key=f"{KEY}batch"
+        "Batch size",
+        value=float(usual.batch_size),
+        step=1.0,
+        format="%g",
+        key=f"{KEY}batch",
+        bind="query-params",
     )
     return {
         "workload": {"name": workload},
@@ -92,39 +114,16 @@ def _base(cloned: Run | None) -> dict[str, Any]:
 def _frameworks(where: Any, kind: str, base: dict[str, Any]) -> list[str]:
     names = list(FRAMEWORK_NAMES)
     if kind == "run_on":
-        return where.multiselect(
-            "Frameworks", names, default=["torch", "keras"],
-            format_func=FRAMEWORK_NAMES.__getitem__, key=f"{KEY}frameworks",
-        )  # fmt: skip
-    return [
-        where.selectbox(
-            "Framework",
-            names,
-            index=names.index(base.get("framework", "torch")),
-            format_func=FRAMEWORK_NAMES.__getitem__,
-            key=f"{KEY}framework",
-        )
-    ]
+        return _some(where, "Frameworks", "frameworks", names, ["torch", "keras"])
+    return [_one(where, "Framework", "framework", names, base.get("framework", "torch"))]
 
 
 def _devices(where: Any, kind: str, base: dict[str, Any], hardware: Hardware) -> list[str]:
     """What this host has: a kind of hardware each."""
     here = [name for name in ACCELERATOR_NAMES if hardware.of(name)]
     if kind == "run_on":
-        return where.multiselect(
-            "Devices", here, default=here, format_func=ACCELERATOR_NAMES.__getitem__,
-            key=f"{KEY}devices",
-        )  # fmt: skip
-    usual = base.get("accelerator", here[0])
-    return [
-        where.selectbox(
-            "Device",
-            here,
-            index=here.index(usual) if usual in here else 0,
-            format_func=ACCELERATOR_NAMES.__getitem__,
-            key=f"{KEY}device",
-        )
-    ]
+        return _some(where, "Devices", "devices", here, here)
+    return [_one(where, "Device", "device", here, base.get("accelerator", here[0]))]
 
 
 def _counts(on_cpu: bool) -> dict[str, Any]:
@@ -132,16 +131,17 @@ def _counts(on_cpu: bool) -> dict[str, Any]:
     counts = left.text_input(
         "Virtual devices" if on_cpu else "Devices to train on",
         key=f"{KEY}counts",
+        bind="query-params",
         placeholder="1, 2, 4 if left empty",
     )
-    mode = right.segmented_control(
-        "Scaling", list(MODES), default="strong", format_func=MODES.__getitem__, key=f"{KEY}mode",
-        required=True, help="Strong: the same batch is shared by more devices. Weak: each device "
-        "keeps its batch, so that the whole grows.",
+    mode = _segment(
+        right, "Scaling", "mode",
+        help="Strong: the same batch is shared by more devices. Weak: each device keeps its "
+        "batch, so that the whole grows.",
     )  # fmt: skip
     if on_cpu:
         st.caption(f":material/info: Virtual devices are on one CPU: {VIRTUAL}.")
-    return {"device_counts": _parts(counts), "mode": mode or "strong"}
+    return {"device_counts": _parts(counts), "mode": mode}
 
 
 def _loaders(on_gpu: bool) -> dict[str, Any]:
@@ -150,21 +150,25 @@ def _loaders(on_gpu: bool) -> dict[str, Any]:
     grid = st.grid(3 if on_gpu else 2, min_column_width=200)
     told = ", ".join(map(str, usual_workers()))
     workers = grid.text_input(
-        "Workers of the loader on the host", key=f"{KEY}workers", value=told,
+        "Workers of the loader on the host", key=f"{KEY}workers", bind="query-params", value=told,
         help=fields["loader_workers"].description,
     )  # fmt: skip
     prefetches = grid.text_input(
-        "Batches ready ahead", key=f"{KEY}prefetches", placeholder="as the framework chooses",
+        "Batches ready ahead", key=f"{KEY}prefetches", bind="query-params",
+        placeholder="as the framework chooses",
         help=fields["loader_prefetch"].description,
     )  # fmt: skip
-    pinned: list[bool] = []
+    pinned: list[str] = []
     if on_gpu:
-        pinned = grid.multiselect(
-            "Page-locked memory", list(PINNED), default=list(PINNED),
-            format_func=PINNED.__getitem__, key=f"{KEY}pinned",
+        pinned = _some(
+            grid, "Page-locked memory", "pinned", list(PINNED), list(PINNED),
             help=fields["loader_pinned"].description,
         )  # fmt: skip
-    return {"workers": _parts(workers), "prefetches": _parts(prefetches), "pinned": pinned}
+    return {
+        "workers": _parts(workers),
+        "prefetches": _parts(prefetches),
+        "pinned": [word == "yes" for word in pinned],
+    }
 
 
 def _parts(text: str) -> list[str]:
@@ -174,10 +178,17 @@ def _parts(text: str) -> list[str]:
 def _sizes(devices: list[str]) -> dict[str, Any]:
     left, right = st.columns(2)
     sizes = left.text_input(
-        "Batch sizes", key=f"{KEY}sizes", placeholder="16, 32, 64 … if left empty"
+        "Batch sizes",
+        key=f"{KEY}sizes",
+        bind="query-params",
+        placeholder="16, 32, 64 … if left empty",
     )
     precisions = right.multiselect(
-        "Precisions", PRECISIONS[devices[0]], key=f"{KEY}precisions", placeholder="As configured"
+        "Precisions",
+        PRECISIONS[devices[0]],
+        key=f"{KEY}precisions",
+        bind="query-params",
+        placeholder="As configured",
     )
     return {
         "batch_sizes": _parts(sizes),
@@ -189,20 +200,23 @@ def _repeats() -> dict[str, Any]:
     usual = Question.model_fields
     grid = st.grid(4, min_column_width=150)
     seeds = grid.number_input(
-        "Seeds", value=float(usual["seeds"].default), step=1.0, format="%g", key=f"{KEY}seeds",
+        "Seeds", value=float(usual["seeds"].default), step=1.0, format="%g",
+        key=f"{KEY}seeds", bind="query-params",
         help=usual["seeds"].description,
     )  # fmt: skip
     target = grid.number_input(
-        "Target accuracy, %", value=None, step=1.0, format="%g", key=f"{KEY}target",
+        "Target accuracy, %", value=None, step=1.0, format="%g",
+        key=f"{KEY}target", bind="query-params",
         help="Validation accuracy whose time is measured. Leave empty for none.",
     )  # fmt: skip
     tolerance = grid.number_input(
         "Accuracy tolerance, points", value=100 * usual["accuracy_tolerance"].default, step=0.5,
-        format="%g", key=f"{KEY}tolerance", help=usual["accuracy_tolerance"].description,
+        format="%g", key=f"{KEY}tolerance", bind="query-params",
+        help=usual["accuracy_tolerance"].description,
     )  # fmt: skip
     cool_down = grid.number_input(
         "Cool-down, s", value=usual["cool_down_s"].default, step=1.0, format="%g",
-        key=f"{KEY}cool_down",
+        key=f"{KEY}cool_down", bind="query-params",
         help="Rest of the host before each run. It tells whether the host was quiet.",
     )  # fmt: skip
     return {
@@ -211,3 +225,43 @@ def _repeats() -> dict[str, Any]:
         "target_accuracy": None if target is None else target / 100,
         "accuracy_tolerance": (tolerance or 0.0) / 100,
     }
+
+
+def _one(
+    where: Any, label: str, name: str, options: Sequence[str], default: str | None = None
+) -> str:
+    """One of the options, unless the address has another the usual one."""
+    usual = default if default in options else options[0]
+    given = st.query_params.get(KEY + name, usual)
+    chosen = where.selectbox(
+        label, options, index=options.index(given if given in options else usual),
+        key=KEY + name, format_func=CHOICES[name].__getitem__,
+    )  # fmt: skip
+    links.put(**{KEY + name: None if chosen == usual else chosen})
+    return chosen
+
+
+def _segment(where: Any, label: str, name: str, **options: Any) -> str:
+    """The first unless the address has another."""
+    titles = CHOICES[name]
+    usual = next(iter(titles))
+    given = st.query_params.get(KEY + name, usual)
+    chosen = where.segmented_control(
+        label, list(titles), default=given if given in titles else usual, required=True,
+        key=KEY + name, format_func=titles.__getitem__, **options,
+    ) or usual  # fmt: skip
+    links.put(**{KEY + name: None if chosen == usual else chosen})
+    return chosen
+
+
+def _some(
+    where: Any, label: str, name: str, options: list[str], usual: list[str], **more: Any
+) -> list[str]:
+    """Some of the options. The address has an empty word for none of them."""
+    given = [one for one in st.query_params.get_all(KEY + name) if one in (*options, "")]
+    chosen = where.multiselect(
+        label, options, default=[one for one in given if one] if given else usual,
+        key=KEY + name, format_func=CHOICES[name].__getitem__, **more,
+    )  # fmt: skip
+    links.put(**{KEY + name: None if chosen == usual else chosen or [""]})
+    return chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from engine.format import UNKNOWN, amount, duration, figure, gib
 from engine.statistics import Estimate
@@ -27,6 +28,49 @@ def no_energy(cards: Sequence[Card]) -> list[str]:
         if card.energy_j is None:
             arms.setdefault(card.energy_provenance, []).append(card.arm)
     return [f"Energy of {', '.join(names)}: {why}." for why, names in arms.items()]
+
+
+def raw(cards: Sequence[Card], prices: Prices) -> list[dict[str, Any]]:
+    """A row an arm, values as they are: for a file."""
+    return [_raw(card, cost.of(card, prices) if prices.given else None) for card in cards]
+
+
+def _raw(card: Card, of: Cost | None) -> dict[str, Any]:
+    p50, p95, p99, count, steps = card.windows or (None,) * 5
+    row = {
+        "arm": card.arm,
+        "accelerator": card.accelerator,
+        "devices": card.devices,
+        "runs_asked": card.asked,
+        "runs_succeeded": len(card.repeats),
+        "runs_failed": len(card.failures),
+        "standing": card.standing,
+        **_ends("speedup", card.speedup),
+        **_ends("samples_per_s", card.samples_per_s),
+        **_ends("step_time_ms", card.step_time_ms),
+        "window_step_time_ms_p50": p50,
+        "window_step_time_ms_p95": p95,
+        "window_step_time_ms_p99": p99,
+        "windows": count,
+        "window_steps": steps,
+        **_ends("took_s", card.took_s),
+        **_ends("time_to_target_s", card.time_to_target_s),
+        "final_accuracy": card.final_accuracy,
+        "peak_memory_bytes": card.peak_memory_bytes,
+        "mfu_share": card.mfu,
+        "energy_j": card.energy_j,
+        "energy_per_sample_j": card.joules_per_sample,
+        "energy_source": card.energy_provenance,
+    }
+    if of is None:
+        return row
+    return row | _ends("cost_usd", of.usd) | {"cost_of_all_usd": of.all_usd, "co2_g": of.co2_g}
+
+
+def _ends(name: str, value: Estimate | None) -> dict[str, float | None]:
+    """The median and its 95 % interval."""
+    found = (None, None, None) if value is None else value[:3]
+    return dict(zip((f"{name}_median", f"{name}_low", f"{name}_high"), found, strict=True))
 
 
 def estimate(value: Estimate | None, shown: Callable[[float], str] = figure) -> str:

@@ -184,7 +184,10 @@ def _verdict(shown: Report) -> None:
             if check not in good:
                 _check(check)
         if good:
-            with st.expander(f"{len(good)} checks found nothing against it"):
+            with st.expander(
+                f"{len(good)} checks found nothing against it", key="checks", on_change="rerun",
+                bind="query-params",
+            ):  # fmt: skip
                 for check in good:
                     _check(check)
 
@@ -210,9 +213,11 @@ def _report_card(shown: Report) -> Prices:
     with head:
         st.markdown("**Report card**", width="stretch")
         _baseline(shown)
-        downloads.table(f"study-{shown.study.id}", lambda: _arms(frame))
+        downloads.table(
+            f"study-{shown.study.id}", lambda: pd.DataFrame(study_table.raw(shown.cards, prices))
+        )
     with table:
-        tables.show("arms", frame, alt="Figures of each arm", height="content", menu=False)
+        tables.show("arms", frame, alt="Figures of each arm", height="content", raw=None)
         st.caption(
             "Medians over repeats with bootstrapped 95 % intervals; warm-up runs are left out. "
             f"Speed-up is of samples/s, against {plain(shown.question.baseline_label())}."
@@ -238,11 +243,6 @@ def _baseline(shown: Report) -> None:
         own = report.own_baseline(shown.study)
         links.put(baseline=None if chosen == own else chosen)
         st.rerun()
-
-
-def _arms(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row an arm: for a file."""
-    return frame.T.rename_axis("arm").reset_index()
 
 
 def _scaling(shown: Report) -> None:

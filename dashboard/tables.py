@@ -18,20 +18,19 @@ def show(
     rows: Rows,
     *,
     alt: str,
-    raw: Callable[[], Rows] | None = None,
-    menu: bool = True,
+    raw: Callable[[], Rows] | None,
     **options: Any,
 ) -> Any:
     """A table, and under it the menu that downloads it; what is selected, if that is asked for.
 
-    `raw` are its values as they are, with units in their names; None: they are what is shown.
-    With `menu=False` the page has the menu elsewhere. `name` is the file's, and one on its page.
+    `raw` are its values as they are, under names with their units; None: the page has the menu
+    elsewhere. `name` is the file's, and one on its page.
     """
     options.setdefault("hide_index", not isinstance(rows, pd.DataFrame) or "key" in options)
     state = st.dataframe(rows, alt=alt, **options)
-    if menu:
+    if raw is not None:
         with st.container(horizontal=True, horizontal_alignment="right"):
-            downloads.table(name, lambda: _frame(rows if raw is None else raw()), type="tertiary")
+            downloads.table(name, lambda: _frame(raw()), type="tertiary")
     return state
 
 
@@ -48,6 +47,4 @@ def facts(name: str, told: Mapping[str, str], *, alt: str, raw: Mapping[str, Any
 
 
 def _frame(rows: Rows) -> pd.DataFrame:
-    """With an index that has names as a column."""
-    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
-    return frame if isinstance(frame.index, pd.RangeIndex) else frame.rename_axis("").reset_index()
+    return rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)

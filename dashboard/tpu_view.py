@@ -6,7 +6,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from dashboard import store
+from dashboard import links, store
 from dashboard.words import plain
 from engine.config import RunConfig
 from engine.format import amount, step_time
@@ -37,7 +37,7 @@ def of_run(run: Run) -> None:
 
 def panel(config: RunConfig) -> None:
     """Check a config's step, looking again every second while the compiler is at work."""
-    chosen = st.session_state.get(TOPOLOGY, chips.DEFAULT_TOPOLOGY)
+    chosen = st.session_state.get(TOPOLOGY, _given())
     ticket = _checks().ticket(store.configured(), config, chosen)
     busy = ticket is not None and not ticket.over
     st.fragment(_panel, run_every=POLL_S if busy else None)(config, busy)
@@ -72,14 +72,22 @@ def _panel(config: RunConfig, was_busy: bool) -> None:
         st.caption("Checked as the same run would be under PyTorch/XLA on a TPU.")
 
 
+def _given() -> str:
+    """The slice of the address."""
+    given = st.query_params.get("tpu", "")
+    return given if given in chips.TOPOLOGIES else chips.DEFAULT_TOPOLOGY
+
+
 def _topology() -> str:
-    return st.selectbox(
+    chosen = st.selectbox(
         "TPU",
         chips.TOPOLOGIES,
-        index=chips.TOPOLOGIES.index(chips.DEFAULT_TOPOLOGY),
+        index=chips.TOPOLOGIES.index(_given()),
         key=TOPOLOGY,
         help="Generation and shape of the slice. A run on one device uses one chip of it.",
     )
+    links.put(tpu=None if chosen == chips.DEFAULT_TOPOLOGY else chosen)
+    return chosen
 
 
 def _progress(ticket: Ticket) -> None:

@@ -71,12 +71,17 @@ def remaining_s(db: Database, run: Run, now: float | None = None) -> float | Non
     return max(0.0, (run.total_steps - last.step) * pace_s - since)
 
 
-def flattened(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flattened(nested: Mapping[str, Any]) -> dict[str, str]:
     """A run's environment as `{"git.commit": …}`; what is not known is told so."""
-    flat: dict[str, str] = {}
+    return {key: UNKNOWN if v is None else str(v) for key, v in leaves(nested).items()}
+
+
+def leaves(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values as they are, by key; a part of a part has both names."""
+    flat: dict[str, Any] = {}
     for name, value in nested.items():
         if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{name}.")
+            flat |= leaves(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = UNKNOWN if value is None else str(value)
+            flat[prefix + name] = value
     return flat

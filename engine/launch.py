@@ -47,7 +47,7 @@ from storage.runs import Run
 from storage.views import View
 
 MOST_NAME_CHARS = 200
-MOST_LOSERS = 5  # that are named before runs are deleted
+MOST_LOSERS = 20  # that are named before runs are deleted
 SAID_ELSEWHERE = ("devices", "timeout_s")  # or of no interest in a name
 LOG_TAIL_BYTES = 64 << 10
 SUPERVISOR_START_S = 10.0
@@ -292,7 +292,7 @@ def what_goes(settings: Settings, gone: Sequence[Run]) -> str:
         f"{counted(points, 'point')} and {counted(len(files), 'file')} ({size}) {whose} go for "
         "good, checkpoints and logs among them."
     )
-    return " ".join([told, *_who_loses(settings, [run.id for run in gone])])
+    return " ".join([told, *who_loses(settings, [run.id for run in gone])])
 
 
 def _files(settings: Settings, run: Run) -> list[Path]:
@@ -300,7 +300,7 @@ def _files(settings: Settings, run: Run) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
 
 
-def _who_loses(settings: Settings, run_ids: Sequence[str]) -> list[str]:
+def who_loses(settings: Settings, run_ids: Sequence[str]) -> list[str]:
     """A sentence on each study and each reference job that has some of these as evidence."""
     with database.opened(settings.store) as db:
         of_studies = studies.losses(db, run_ids)

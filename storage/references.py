@@ -68,10 +68,9 @@ def of_run(db: Database, run_id: str) -> str | None:
 def losses(db: Database, run_ids: Sequence[str]) -> list[Loss]:
     """Each job that would lose repeats if these runs were deleted, by name."""
     rows = db.execute(
-        "SELECT reference, count(json_each.value), count(*) FROM reference_runs "
-        "LEFT JOIN json_each(:ids) ON value = run_id "
-        "GROUP BY reference HAVING count(json_each.value) ORDER BY reference",
-        {"ids": json.dumps(list(run_ids))},
+        "SELECT reference, sum(run_id IN (SELECT value FROM json_each(?))) AS gone, count(*) "
+        "FROM reference_runs GROUP BY reference HAVING gone ORDER BY reference",
+        [json.dumps(list(run_ids))],
     )
     return [Loss(*row) for row in map(tuple, rows)]
 

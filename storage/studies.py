@@ -122,10 +122,10 @@ def of_run(db: Database, run_id: str) -> str | None:
 def losses(db: Database, run_ids: Sequence[str]) -> list[Loss]:
     """Each study that would lose runs if these were deleted, the newest first."""
     rows = db.execute(
-        "SELECT studies.id, name, count(json_each.value), count(*) FROM study_runs "
-        "JOIN studies ON studies.id = study_id LEFT JOIN json_each(:ids) ON value = run_id "
-        "GROUP BY studies.id HAVING count(json_each.value) ORDER BY studies.id DESC",
-        {"ids": json.dumps(list(run_ids))},
+        "SELECT studies.id, name, sum(run_id IN (SELECT value FROM json_each(?))) AS gone, "
+        "count(*) FROM study_runs JOIN studies ON studies.id = study_id "
+        "GROUP BY studies.id HAVING gone ORDER BY studies.id DESC",
+        [json.dumps(list(run_ids))],
     )
     return [Loss(*row) for row in map(tuple, rows)]
 

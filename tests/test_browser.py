@@ -361,18 +361,3 @@ def test_a_busy_device_is_shown_with_its_run_and_a_second_run_waits(site, browse
     badge(page, "Stopped")
     launch.stop(site.lab.settings, running, by="test")
     assert site.lab.over(running).status == "STOPPED"
-
-
-def test_no_page_is_wider_than_its_window(site, new_page):
-    """One run and one visit for both widths: the window is made narrow while the page is there."""
-    run_id = site.lab.submit(SMALL, name="w" * 200)
-    site.lab.over(run_id)
-    page = new_page(viewport={"width": 1280, "height": 900}, color_scheme="dark")
-    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    for path in ("/", "/new", f"/run?id={run_id}", f"/compare?runs={run_id}", "/hardware"):
-        page.set_viewport_size({"width": 1280, "height": 900})
-        site.visit(page, path)
-        for width in (1280, 400):
-            page.set_viewport_size({"width": width, "height": 900})
-            settle(page)
-            assert page.evaluate(overflow) <= 0, (path, width)

@@ -40,9 +40,10 @@ const hidden = (window.accelboardHidden ??= new Set()); // runs whose names were
 const charts = new WeakMap(); // root element -> its chart
 let library;
 
-export default function ({ data, parentElement }) {
+export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".accelboard-plot");
   const chart = charts.get(root) ?? create(root);
+  root.tell = setTriggerValue;
   take(chart, new TextDecoder().decode(data));
   root.setAttribute("aria-label", chart.alt);
   root.style.height = `${chart.height}px`;
@@ -115,6 +116,7 @@ async function draw(chart) {
   const { root, canvas, figure, height, held } = chart;
   const width = root.clientWidth;
   if (!window.Plotly || !width || held) return;
+  if (hidden.page !== location.pathname) restore();
   const template = { layout: theme(root) };
   const shown = JSON.stringify([width, template, ...hidden]);
   if (shown === chart.shown) return;
@@ -159,14 +161,19 @@ function shade({ root, canvas }, runs) {
   root.toggleAttribute("data-lit", found);
 }
 
-// What was hidden on another page is not hidden here: its legend is there.
 function isHidden({ meta }) {
-  if (hidden.page !== location.pathname) hidden.clear();
-  hidden.page = location.pathname;
   return meta?.runs?.length > 0 && meta.runs.every((id) => hidden.has(id));
 }
 
-// A click on a name hides its curves in all charts, and shows them again.
+// A page begins with what its link hides; what was hidden on another page is not hidden here.
+function restore() {
+  hidden.page = location.pathname;
+  hidden.clear();
+  for (const id of new URLSearchParams(location.search).getAll("hide")) hidden.add(id);
+}
+
+// A click on a name hides its curves in all charts, and shows them again. One chart tells the
+// server, which has the address.
 function toggle({ target }) {
   const button = target.closest?.("button[data-run]");
   if (!button) return;
@@ -174,6 +181,7 @@ function toggle({ target }) {
   for (const id of button.dataset.run.split(" ")) isShown ? hidden.add(id) : hidden.delete(id);
   press();
   document.dispatchEvent(new CustomEvent(HIDE));
+  document.querySelector(".accelboard-plot").tell("hidden", [...hidden]);
 }
 
 function press() {
@@ -197,6 +205,10 @@ function listen() {
   };
   for (const event of ["pointerover", "focusin"]) document.addEventListener(event, over);
   document.addEventListener("click", toggle);
+  window.addEventListener("popstate", () => {
+    restore();
+    document.dispatchEvent(new CustomEvent(HIDE));
+  });
   document.addEventListener(LIGHT, ({ detail }) => {
     for (const element of document.querySelectorAll("[data-run]")) {
       element.classList.toggle("lit", runsOf(element).some((id) => detail.includes(id)));

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import plotly.graph_objects as go
+import streamlit as st
 from plotly.io.json import to_json_plotly
 from streamlit.components.v2 import component
 
@@ -32,9 +34,19 @@ def plot(figure: go.Figure, *, key: str, height: int, alt: str) -> None:
     mount(payload(figure, height, alt), key=key, height=height)
 
 
-def mount(data: bytes, *, key: str, height: int) -> None:
-    """Draw what `payload` made, now or at an earlier poll."""
-    _mount(key=key, height=height, data=data)
+def mount(
+    data: bytes, *, key: str, height: int, on_hidden: Callable[[list[str]], None] | None = None
+) -> None:
+    """Draw what `payload` made, now or at an earlier poll.
+
+    `on_hidden` is called with the ids of the runs whose names are pressed in a legend of the page.
+    """
+
+    def note() -> None:
+        if on_hidden:
+            on_hidden(st.session_state[key].hidden)
+
+    _mount(key=key, height=height, data=data, on_hidden_change=note)
 
 
 def payload(figure: go.Figure, height: int, alt: str, data: str = "") -> bytes:

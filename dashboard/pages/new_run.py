@@ -4,8 +4,18 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import clicks, form_address, form_state, forms, pages, saved_views, store, tpu_view
-from dashboard.header import header, not_found
+from dashboard import (
+    clicks,
+    form_address,
+    form_state,
+    forms,
+    links,
+    pages,
+    saved_views,
+    store,
+    tpu_view,
+)
+from dashboard.header import header, not_found, warn_of_link
 from dashboard.words import plain
 from engine import launch
 from engine.config import FRAMEWORK_NAMES
@@ -31,6 +41,7 @@ except ConfigError as error:
 with header("New run", kicker=f"Clone of {cloned.id}" if cloned else ""):
     place_of_start = st.container(width="content")
     saved_views.control("new")
+warn_of_link({"tpu": links.TPU})
 problems = st.container()
 
 configuration, called = st.columns([3, 2], gap="medium")

@@ -4,8 +4,8 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import clicks, pages, store, study_form, study_plan, study_view
-from dashboard.header import header, not_found
+from dashboard import clicks, pages, saved_views, store, study_form, study_plan, study_view
+from dashboard.header import header, not_found, warn_of_link
 from dashboard.words import plain
 from engine import launch
 from engine.format import duration
@@ -24,9 +24,16 @@ with store.opened() as db:
     is_first = not studies.list_newest(db, 1)
 
 with header("Studies", kicker=f"Of run {cloned.id}" if cloned else ""):
-    pass
-with st.expander("New study", expanded=is_first or cloned is not None, icon=":material/science:"):
-    name = st.text_input("Name", key="study.name", placeholder="Says what is asked, if left empty")
+    saved_views.control("studies")
+warn_of_link(study_form.rules())
+with st.expander(
+    "New study", expanded=is_first or cloned is not None, icon=":material/science:",
+    key="new-study", on_change="rerun", bind="query-params",
+):  # fmt: skip
+    name = st.text_input(
+        "Name", key="study.name", bind="query-params",
+        placeholder="Says what is asked, if left empty",
+    )  # fmt: skip
     try:
         question = actions.check(study_form.question(cloned, hardware), settings, hardware)
         question = study_form.with_baseline(question)

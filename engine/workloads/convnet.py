@@ -5,7 +5,7 @@ or column, in every framework.
 
 On Fashion-MNIST the frameworks' losses are the same to 4e-7 for ten steps. Then rounding decides
 where ReLU and pooling switch, and the losses of the first epoch differ by about 0.1 %: as far as
-PyTorch's from its own, begun one rounding away (docs/decisions/0024).
+PyTorch's from its own, begun one rounding away (docs/decisions/0026).
 """
 
 from __future__ import annotations

@@ -146,8 +146,15 @@ def test_a_name_hides_its_curves_in_all_charts_until_it_is_pressed_again(site, b
     settle(page)
     assert page.evaluate(drawn) == [count - 1 for count in before]
     expect(name).to_have_attribute("aria-pressed", "false")
+    link = page.evaluate("location.href")
+    assert f"hide={site.ids[1]}" in link
+    page.goto(link)  # as whoever gets the link
+    settle(page)
+    eventually(lambda: page.evaluate(drawn) == [count - 1 for count in before], 10)
+    expect(name).to_have_attribute("aria-pressed", "false")
     name.click()
     eventually(lambda: page.evaluate(drawn) == before, 10)
+    eventually(lambda: "hide" not in page.evaluate("location.href"), 10)
 
 
 def test_a_chart_is_downloaded_as_png_svg_and_data(site, browser_page):

@@ -123,7 +123,7 @@ def test_only_what_differs_is_shown_unless_all_is_asked_for(make):
     found_by = [row.key for row in comparison.wanted(every, every=True, search="RATE learn")]
     assert found_by == ["learning_rate"]
     frame = comparison.differences_frame(every, found)
-    assert list(frame[frame["key"] == "seed"][found[1].id]) == ["2"]
+    assert list(frame[frame["key"] == "seed"][found[1].id]) == [2]
 
 
 def test_the_base_comes_first_and_what_differs_from_it_is_marked(make):

@@ -2,10 +2,18 @@
 
 import io
 import json
+import re
 
 import pandas as pd
+import pytest
 
-from dashboard import downloads
+from dashboard import downloads, links
+from storage import alerts, database, metrics, readings, references
+from storage.readings import Reading
+from tests.dashboard.test_pages import GPU, finished, here, visit
+from tests.dashboard.test_study_pages import ask, finish_runs, settings
+
+__all__ = ["here", "settings"]  # fixtures
 
 FRAME = pd.DataFrame(
     [
@@ -28,3 +36,83 @@ def test_json_and_parquet_keep_text_as_it_is():
     assert rows[1]["accuracy"] is None
     back = pd.read_parquet(io.BytesIO(downloads.written(FRAME, "parquet")))
     assert list(back["name"]) == list(FRAME["name"])
+
+
+# Text that was made for people: a figure with its unit, its interval or its spread.
+SHOWN = re.compile(
+    r"^—$|±|\d \(.* to |^[+-]?[\d.,]+ ?(s|ms|min|h|%|x|pt|[kMGT]?J|[kMGT]?i?B|FLOPs?/\w+)$|^\d+,\d"
+)
+NAME = re.compile(r"[a-z0-9_.]+")
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """The table behind each download of the pages that are visited, by the file's name."""
+    frames, table = {}, downloads.table
+
+    def noting(name, frame, **options):
+        frames[name] = frame()
+        table(name, frame, **options)
+
+    monkeypatch.setattr(downloads, "table", noting)
+    return frames
+
+
+def test_every_table_is_downloaded_as_values_under_names_with_their_units(here, settings, given):
+    base = finished(here, "base", devices=[GPU], epoch_s=8.0)
+    other = finished(here, "other", framework="keras", learning_rate=0.5)
+    facts = {"ledger": {"compute": 20.0}, "steady_samples_per_s": 12_345.6, "parameters": 12_345,
+             "peak_memory_bytes": 5 * 2**30}  # fmt: skip
+    (here / "runs" / base).mkdir(parents=True)
+    (here / "runs" / base / "trainer.log").write_text("x" * 5000)
+    with database.opened(here) as db:
+        metrics.ingest(db, base, [], last_seq=7, offset=70, facts=facts,
+                       environment={"python": "3.11", "cpu": {"cores": 8}})  # fmt: skip
+        readings.add(db, base, [Reading("gpu:0", "energy_j", float(at), 300.0 * at)
+                                for at in range(99, 126)])  # fmt: skip
+        references.create(db, name="nightly", run_id=base, config={}, by="ann", now=1.0)
+        alerts.create(db, reference="nightly", run_id=base, sentence="Slower.",
+                      changes=[("driver", "1", "2")])  # fmt: skip
+    rates = {"PyTorch on CPU": 1234.5, "Keras/TensorFlow on CPU": 500.0}
+    finish_runs(here, study := ask(settings), rates)
+    scaling = ask(settings, kind="scaling", frameworks=["torch"], device_counts=[1, 2])
+    finish_runs(here, scaling, {"1 device": 1000.0, "2 virtual devices": 1600.0})
+    loaders = ask(settings, kind="input", frameworks=["torch"], workers=[0])
+    finish_runs(here, loaders, {"Data set on the device": 1500.0,
+                                "Loader on the host, 0 workers": 1000.0})  # fmt: skip
+
+    columns = ["status", "took", "speed", "progress", "submitted", "accuracy", "config.seed"]
+    visit(columns=columns, baseline=base)
+    visit(columns=columns, group="framework", baseline=base)
+    visit("compare", runs=[base, other])
+    visit("hardware")
+    visit("studies")
+    for tab in links.TABS:
+        visit("run", id=base, tab=tab)
+    for study_id in (study, scaling, loaders):
+        visit("study", id=study_id, cpu="3.6")
+
+    of_runs = {f"{name}-{base}" for name in ("configuration", "environment", "efficiency",
+                                             "files", "energy")}  # fmt: skip
+    of_studies = {f"study-{one}" for one in (study, scaling, loaders)}
+    assert set(given) == of_runs | of_studies | {
+        "runs", "groups", "compare-results", "compare-differences", "frameworks",
+        "reference-jobs", "alerts", "plan-arms", "plan-runs", f"scaling-{scaling}",
+        f"input-{loaders}",
+    }  # fmt: skip
+    for name, frame in given.items():
+        assert len(frame), name
+        assert [c for c in frame.columns if not NAME.fullmatch(c)] == [], name
+        texts = [cell for column in frame for cell in frame[column] if isinstance(cell, str)]
+        assert [text for text in texts if SHOWN.search(text)] == [], name
+        for suffix in downloads.MIME:
+            assert downloads.written(frame, suffix), name
+    card = given[f"study-{study}"].set_index("arm").loc["PyTorch on CPU"]
+    assert card["samples_per_s_median"] == pytest.approx(1234.5, rel=0.02)
+    assert card["took_s_median"] == 8.0
+    assert card["cost_usd_median"] == pytest.approx(0.008)
+    results = given["compare-results"].set_index("id")
+    assert results.loc[base, "best_validation_accuracy"] == 0.8
+    assert results.loc[base, "steady_samples_per_s"] == 12_345.6
+    differing = given["compare-differences"].set_index("key")
+    assert differing.loc["learning_rate", other] == 0.5

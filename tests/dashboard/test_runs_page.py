@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dashboard import downloads, run_columns
-from storage import database, runs
+from storage import database, references, runs, studies
 from tests.dashboard.test_pages import create, finished, here, opened, told, visit  # noqa: F401
 
 DASHBOARD = Path(run_columns.__file__).parent
@@ -138,6 +138,25 @@ def test_a_deletion_says_what_stays_and_deletes_the_rest(here):  # noqa: F811
     with database.opened(here) as db:
         assert runs.get(db, gone) is None
         assert runs.get(db, stays) is not None
+
+
+def test_a_deletion_of_very_many_runs_names_the_studies_and_jobs_of_all_that_go(here):  # noqa: F811
+    made = [create(here, f"run {number}") for number in range(202)]
+    with database.opened(here) as db:
+        for run_id in made[1:]:
+            runs.finish(db, run_id, "STOPPED", finished_at=1.0)
+        study = studies.create(db, name="which", kind="run_on", question={}, predicted_s=None,
+                               submitted_by="ann")  # fmt: skip
+        for run_id in made[:3]:  # the first of them waits, and stays
+            studies.add(db, study, run_id, "arm", 1, False)
+        references.create(db, name="nightly", run_id=made[-1], config={}, by="ann", now=1.0)
+    at = visit()
+    select(at, *made)
+    opened(at, "delete-selected-menu")
+    said = told(at).replace("\\", "")
+    assert f"{len(made) - 1:,} runs with all their points" in said
+    assert "Study 'which' loses 2 of its 3 runs." in said
+    assert "Reference job 'nightly' loses 1 of its 1 repeat." in said
 
 
 def test_a_file_of_runs_has_values_as_they_are(here):  # noqa: F811

@@ -173,7 +173,7 @@ def test_a_findings_button_starts_the_study_that_tests_it(here, settings):
     finish_runs(here, study_id, {"PyTorch on CPU": 1000.0})
     at = visit("study", id=study_id)
     assert "1.50x as fast" in said(told(at))
-    assert said(at.button(key="test-0").label) == "Test it with the data set on the device"
+    assert said(at.button(key="test-0").label) == "Test it with the data set on the device: 12 runs"
     at.button(key="test-0").click().run()
     with database.opened(here) as db:
         newest = studies.list_newest(db, 1)[0]
