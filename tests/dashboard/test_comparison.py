@@ -110,7 +110,7 @@ def test_the_same_job_on_another_host_is_compared_with_reserve(make, tmp_path):
     assert verdict.level == "amber"
     sentences = " ".join(check.sentence for check in verdict.checks)
     assert "Versions differ between runs: host." in sentences
-    assert "The same job: mlp on fashion_mnist." in sentences
+    assert "The same job: mlp on Fashion-MNIST." in sentences
     assert "Steady steps" not in sentences  # how long they were timed is not known
 
 

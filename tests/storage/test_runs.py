@@ -45,6 +45,11 @@ def test_ids_sort_by_time_and_are_safe_words():
     assert not any(ids.is_id(bad) for bad in ("../../etc/passwd", "' OR 1=1", "", made[0] + "\n"))
 
 
+def test_ids_of_one_millisecond_differ_and_sort_as_they_were_made():
+    made = [ids.new(1_700_000_000) for _ in range(5_000)]
+    assert made == sorted(set(made))
+
+
 def test_a_run_reads_back_as_it_was_written(db):
     name = "<b>'; DROP TABLE runs; --\n🚀"
     run = runs.get(db, create(db, name=name, tags=["b", "a"], notes="why", priority=3))
