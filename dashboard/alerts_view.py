@@ -41,7 +41,7 @@ def listed() -> None:
         tables.show("reference-jobs", rows, raw=lambda: [_job_raw(*of) for of in jobs],
                     alt="Reference jobs and how much history they have")  # fmt: skip
     else:
-        st.caption("None. A run's page has Reference, which names it one.")
+        st.caption("None yet. Reference on a run's page names a run one.")
     if raised:
         st.markdown("**Alerts**")
         wide = {"What": st.column_config.TextColumn(width="large")}

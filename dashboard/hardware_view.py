@@ -54,7 +54,7 @@ def _device(device: Device, user: Run | None) -> None:
         )
         st.text(f"{user.name[:80]}, submitted by {user.submitted_by}")
     else:
-        st.caption("No run has it.")
+        st.caption("Free: no run uses it.")
 
 
 def _now(device: Device) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import comparison, links, run_columns, run_selection, store, tables
+from dashboard import comparison, links, run_columns, run_selection, run_view, store, tables
 from dashboard.components.table_keys import table_keys
 from dashboard.run_view import RunView
-from dashboard.words import plain
 from engine.config import FRAMEWORK_NAMES
 from engine.format import UNKNOWN, counted, duration, figure, metric
 from storage import run_list, runs, search
@@ -141,7 +140,7 @@ def _name(by: str, group: Group, newest: Run | None) -> str:
 
 def _told(view: RunView, shown: int, total: int) -> str:
     cut = f"The first {shown:,} of {total:,} groups" if shown < total else counted(total, "group")
-    order = "newest first" if view.sort == run_list.NEWEST else f"by {plain(view.sort)}"
+    order = run_view.in_order(view.sort)
     told = f"{cut}, {order}. Mean ± standard deviation over the runs with a value."
     if shown < total:
         told += " Filter the runs, or download the table, to see the others."

@@ -218,7 +218,7 @@ def _select_all(selected: int, found: int, view: RunView) -> None:
 
 
 def _told(selected: int, found: int, total: int, number: int, last: int, sort: str) -> str:
-    order = "newest first" if sort == run_list.NEWEST else f"by {plain(sort)}"
+    order = run_view.in_order(sort)
     told = f"{found:,} of {counted(total, 'run')}, {order}."
     told += f" Page {number:,} of {last:,}." if last > 1 else ""
     told += f" {selected:,} selected, on all pages." if selected else ""

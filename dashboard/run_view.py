@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard import links, run_columns, run_selection, store
+from dashboard.words import plain
 from engine import queries
 from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
 from storage import fields, run_list, runs
@@ -252,3 +253,10 @@ def _day(name: str) -> None:
         key=f"filter-{name}", placeholder="2025-01-31 or 7d",
     )  # fmt: skip
     _filter(**{name: day.strip() or None})
+
+
+def in_order(sort: str) -> str:
+    """How the runs are sorted, in words."""
+    if sort == run_list.NEWEST:
+        return "newest first"
+    return f"by {plain(sort.removeprefix('-'))}, {'falling' if sort[0] == '-' else 'rising'}"

@@ -40,6 +40,8 @@ def title(text: str, *, kicker: str = "") -> None:
     above = f'<div class="kicker">{html.escape(kicker)}</div>' if kicker else ""
     st.html(
         "<style>[data-testid=stStatusWidget]{display:none}"  # its Stop stops the page, not a run
+        # A table's own tools lie over what stands above it; its download is of what is shown.
+        "[data-testid=stElementToolbar]{display:none}"
         ".page-title{font-size:1.6rem;font-weight:650;line-height:1.25;margin:0;padding:0;"
         "white-space:pre-wrap;overflow-wrap:anywhere}.kicker{font-size:.8rem;opacity:.65}</style>"
         f'{above}<h1 class="page-title">{html.escape(text)}</h1>'

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.cli_output import console, json_line, plain, table
-from engine.format import UNKNOWN, amount, duration, figure, gib
+from engine.format import UNKNOWN, amount, counted, duration, figure, gib
 from engine.statistics import Estimate
 from engine.studies import arms, cost, scaling
 from engine.studies.cost import Prices
@@ -28,8 +28,9 @@ LEVEL_STYLES = {"green": "green", "amber": "yellow", "red": "red"}
 def plan_in_words(question: Question, planned: list[Planned], predicted: Prediction) -> str:
     count = len(question.arms())
     return (
-        f"{KIND_NAMES[question.kind]} {count:,} arms x {question.seeds:,} seeds, and a warm-up of "
-        f"each: {len(planned):,} runs in random order. {_predicted(predicted)}"
+        f"{KIND_NAMES[question.kind]} {counted(count, 'arm')} x "
+        f"{counted(question.seeds, 'seed')}, and a warm-up of each: "
+        f"{len(planned):,} runs in random order. {_predicted(predicted)}"
     )
 
 

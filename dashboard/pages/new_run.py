@@ -92,9 +92,9 @@ with summary:
         st.caption("Nothing yet: mend what is marked above.")
     else:
         st.caption(
-            f"{FRAMEWORK_NAMES[config.framework]} takes {config.steps_per_epoch:,} steps x "
-            f"{config.epochs:,} epochs = {config.total_steps:,} steps of {config.batch_size:,} "
-            "samples, and validates after each epoch."
+            f"{FRAMEWORK_NAMES[config.framework]} takes {counted(config.steps_per_epoch, 'step')} "
+            f"x {counted(config.epochs, 'epoch')} = {config.total_steps:,} steps of "
+            f"{config.batch_size:,} samples, and validates after each epoch."
         )
         if busy or waiting:
             in_line = f"{len(busy)} of {len(hardware.devices)} devices in use, "

@@ -8,7 +8,7 @@ from dashboard import clicks, pages, saved_views, store, study_form, study_plan,
 from dashboard.header import header, not_found, warn_of_link
 from dashboard.words import plain
 from engine import launch
-from engine.format import duration
+from engine.format import counted, duration
 from engine.problems import ConfigError
 from engine.studies import actions
 from storage import studies
@@ -51,8 +51,8 @@ with st.expander(
         )
         st.caption(
             plain(
-                f"{len(arms):,} arms x {question.seeds:,} seeds and a warm-up of each: "
-                f"{len(planned):,} runs in random order; {expected}."
+                f"{counted(len(arms), 'arm')} x {counted(question.seeds, 'seed')} and a warm-up of "
+                f"each: {len(planned):,} runs in random order; {expected}."
             )
         )
         study_plan.plan(question, planned)
