@@ -75,7 +75,7 @@ def test_a_trainer_that_the_kernel_killed_for_want_of_memory_is_told_as_such(her
     run = here.over(run_id)
     assert (run.status, run.failure_kind) == ("FAILED", "out_of_memory")
     assert "The host ran out of memory" in run.failure
-    assert "The largest batch of this model that has fitted here" in run.failure
+    assert "has fitted here" in run.failure
     here.assert_intact(run_id)
 
 

@@ -585,7 +585,8 @@ def test_what_the_tpus_compiler_said_of_the_same_step_is_a_bound_and_no_point(se
     config = asked.arms()[0].config
     check = TpuCheck(
         program=program.key(config), topology="v5e:2x2", chips=1, precision="fp32",
-        compiler="libtpu", compiles=True, message=None, hbm_bytes=1, hbm_available_bytes=2,
+        compiler="libtpu", compiles=True, message=None, hbm_bytes=1, beside_bytes=0,
+        hbm_available_bytes=2,
         flops=2e9, bytes=10**8, bound_s=1e-3, binds="memory", compile_s=1.0,
     )  # fmt: skip
     tpu_checks.put(db, check.program, check.topology, 1.0, check.as_json())
