@@ -8,5 +8,6 @@ app = st.App(
     server.NAVIGATION,
     lifespan=server.lifespan,
     routes=server.ROUTES,
+    middleware=server.MIDDLEWARE,
     on_script_error=server.say_sorry,
 )

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 MAX_MESSAGE_BYTES = 64 << 20
+EARLY = ForwardMsg.FINISHED_EARLY_FOR_RERUN  # the whole page comes next
 
 
 @dataclass
@@ -44,6 +45,8 @@ class Reader:
             while time.monotonic() < until:
                 due = time.monotonic() + self.every_s
                 for fragment in list(self._fragments):
+                    if fragment not in self._fragments:
+                        continue  # the page has been drawn anew meanwhile, with others
                     begun = time.perf_counter()
                     await self._run(socket, self._request(fragment))
                     self.taken_s.append(time.perf_counter() - begun)
@@ -68,10 +71,13 @@ class Reader:
             )
             kind = message.WhichOneof("type")
             if kind == "new_session":
-                self._page = message.new_session.page_script_hash
+                if not message.metadata.run.fragment_ids:
+                    self._fragments.clear()  # the whole page: each of its fragments comes anew
+            elif kind == "navigation":
+                self._page = message.navigation.page_script_hash
             elif kind == "auto_rerun":
                 self._add(message.auto_rerun.fragment_id)
-            elif kind == "script_finished":
+            elif kind == "script_finished" and message.script_finished != EARLY:
                 return
 
     def _add(self, fragment: str) -> None:

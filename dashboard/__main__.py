@@ -12,6 +12,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import click
+from streamlit.web import cli
+
 from engine import settings
 from engine.problems import ConfigError
 from engine.settings import PROJECT, Settings
@@ -41,8 +44,10 @@ def main() -> None:
         "logger.hideWelcomeMessage": "true",
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", *flags]
-    os.execv(sys.executable, command)
+    try:
+        cli.main(["run", "streamlit_app.py", *flags], "streamlit", standalone_mode=False)
+    except click.Abort:  # Ctrl-C
+        print("The dashboard has stopped. Runs go on.")
 
 
 def _take_arguments() -> None:
@@ -54,7 +59,7 @@ def _take_arguments() -> None:
     )
     parser.add_argument("--store", type=Path, help="The store's folder; else that of the settings.")
     store = parser.parse_args().store
-    if store:  # handed on to the server, which this process becomes
+    if store:  # handed on to what the server imports
         os.environ["ACCELBOARD_STORE"] = str(store.absolute())
 
 

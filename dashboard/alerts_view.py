@@ -41,7 +41,7 @@ def listed() -> None:
         tables.show("reference-jobs", rows, raw=lambda: [_job_raw(*of) for of in jobs],
                     alt="Reference jobs and how much history they have")  # fmt: skip
     else:
-        st.caption("None yet. Reference on a run's page names a run one.")
+        st.caption("None yet. More on a run's page names a run one.")
     if raised:
         st.markdown("**Alerts**")
         wide = {"What": st.column_config.TextColumn(width="large")}
@@ -54,7 +54,7 @@ def reference_control(run: Run) -> None:
     """On a run's page: name it a reference job, or say that it is one."""
     with store.opened() as db:
         named = stored.of_run(db, run.id)
-    with st.popover("Reference", icon=":material/monitor_heart:"):
+    with st.expander("Reference job", icon=":material/monitor_heart:"):
         if named is not None:
             st.caption(f"This run is the reference job {plain(named)}.")
             if st.button("Watch it no longer", key="reference-remove"):

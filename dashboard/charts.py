@@ -44,7 +44,7 @@ class Curve:
 
     `run_id` and `name` are the line's identity: while they stay, it stays hidden if it was.
     `runs` are those that it tells of: with one of them pointed at anywhere, it stands out.
-    `low` and `high`, as long as `y`, make a band around it.
+    `low` and `high`, as long as `y`, make a band around it. `key` names it in a link that hides it.
     """
 
     name: str
@@ -57,6 +57,12 @@ class Curve:
     runs: tuple[str, ...] = ()
     low: NDArray[Any] | None = None
     high: NDArray[Any] | None = None
+    key: str = ""
+
+
+# What `plotly.graph_objects.Figure` takes. Such an object is not made of it where a page is drawn
+# every second: checking each property takes five times as long as all else.
+Drawing = dict[str, Any]
 
 
 class Part(NamedTuple):
@@ -78,13 +84,13 @@ def curves(
     seam: float | None = None,
     legend: bool = True,
     robust: bool = False,
-) -> go.Figure:
-    """Draw curves that share both axes. With unit "%", values are fractions of one.
+) -> Drawing:
+    """Curves that share both axes. With unit "%", values are fractions of one.
 
     `seam` is where on the x axis a run was resumed. Without `legend`, only an exported picture has
     one. With `robust`, outliers do not stretch a linear axis: its edge marks each curve's farthest,
-    and `layout.meta["beyond"]` is how many points lie beyond; of curves with others faint behind
-    them, those are what was measured.
+    and `beyond` in the layout's `meta` is how many points lie beyond; of curves with others faint
+    behind them, those are what was measured.
     """
     scale, x_unit = _x_unit(drawn, x_axis)
     hover = f"{_x_hover(x_axis, x_unit)}<br>{_y_hover(drawn, unit)}"
@@ -105,7 +111,7 @@ def curves(
         traces += marks
     if seam is not None:
         layout["shapes"] = [_SEAM | {"x0": seam / scale, "x1": seam / scale}]
-    return go.Figure(traces, layout)
+    return {"data": traces, "layout": layout}
 
 
 def shares(parts: Sequence[Part], *, unit: str) -> go.Figure:
@@ -198,7 +204,12 @@ def _trace(curve: Curve, uid: str, scale: float, hover: str, most: int) -> dict[
             "type": "scatter",
             "uid": uid,
             "legendgroup": uid,
-            "meta": {"runs": curve.runs, "name": curve.name, "ends": bool(ends)},
+            "meta": {
+                "runs": curve.runs,
+                "name": curve.name,
+                "ends": bool(ends),
+                "key": curve.key,
+            },
             "name": literal(shortened(curve.name)),
             "text": _hover_name(curve.name),  # apart: a template would read %{…} in it
             "x": _scaled(x, scale),

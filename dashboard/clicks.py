@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
+from typing import NoReturn
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard import store
 from dashboard.words import plain
@@ -36,6 +38,19 @@ def _say(sentence: str) -> None:
     st.error(plain(sentence), icon=":material/error:")
 
 
+def go_to(page: st.Page, **parameters: str | Sequence[str]) -> NoReturn:
+    """Show another page instead; its address has the parameters.
+
+    Until the browser hears of that, it goes on asking for the fragments of the page that it shows.
+    A slow one is answered after the other page's run, and then takes the answer for the way back,
+    and shows nothing. So those fragments are forgotten first.
+    """
+    context = get_script_run_ctx()
+    assert context is not None, "pages lead to each other while one is run"
+    context.fragment_storage.clear()
+    st.switch_page(page, query_params=parameters)
+
+
 class _Submission:
     """What one click has made. Two clicks run in two threads, so one waits for the other."""
 
@@ -59,4 +74,4 @@ def submit(key: str, clicked: bool, make: Callable[[], str], page: st.Page) -> N
         with submission.lock:
             if submission.made is None:
                 submission.made = make()
-        st.switch_page(page, query_params={"id": submission.made})
+        go_to(page, id=submission.made)

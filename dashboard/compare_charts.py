@@ -15,6 +15,7 @@ from engine.format import UNKNOWN, figure
 LOG_SPAN = 10.0  # an axis whose largest value is so many times its least is logarithmic
 MOST_LEVELS = 12  # of texts on one axis that are written beside it
 AXIS_LETTERS = 18
+NAME_LETTERS, LEVEL_LETTERS = 10, 13
 
 Values = Sequence[float | str | None]
 
@@ -96,20 +97,25 @@ def parallel(runs: Sequence[Named], axes: Sequence[Axis]) -> go.Figure:
         }
         for place, run in enumerate(runs)
     ]
-    names = ["<br>".join(map(literal, textwrap.wrap(a.title, AXIS_LETTERS)[:2])) for a in axes]
     return go.Figure(
         traces,
         _LAYOUT
         | {
             "shapes": [_LINE | {"x0": at, "x1": at} for at in range(len(axes))],
-            "annotations": [note for at, axis in enumerate(axes) for note in _ticks(axis, at)],
+            "annotations": [
+                note | (_beside(at, len(axes)) if axis.is_text else {})
+                for at, axis in enumerate(axes)
+                for note in _ticks(axis, at)
+            ],
             "xaxis": {
                 "tickvals": list(range(len(axes))),
-                "ticktext": names,
+                "ticktext": list(map(_name, axes)),
                 "range": [-0.3, len(axes) - 1 + 0.3],
                 "showgrid": False,
+                "ticklabeloverflow": "allow",
+                "autotickangles": [0, 90],
             },
-            "yaxis": {"visible": False, "range": [-0.14, 1.14]},
+            "yaxis": {"visible": False, "range": [-0.14, 1.2]},
         },
     )
 
@@ -127,13 +133,34 @@ def _trace(run: Named) -> dict[str, Any]:
 def _axis(axis: Axis) -> dict[str, Any]:
     kind = "category" if axis.is_text else "log" if axis.is_log else "linear"
     title = axis.title.removesuffix(" (%)")
+    levels = _levels(axis) if axis.is_text else []
+    levels = levels if len(levels) <= MOST_LEVELS else []
     return {
         "title": {"text": literal(title)},
         "type": kind,
         "uirevision": f"{axis.title} {kind}",
         "tickformat": None if axis.is_text else ".3~%" if axis.is_share else ",.6~g",
         "dtick": "D2" if axis.is_log else None,
+        "tickvals": list(map(literal, levels)) or None,
+        "ticktext": [_level(level, AXIS_LETTERS) for level in levels] or None,
     }
+
+
+def _name(axis: Axis) -> str:
+    """In lines short enough to stand beside the next; a part's name breaks after its dot."""
+    lines = textwrap.wrap(axis.title.replace(".", ". "), NAME_LETTERS)
+    return "<br>".join(literal(line) for line in lines)
+
+
+def _level(text: str, letters: int) -> str:
+    lines = textwrap.wrap(shortened(text, 2 * letters), letters)
+    return "<br>".join(map(literal, lines))
+
+
+def _beside(at: int, count: int) -> dict[str, Any]:
+    """To the right of its axis, with room up to the next; of the last one, to the left."""
+    side, shift = ("right", -4) if at == count - 1 else ("left", 4)
+    return {"xanchor": side, "align": side, "xshift": shift}
 
 
 def _heights(axis: Axis) -> list[float | None]:
@@ -161,8 +188,8 @@ def _ticks(axis: Axis, at: int) -> list[dict[str, Any]]:
         shown = levels if len(levels) <= MOST_LEVELS else [levels[0], levels[-1]]
         places = [(levels.index(level) / step, level) for level in shown]
         return [
-            _NOTE | {"x": at, "y": y, "text": literal(shortened(t, AXIS_LETTERS)), "yshift": 9}
-            for y, t in places
+            _NOTE | {"x": at, "y": y, "text": _level(text, LEVEL_LETTERS), "yanchor": "bottom"}
+            for y, text in places
         ]
     known = [value for value in axis.values if isinstance(value, (int, float))]
     ends = sorted({min(known), max(known)}) if known else []

@@ -8,7 +8,7 @@ from typing import cast
 
 import streamlit as st
 
-from dashboard import compare_charts, compare_table, comparison, downloads, links
+from dashboard import compare_charts, compare_table, comparison, distinct, downloads, links
 from dashboard.compare_charts import Axis
 from dashboard.compare_view import Compared
 from dashboard.comparison import METRIC, Column, End
@@ -23,9 +23,9 @@ FIRST_AXES = 4
 
 def legend(shown: Compared) -> None:
     """Whose curve is which, for all charts at once; pointed at, a name lights its curves up."""
-    groups = [(f"{name} ({len(runs)} runs)" if len(runs) > 1 else name, [run.id for run in runs])
+    groups = [(f"{name} ({len(runs)} runs)" if len(runs) > 1 else name, runs)
               for name, runs in shown.groups.items()] if shown.group else []  # fmt: skip
-    each = [(shown.names[run.id], [run.id]) for run in shown.picked]
+    each = [(shown.names[run.id], [run]) for run in shown.picked]
     st.html(f"<style>{compare_table.STYLE}</style>{compare_table.legend(groups or each)}")
     if groups:
         st.caption(compare_table.BAND)
@@ -127,7 +127,8 @@ def _scatter(shown: Compared, parameters: list[str], metrics: list[str]) -> None
 
 
 def _parallel(shown: Compared, parameters: list[str], metrics: list[str]) -> list[Axis]:
-    differing = [word for word in parameters if word != "seed" and _differs(shown, word)]
+    first = dict.fromkeys((*distinct.FIRST, *parameters))  # what is said first of runs elsewhere
+    differing = [w for w in first if w in parameters and w != "seed" and _differs(shown, w)]
     words, default = [*parameters, *metrics], [*differing[:FIRST_AXES], metrics[0]]
     given = [word for word in dict.fromkeys(st.query_params.get_all("dims")) if word in words]
     chosen = st.multiselect(

@@ -6,6 +6,7 @@ import html
 import time
 from collections.abc import Sequence
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import compare_charts, compare_table, comparison
@@ -70,13 +71,14 @@ def _doubts(verdict: Verdict) -> str:
 
 def _chart(shown: Compared, key: str) -> str:
     """With a legend of its own, below: on the page, one stands for all charts."""
-    figure = figure_of(shown, key)
+    drawn = figure_of(shown, key)
+    beyond = drawn["layout"].get("meta", {}).get("beyond", 0)
+    figure = go.Figure(drawn)
     count = len(shown.groups if shown.group else shown.picked)
     figure.update_layout(
         template="plotly_white", showlegend=count > 1, margin={"l": 60, "r": 10, "t": 10, "b": 40},
         legend={"y": -0.15, "yanchor": "top", "maxheight": 1.0},
     )  # fmt: skip
-    beyond = (figure.layout.meta or {}).get("beyond", 0)
     legend_px = LEGEND_ROW_PX * (count // 4 + 1) if count > 1 else 0
     return chart(figure, CHART_PX + legend_px) + (paragraph(outlying(beyond)) if beyond else "")
 

@@ -25,6 +25,7 @@ border:1px solid color-mix(in srgb,currentColor 15%,transparent);font-size:.85re
 border-bottom:1px solid color-mix(in srgb,currentColor 10%,transparent);font-weight:400}
 .cmp td.figure,.cmp th.figure{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .cmp thead th{position:sticky;top:0;z-index:2;font-weight:600;min-width:5rem}
+.cmp thead th[data-run]{min-width:7rem}
 .cmp tr>:first-child{position:sticky;left:0;z-index:1;min-width:10rem;max-width:16rem;
 overflow-wrap:anywhere}
 .cmp thead tr>:first-child{z-index:3}
@@ -53,20 +54,29 @@ BAND = (
     f"A line is the median of its runs. Its band goes from the lowest to the highest; of {MANY} "
     "runs or more, it holds the middle half."
 )
+MOST_CALLED = 10  # names that one name in the legend shows when it is pointed at
 RANKS = {"best": "▲ best", "worst": "▽ worst"}
 
 
-def legend(entries: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """Names with their curves' colours, each with the ids of the runs that it stands for.
+def legend(entries: Sequence[tuple[str, Sequence[Run]]]) -> str:
+    """What tells curves apart with their colours, each with the runs that it stands for: pointed
+    at, it says what people call them.
 
     Each is a button that the charts' script listens to: it hides its curves, and shows them again.
     """
     items = "".join(
-        f'<li><button type="button" aria-pressed="true" data-run="{html.escape(" ".join(ids))}">'
+        f'<li><button type="button" aria-pressed="true" title="{html.escape(_called(runs))}" '
+        f'data-run="{html.escape(" ".join(run.id for run in runs))}">'
         f"{swatch(place)}{html.escape(name)}</button></li>"
-        for place, (name, ids) in enumerate(entries)
+        for place, (name, runs) in enumerate(entries)
     )
     return f'<ul class="cmp-legend" aria-label="Curves">{items}</ul>'
+
+
+def _called(runs: Sequence[Run]) -> str:
+    names = list(dict.fromkeys(" ".join(run.name.split()) for run in runs))
+    more = len(names) - MOST_CALLED
+    return "\n".join([*names[:MOST_CALLED], *([f"and {more:,} more"] if more > 0 else [])])
 
 
 def results(

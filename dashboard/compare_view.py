@@ -9,6 +9,7 @@ from typing import Any, cast
 import streamlit as st
 
 from dashboard import comparison, curve_controls, curves, distinct, links, points, store
+from dashboard.charts import Drawing
 from dashboard.compare_charts import Named
 from dashboard.comparison import End
 from dashboard.components import plot
@@ -101,7 +102,7 @@ def _metrics(keys: Sequence[str]) -> tuple[str, ...]:
     default = list(keys[:MOST_CHARTS])
     given = [key for key in st.query_params.get_all("metric") if key in keys]
     chosen = st.multiselect(
-        "Metrics", keys, default=given or default, key="compare-metric", width=290,
+        "Metrics", keys, default=given or default, key="compare-metric", width=290, wrap=True,
         format_func=lambda key: describe(key).title, placeholder="Choose metrics",
     )  # fmt: skip
     links.put(metric=None if chosen == default else chosen)
@@ -223,14 +224,14 @@ def _drawn(
 ) -> tuple[bytes, int]:  # fmt: skip
     """A chart as it is sent, and how many points lie beyond it: made once for one state of runs."""
     figure = figure_of(_shown, key)
-    meta = figure.layout.meta or {}  # pyright: ignore
+    meta = figure["layout"].get("meta", {})
     # Of groups, what is drawn is the data: medians and bands.
     data = "" if group else points.address([run.id for run in _shown.picked], [key])
     drawn = plot.payload(figure, CHART_PX, f"{describe(key).title} by {view.x}", data)
     return drawn, meta.get("beyond", 0)
 
 
-def figure_of(shown: Compared, key: str) -> Any:
+def figure_of(shown: Compared, key: str) -> Drawing:
     """One metric of all runs or groups."""
     with store.opened() as db:
         if shown.group:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from dashboard import distinct, run_columns
 from engine import efficiency, metrics
-from engine.config import FRAMEWORK_NAMES, flatten
-from engine.describe import device_names, leaves, throughput, took
+from engine.config import FRAMEWORK_NAMES
+from engine.describe import configuration, device_names, in_words, leaves, throughput, took
 from engine.format import UNKNOWN, duration, metric
 from storage.fields import REPEATS
 from storage.runs import Run
@@ -186,15 +186,10 @@ def differences_frame(found: Sequence[Difference], picked: Sequence[Run]) -> pd.
     return pd.DataFrame(rows, columns=["section", "key", *(run.id for run in picked)])
 
 
-def configuration(run: Run) -> dict[str, str]:
-    return flatten(run.config)
-
-
 def environment(run: Run) -> dict[str, str]:
     """What the run met, by key; a part of a part has both names."""
     known = {key: value for key, value in leaves(run.environment).items() if value is not None}
-    told = {key: v if isinstance(v, str) else json.dumps(v) for key, v in known.items()}
-    return {"device": device_names(run)} | told
+    return {"device": device_names(run)} | {key: in_words(value) for key, value in known.items()}
 
 
 def group_words(picked: Sequence[Run]) -> list[str]:

@@ -12,12 +12,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from dashboard import bands, charts, points
 from dashboard.bands import Band
-from dashboard.charts import Curve
+from dashboard.charts import Curve, Drawing
 from dashboard.components.plot import payload
 from dashboard.links import LogAxis, XAxis
 from dashboard.smoothing import smoothed
@@ -87,7 +86,7 @@ def version(run: Run) -> tuple[object, ...]:
     return (run.last_seq, run.step, run.status, run.started_at)
 
 
-def of_run(db: Database, run: Run, keys: tuple[str, ...], view: CurveView) -> go.Figure:
+def of_run(db: Database, run: Run, keys: tuple[str, ...], view: CurveView) -> Drawing:
     """One run's metrics in one chart; with smoothing, what was measured lies faint behind."""
     lines = [Line(run, key, SHORT.get(key, key), place) for place, key in enumerate(keys)]
     return _figure(_drawn(db, lines, view), keys[0], view, seam=_seam(run, view.x))
@@ -110,7 +109,7 @@ def of_runs(
     view: CurveView,
     *,
     robust: bool = True,
-) -> go.Figure:
+) -> Drawing:
     """One metric of many runs in one chart; `names` by run id. There is a legend elsewhere.
 
     With smoothing, what was measured lies faint behind.
@@ -126,7 +125,7 @@ def of_groups(
     view: CurveView,
     *,
     robust: bool = True,
-) -> go.Figure:
+) -> Drawing:
     """One metric of groups of runs, each as its median between its lowest and its highest. With
     smoothing, these are of smoothed runs."""
     drawn = []
@@ -160,7 +159,7 @@ def _band(db: Database, members: list[Run], key: str, view: CurveView) -> tuple[
     return (_dates(x, view.zone) if view.x == "clock" else x), band
 
 
-def _compared(drawn: list[Curve], key: str, view: CurveView, robust: bool) -> go.Figure:
+def _compared(drawn: list[Curve], key: str, view: CurveView, robust: bool) -> Drawing:
     """Curves without points are left out: not every run has every metric."""
     drawn = [curve for curve in drawn if len(curve.y)]
     return _figure(drawn, key, view, legend=False, robust=robust)
@@ -200,7 +199,8 @@ def _curve(line: Line, found: metrics.Curve, view: CurveView) -> Curve:
     else:
         axes = {"epoch": found.epoch, "step": found.step, "time": found.at - begun}
         x, y = axes[view.x], found.value
-    return Curve(line.name, f"{run.id}.{line.key}", x, y, line.color_index, runs=(run.id,))
+    identity = f"{run.id}.{line.key}"
+    return Curve(line.name, identity, x, y, line.color_index, runs=(run.id,), key=line.key)
 
 
 def _own(run: Run, found: metrics.Curve) -> NDArray[np.bool_]:
@@ -223,7 +223,7 @@ def _dates(at: NDArray[np.float64], zone: str | None) -> NDArray[Any]:
     return dates.tz_localize(None).to_numpy().astype("datetime64[ms]")
 
 
-def _figure(drawn: list[Curve], key: str, view: CurveView, **options: Any) -> go.Figure:
+def _figure(drawn: list[Curve], key: str, view: CurveView, **options: Any) -> Drawing:
     return charts.curves(
         drawn, y_title="", unit=describe(key).unit, x_axis=view.x, log_y="y" in view.log,
         log_x="x" in view.log, **options,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from dashboard.charts import shortened
-from engine.config import FRAMEWORK_NAMES, flatten
-from engine.describe import device_names
+from engine.config import FRAMEWORK_NAMES
+from engine.describe import configuration, device_names, setting_name
 from storage.runs import Run
 
 # Said first, in this order; any other key comes after them, by its name.
@@ -69,7 +69,7 @@ def _with(said: Sequence[str], more: Sequence[str]) -> list[str]:
 
 
 def _facts(run: Run) -> dict[str, str]:
-    config = {name: v for name, v in flatten(run.config).items() if name not in IMPLIED}
+    config = {name: v for name, v in configuration(run).items() if name not in IMPLIED}
     git = run.environment.get("git") or {}
     own = {"device": device_names(run)}
     return own | config | ({"commit": str(git["commit"])[:7]} if git.get("commit") else {})
@@ -77,7 +77,7 @@ def _facts(run: Run) -> dict[str, str]:
 
 def _said(name: str, value: str) -> str:
     value = FRAMEWORK_NAMES.get(value, value) if name == "framework" else value
-    word = WORDS.get(name, name.rpartition(".")[2].replace("_", " "))
+    word = WORDS.get(name, setting_name(name))
     return f"{word} {value}".strip()
 
 

@@ -17,13 +17,11 @@ from dashboard.form_state import (
     FIRST_WORKLOAD,
     KEY,
     LOADER,
-    OPTIONAL,
-    REAL,
     base,
     devices_of,
-    from_text,
     held,
     keep_offered,
+    offered,
     raw_config,
     raw_details,
     text_of,
@@ -121,7 +119,7 @@ def _values(asked: dict[str, str], cloned: Run | None, fields: Set[str]) -> dict
 def _held_as(name: str, text: str) -> dict[str, Any]:
     if name == "tags":
         return {name: _tags()}
-    return devices_of(text) if name == "devices" else {name: from_text(name, text)}
+    return devices_of(text) if name == "devices" else {name: offered(name, text)}
 
 
 def _problems(
@@ -175,7 +173,7 @@ def _refused(
 
 def _changed(asked: dict[str, str], values: dict[str, Any]) -> Iterator[Problem]:
     """What the form shows otherwise."""
-    shown = flatten(raw_config() | raw_details()) | {name: text_of(held(name)) for name in REAL}
+    shown = flatten(raw_config() | raw_details())
     for name, text in asked.items():
         value, now = values.get(name, text), shown.get(name, "")
         if name == "devices" and not value:
@@ -199,7 +197,7 @@ def write(cloned: Run | None, hardware: Hardware) -> list[str]:
     too_long = []
     for name in [name for name in usual if not _is_elsewhere(name)]:
         value = st.session_state.get(KEY + name)
-        if value == usual[name] or (value is None and name not in OPTIONAL):
+        if value is None or value == usual[name]:
             continue
         if len(text_of(value)) > LONGEST:
             too_long.append(name)

@@ -1,7 +1,7 @@
 """The New run form's state: a run's fields <-> widgets' values.
 
-Widgets take any value and `launch.check` judges it, so that form, address and command line say the
-same.
+Numbers are text: a field keeps what was typed, and `launch.check` judges it, so that form, address
+and command line say the same.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ from storage.runs import Run
 KEY = "new."
 FIRST_FRAMEWORK, FIRST_WORKLOAD = "torch", "mlp"
 LOADER = ("loader_workers", "loader_prefetch", "loader_pinned")
-PLAIN, REAL = ("epochs", "batch_size", "seed"), ("learning_rate", "timeout_s")
-WHOLE = (*PLAIN, "priority", *LOADER[:2])
+NUMBERS = ("epochs", "batch_size", "seed", "learning_rate", "timeout_s")
 DETAILS = ("name", "tags", "notes", "priority")
 CHOICES = {
     "workload": tuple(WORKLOADS),
@@ -50,7 +49,7 @@ CHOICES = {
 PINNED = {"": "As the framework does", "True": "Yes", "False": "No"}
 LAST_BATCHES = {"False": "Full batches only", "True": "The last one smaller"}
 INPUT_NAMES = {"device_resident": "Data set on the device", "host_loader": "Loader on the host"}
-OPTIONAL = ("timeout_s", "loader_prefetch")
+LEFT_EMPTY = ("timeout_s", "loader_prefetch", "loader_pinned")
 
 
 def defaults(framework: str, hardware: Hardware) -> dict[str, str]:
@@ -77,7 +76,7 @@ def base(framework: str, workload: str, cloned: Run | None, hardware: Hardware) 
     Raise `ConfigError` for a run that this version cannot read.
     """
     flat = defaults(framework, hardware)
-    details: dict[str, Any] = {"name": "", "tags": (), "notes": "", "priority": 0}
+    details: dict[str, Any] = {"name": "", "tags": (), "notes": "", "priority": "0"}
     if cloned is not None:
         config = RunConfig.parse(cloned.config)
         flat |= config.flat()
@@ -87,10 +86,10 @@ def base(framework: str, workload: str, cloned: Run | None, hardware: Hardware) 
     if workload != flat["workload"] and workload in WORKLOADS:
         flat = {name: text for name, text in flat.items() if not name.startswith("workload.")}
         flat |= {"workload": workload} | dotted("workload", WORKLOADS[workload])
-    values = {name: from_text(name, text) for name, text in flat.items() if name not in DETAILS}
+    values = {name: offered(name, text) for name, text in flat.items() if name not in DETAILS}
     values |= devices_of(flat["devices"])
-    details |= {"tags": list(details["tags"]), "priority": float(details["priority"])}
-    return dict.fromkeys(OPTIONAL) | {"loader_pinned": ""} | values | details
+    details |= {"tags": list(details["tags"]), "priority": str(details["priority"])}
+    return dict.fromkeys(LEFT_EMPTY, "") | values | details
 
 
 def section_fields(section: type[Section]) -> dict[str, str]:
@@ -105,13 +104,8 @@ def dotted(name: str, section: type[Section]) -> dict[str, str]:
 
 def raw_config() -> dict[str, Any]:
     """What the widgets hold, for `RunConfig.parse`."""
-    plain_fields = (*PLAIN, *CHOICES)
-    real = {name: st.session_state.get(KEY + name) for name in REAL}
     loader = LOADER if held("input") == "host_loader" else ()
-    given = {name: held(name) for name in loader}
-    return {name: held(name) for name in plain_fields} | {
-        **real,
-        **{name: value for name, value in given.items() if value not in (None, "")},
+    return {name: held(name) for name in (*NUMBERS, *CHOICES, *loader)} | {
         "workload": _raw_section("workload", WORKLOADS[held("workload")]),
         "dataset": _raw_section("dataset", DATASETS[held("dataset")]),
         "devices": list(held("devices")) or held("count"),
@@ -137,19 +131,12 @@ def command_line(config: RunConfig, hardware: Hardware) -> str:
 
 
 def held(name: str) -> Any:
-    """What a widget holds; a whole number as such."""
-    value = st.session_state.get(KEY + name)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """What a widget holds."""
+    return st.session_state.get(KEY + name)
 
 
-def from_text(name: str, text: str) -> Any:
-    """A widget's value from text. Raise `ValueError` if the widget cannot hold it."""
-    if name in OPTIONAL and not text:
-        return None
-    if name in WHOLE or name.startswith(("dataset.", "workload.")):
-        return float(_bounded(int(text), 2**53 - 1))
-    if name in REAL:
-        return _bounded(float(text), 1e300)
+def offered(name: str, text: str) -> str:
+    """The text. Raise `ValueError` if the widget offers choices, and this is none of them."""
     if text not in (PINNED if name == "loader_pinned" else CHOICES.get(name, (text,))):
         raise ValueError(text)
     return text
@@ -159,26 +146,13 @@ def devices_of(text: str) -> dict[str, Any]:
     """Which devices, and how many where none is named."""
     given = unflatten({"devices": text})["devices"]
     if isinstance(given, list):
-        return {"devices": given, "count": 1.0}
-    return {"devices": [], "count": float(_bounded(given, 2**53 - 1))}
-
-
-def _bounded(number: float, largest: float) -> float:
-    """A browser counts no further."""
-    if not abs(number) <= largest:
-        raise ValueError(number)
-    return number
+        return {"devices": given, "count": "1"}
+    return {"devices": [], "count": str(given)}
 
 
 def text_of(value: Any) -> str:
-    """A widget's value as text, of which `from_text` makes it again."""
-    if value is None:
-        return ""
-    if isinstance(value, (list, tuple)):
-        return ",".join(value)
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
-    return str(value)
+    """A widget's value as an address has it."""
+    return ",".join(value) if isinstance(value, (list, tuple)) else str(value or "")
 
 
 def keep_offered(settings: Settings, hardware: Hardware) -> None:

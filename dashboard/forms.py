@@ -34,7 +34,7 @@ from engine.config import (
     Section,
     Synthetic,
 )
-from engine.describe import VIRTUAL
+from engine.describe import VIRTUAL, setting_name
 from engine.devices import Hardware
 from engine.settings import Settings
 
@@ -74,13 +74,13 @@ def _keep(names: Iterable[str]) -> None:
 
 def _section_numbers(section: str, kind: type[Section]) -> None:
     for name in section_fields(kind):
-        label = name.replace("_", " ").capitalize()
-        _whole(st, label, f"{section}.{name}", kind.model_fields[name].description, width=130)
+        label = setting_name(f"{section}.{name}").capitalize()
+        _number(st, label, f"{section}.{name}", kind.model_fields[name].description, width=130)
 
 
-def _whole(where: Any, label: str, name: str, help_text: str | None, **options: Any) -> None:
-    """A whole number, in a field that takes any: a browser's whole-number field makes 1 of 1e9."""
-    where.number_input(label, step=1.0, format="%g", key=KEY + name, help=help_text, **options)
+def _number(where: Any, label: str, name: str, help_text: str | None, **options: Any) -> None:
+    """A field of text: one of numbers makes 0 of nothing, and 1 of 1e9, where nobody is told."""
+    where.text_input(label, key=KEY + name, help=help_text, autocomplete="off", **options)
 
 
 def _first_line(kind: type[Section]) -> str:
@@ -90,7 +90,7 @@ def _first_line(kind: type[Section]) -> str:
 def _workload_changed() -> None:
     """Another workload has other parameters, or others of the same name."""
     for name, text in dotted("workload", WORKLOADS[held("workload")]).items():
-        st.session_state[KEY + name] = float(text)
+        st.session_state[KEY + name] = text
 
 
 def where(settings: Settings, hardware: Hardware) -> None:
@@ -146,32 +146,25 @@ def _accelerator(hardware: Hardware) -> None:
 def _how_many(where: Any) -> None:
     """Of any free devices; of a CPU, into how many it is divided."""
     on_cpu = held("accelerator") == "cpu"
-    where.number_input(
+    _number(
+        where,
         "Virtual devices" if on_cpu else "How many",
-        step=1.0,
-        format="%g",
-        key=KEY + "count",
-        disabled=bool(held("devices")),
-        help="1 is the CPU as it is. More divide it and train data-parallel." if on_cpu else
+        "count",
+        "1 is the CPU as it is. More divide it and train data-parallel." if on_cpu else
         "Devices that train together, each on its share of a batch.",
+        disabled=bool(held("devices")),
     )  # fmt: skip
     count = held("count")
-    if on_cpu and not held("devices") and isinstance(count, int) and count > 1:
+    if on_cpu and not held("devices") and count.isdecimal() and count not in ("0", "1"):
         st.caption(f":material/info: {count} virtual devices on one CPU: {VIRTUAL}.")
 
 
 def how() -> None:
     """The numbers of the training."""
     grid = st.grid(3)
-    _whole(grid, "Epochs", "epochs", _help("epochs"))
-    _whole(grid, "Batch size", "batch_size", _help("batch_size"))
-    grid.number_input(
-        "Learning rate",
-        format="%g",
-        step=1e-4,
-        key=KEY + "learning_rate",
-        help=_help("learning_rate"),
-    )
+    _number(grid, "Epochs", "epochs", _help("epochs"))
+    _number(grid, "Batch size", "batch_size", _help("batch_size"))
+    _number(grid, "Learning rate", "learning_rate", _help("learning_rate"))
     grid.selectbox(
         "Optimizer", CHOICES["optimizer"], key=KEY + "optimizer", help=_help("optimizer")
     )
@@ -197,14 +190,14 @@ def how() -> None:
         format_func=LAST_BATCHES.__getitem__,
         help=_help("keep_last_batch"),
     )
-    _whole(grid, "Seed", "seed", _help("seed"))
+    _number(grid, "Seed", "seed", _help("seed"))
 
 
 def _loader(grid: Any) -> None:
     """How the host makes batches."""
-    _whole(grid, "Loader workers", "loader_workers", _help("loader_workers"))
+    _number(grid, "Loader workers", "loader_workers", _help("loader_workers"))
     prefetch = _help("loader_prefetch")
-    _whole(grid, "Prefetch, batches", "loader_prefetch", prefetch, value=None, placeholder="Auto")
+    _number(grid, "Prefetch, batches", "loader_prefetch", prefetch, placeholder="Auto")
     if held("accelerator") == "gpu" or held("loader_pinned"):
         grid.selectbox(
             "Page-locked memory",
@@ -228,22 +221,15 @@ def called(known_tags: list[str]) -> None:
     st.text_area("Notes", key=KEY + "notes", height=68, placeholder="Why this run?")
     with st.expander("Queue and limits"):
         left, right = st.columns(2)
-        _whole(left, "Priority", "priority", "Higher goes first, -100 to 100.")
-        right.number_input(
-            "Time limit, s",
-            value=None,
-            step=60.0,
-            format="%g",
-            key=KEY + "timeout_s",
-            help=_help("timeout_s"),
-        )
+        _number(left, "Priority", "priority", "Higher goes first, -100 to 100.")
+        _number(right, "Time limit, s", "timeout_s", _help("timeout_s"), placeholder="None")
 
 
 def _framework_changed(before: str | None, hardware: Hardware) -> None:
     """Another framework has another default batch size; one that was chosen stays."""
     now = held("framework")
-    if before and held("batch_size") == DEFAULT_BATCH_SIZE[before]:
-        st.session_state[KEY + "batch_size"] = float(DEFAULT_BATCH_SIZE[now])
+    if before and held("batch_size") == str(DEFAULT_BATCH_SIZE[before]):
+        st.session_state[KEY + "batch_size"] = str(DEFAULT_BATCH_SIZE[now])
         if DEFAULT_BATCH_SIZE[now] != DEFAULT_BATCH_SIZE[before]:
             st.toast(
                 f"Batch size is {DEFAULT_BATCH_SIZE[now]} now, {FRAMEWORK_NAMES[now]}'s usual."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import pages, store, tables
+from dashboard import host, pages, store, tables
 from dashboard.words import plain
 from engine import devices as engine_devices
 from engine.config import ACCELERATOR_NAMES, FRAMEWORK_NAMES
@@ -23,7 +23,7 @@ SHOWN_NOW = ("utilisation", "duty_cycle", "cpu", "memory_bytes", "power_w", "tem
 @st.fragment(run_every=POLL_S)
 def devices() -> None:
     """A card for each device, and one for each kind or device that is missing."""
-    found = store.hardware()
+    found = host.hardware()
     with store.opened() as db:
         users = {device: runs.get(db, run_id) for device, run_id in runs.leases(db).items()}
     others = engine_devices.processes(found)
@@ -60,7 +60,7 @@ def _device(device: Device, user: Run | None) -> None:
 def _now(device: Device) -> None:
     """What its readings are at this moment, and why those are missing that are."""
     is_cpu = device.accelerator == "cpu"
-    found, read = store.readings_now(), "host" if is_cpu else device.id
+    found, read = host.readings_now(), "host" if is_cpu else device.id
     told = {r.key: r.value for r in found if isinstance(r, Reading) and r.device == read}
     facts = [f"{READINGS[k].title} {shown(k, told[k])}" for k in SHOWN_NOW if k in told]
     if facts:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import plotly.graph_objects as go
 
+from dashboard.charts import Drawing
 from dashboard.components.assets import plotly_js
 
 STYLE = """
@@ -49,7 +50,7 @@ def table(rows: str) -> str:
     return f"<div class=wide><table>{rows}</table></div>"
 
 
-def chart(figure: go.Figure, height_px: int) -> str:
+def chart(figure: go.Figure | Drawing, height_px: int) -> str:
     """On pages the theme leaves room for what stands at the axes; here each axis makes it."""
     room = {"automargin": True, "title_standoff": 8}
     return (

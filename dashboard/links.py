@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, cast, get_args
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit import config
@@ -21,6 +20,8 @@ LogAxis = Literal["x", "y"]
 X_AXES: tuple[XAxis, ...] = cast(tuple[XAxis, ...], get_args(XAxis))
 LOG_AXES: tuple[LogAxis, ...] = get_args(LogAxis)
 TABS = ("Log", "Performance", "Readings", "Configuration", "Environment", "Files", "TPU check")
+PAGES = ("", "new", "compare", "studies", "hardware", "run", "study")
+"""Their paths. The pages themselves are made by Streamlit's first run of a script."""
 MAX_COMPARED = 50
 MOST_SMOOTHED = 0.99
 
@@ -34,6 +35,11 @@ def base() -> str:
 def path(to: str = "", query: Mapping[str, str | Sequence[str]] | None = None) -> str:
     """Where a page or a route of ours is on this server, to link to it: `/run?id=…`."""
     return f"{base()}/{to}{f'?{urlencode(query, doseq=True)}' if query else ''}"
+
+
+def is_page(at: str) -> bool:
+    """Whether a page of ours has that path."""
+    return at.rstrip("/") in [path(page).rstrip("/") for page in PAGES]
 
 
 def run_id() -> str:
@@ -126,17 +132,9 @@ def one_of(choices: Collection[str], told: str = "") -> Rule:
     return (lambda value: value in choices), told or f"one of {', '.join(choices)}"
 
 
-def is_number(given: str) -> bool:
-    """Or nothing, as in a field that was emptied."""
-    try:
-        return not given or math.isfinite(float(given))
-    except ValueError:
-        return False
-
-
-NUMBER: Rule = (is_number, "a number")
+A_PRICE = "a price from 0 to a million"
 SWITCH = one_of(("1",))
-PRICE: Rule = (is_price_text, "a price from 0 to a million")
+PRICE: Rule = (is_price_text, A_PRICE)
 TPU = one_of(chips.TOPOLOGIES)
 # What parameters of each page must be, as far as that does not depend on what the store has.
 OF_RUNS: dict[str, Rule] = {
@@ -161,12 +159,6 @@ OF_COMPARE: dict[str, Rule] = {
     **dict.fromkeys(("full", "all"), SWITCH),
 }
 OF_STUDY: dict[str, Rule] = dict.fromkeys((*ACCELERATOR_NAMES, "kwh", "co2"), PRICE)
-
-
-def unknown_path(known: Collection[str], address: str | None) -> str | None:
-    """The path of the address, if no page has it."""
-    asked = f"{urlsplit(address or '').path}/".removeprefix(f"{base()}/").strip("/")
-    return asked if asked and asked not in known else None
 
 
 def put(**parameters: str | Sequence[str] | None) -> None:

@@ -6,9 +6,10 @@ from typing import cast
 
 import streamlit as st
 
-from dashboard import curve_controls, curves, links, run_header, run_tabs, store, words
+from dashboard import curve_controls, curves, host, links, run_header, run_tabs, store, words
 from dashboard.components import plot
 from dashboard.curves import CurveView
+from dashboard.header import warn_of_link
 from dashboard.words import plain
 from engine import launch
 from engine.describe import device_names, remaining_s, throughput, took
@@ -40,6 +41,9 @@ def follow(run_id: str) -> None:
     """
     with store.opened() as db:
         run = launch.find(db, run_id)
+    known = {*run.metrics, *(key for keys in curves.PANELS.values() for key in keys)}
+    warn_of_link(links.OF_RUN | {"hide": links.one_of(known, "a curve of this run")})
+    _hide([key for key in st.query_params.get_all("hide") if key in known])
     run_header.draw(run)
     every_s = POLL_S if run.active else None
     st.fragment(_draw, run_every=every_s)(run_id, _seldom(run))
@@ -57,7 +61,7 @@ def _draw(run_id: str, drawn_from: tuple[object, ...]) -> None:
         if _seldom(run) != drawn_from:
             st.rerun()
         if run.active:
-            store.warn_if_unsupervised()
+            host.warn_if_unsupervised()
         _state(run, _doing(db, run))
         _figures(run, {key: curves.latest(db, run, key) for key in SPARKS})
     view = _view()
@@ -81,7 +85,13 @@ def _charts(run: Run, panels: dict[str, tuple[str, ...]], view: CurveView) -> No
                 f"{name} by {view.x}",
             )  # fmt: skip
             if drawn:  # not of a run that was deleted meanwhile
-                plot.mount(drawn, key=f"plot-{run.id}-{keys[0]}", height=CHART_HEIGHT)
+                plot.mount(
+                    drawn, key=f"plot-{run.id}-{keys[0]}", height=CHART_HEIGHT, on_hidden=_hide
+                )
+
+
+def _hide(keys: list[str]) -> None:
+    links.put(hide=keys)
 
 
 def _state(run: Run, doing: str) -> None:
@@ -120,7 +130,7 @@ def _doing(db: Database, run: Run) -> str:
         return _why_waiting(db, run)
     where = device_names(run)
     if run.status != "RUNNING":
-        return f"{where} · took {duration(took(run))}"
+        return " · ".join(filter(None, [_where_it_ended(run), where, _took(run)]))
     if run.stop_requested_at:
         return f"{where} · stopping, as {run.stop_requested_by} asked"
     phase = PHASES.get(run.phase or "import", run.phase or "")
@@ -129,6 +139,24 @@ def _doing(db: Database, run: Run) -> str:
     epochs = run.config.get("epochs", 0)
     left = duration(remaining_s(db, run))
     return f"{where} · {phase}, epoch {min(int(run.epoch) + 1, epochs)} of {epochs} · {left} left"
+
+
+def _where_it_ended(run: Run) -> str:
+    """Of a run that did not come to its end."""
+    if run.status == "SUCCEEDED":
+        return ""
+    if run.started_at is None:
+        return "before it started"
+    done, epochs = int(run.epoch), run.config.get("epochs", 0)
+    return (
+        f"after epoch {done:,} of {epochs:,}"
+        if done
+        else f"before the first of {epochs:,} epochs was over"
+    )
+
+
+def _took(run: Run) -> str:
+    return f"took {duration(took(run))}" if run.started_at else ""
 
 
 def _why_waiting(db: Database, run: Run) -> str:

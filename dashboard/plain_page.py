@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from starlette.responses import HTMLResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard import links
 
@@ -39,3 +40,34 @@ def plain_page(title: str, sentence: str, status: int) -> HTMLResponse:
         f"<p><a href='{start}'>All runs</a></p></main>",
         status_code=status,
     )
+
+
+class UnknownPage:
+    """Answers a path that is no page: Streamlit answers all of them, with its start page."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or links.is_page(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        is_start_page = False
+
+        async def send_others(message: Message) -> None:
+            nonlocal is_start_page
+            is_start_page = is_start_page or _is_html(message)
+            if not is_start_page:
+                await send(message)
+
+        await self.app(scope, receive, send_others)
+        if is_start_page:
+            asked = scope["path"].removeprefix(links.base()).strip("/")
+            answer = plain_page("Not found", f"There is no page {asked[:80]!r} here.", 404)
+            await answer(scope, receive, send)
+
+
+def _is_html(message: Message) -> bool:
+    if message["type"] != "http.response.start" or message["status"] != 200:
+        return False
+    return dict(message["headers"]).get(b"content-type", b"").startswith(b"text/html")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -195,7 +194,7 @@ def _belongs(of: tuple[str, str], panel: Panel) -> bool:
     return key == panel.key and device.partition(":")[0] in panel.devices
 
 
-def _figure(run: Run, of_panel: dict[tuple[str, str], Series], key: str) -> go.Figure:
+def _figure(run: Run, of_panel: dict[tuple[str, str], Series], key: str) -> charts.Drawing:
     unit, began = READINGS[key].unit, run.started_at or 0.0
     drawn = []
     for number, ((device, _), series) in enumerate(of_panel.items()):

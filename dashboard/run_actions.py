@@ -28,7 +28,7 @@ def of_selected(ids: Sequence[str], baseline: str) -> None:
         help="Select two to fifty runs.",
         key="compare-selected",
     ):
-        st.switch_page(pages.COMPARE, query_params={"runs": list(ids)})
+        clicks.go_to(pages.COMPARE, runs=list(ids))
     _baseline(list(ids), baseline)
     for run_id in ids if len(ids) <= MOST_OPENED else ():
         st.page_link(pages.RUN, label=f"Open {run_id}", icon=":material/show_chart:",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import streamlit as st
@@ -11,6 +11,7 @@ import streamlit as st
 from engine import metrics
 from engine.config import FRAMEWORK_NAMES, flatten
 from engine.describe import device_names, throughput, took
+from engine.format import duration
 from engine.queries import ALIASES
 from storage.fields import ENDS, PATH
 from storage.runs import Run, Summary
@@ -24,6 +25,8 @@ STATUS_MARKS = {
 }
 DEFAULT = ("status", "name", "framework", "device", "progress", "accuracy", "speed", "took",
            "submitted", "tags")  # fmt: skip
+# With data sets side by side, accuracies alone would say little.
+OF_DATA_SETS = (*DEFAULT[:4], "dataset", *DEFAULT[4:])
 OWN: dict[str, Callable[[Run], Any]] = {
     "status": lambda run: STATUS_MARKS[run.status],
     "name": lambda run: run.name,
@@ -39,7 +42,7 @@ OWN: dict[str, Callable[[Run], Any]] = {
     "priority": lambda run: run.priority,
     "progress": lambda run: min(1.0, run.step / run.total_steps),
     "speed": lambda run: round(found) if (found := throughput(run)) else None,
-    "took": lambda run: took_shown(run),
+    "took": lambda run: duration(took(run)),
     "submitted": lambda run: datetime.fromtimestamp(run.submitted_at).astimezone(),
     "tags": lambda run: list(run.tags),
 }
@@ -53,9 +56,8 @@ RAW: dict[str, tuple[str, Callable[[Run], Any]]] = {
     "submitted": ("submitted_at", lambda run: datetime.fromtimestamp(run.submitted_at, UTC)),
 }
 # Pixels: with these, the default columns lie side by side in a window of 1280.
-WIDTHS = {"status": 104, "name": 180, "framework": 112, "device": 120, "progress": 90,
-          "accuracy": 100, "speed": 78, "took": 74, "submitted": 116}  # fmt: skip
-SHORT_S = 10.0
+WIDTHS = {"status": 104, "name": 180, "framework": 112, "device": 112, "dataset": 108,
+          "progress": 84, "accuracy": 100, "speed": 78, "took": 88, "submitted": 116}  # fmt: skip
 # What a column is sorted by, where its own name is no word of the query language.
 SORTED_BY = {"speed": "throughput", "tags": "tag"}
 
@@ -89,14 +91,6 @@ def setting(run: Run, key: str) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value
     return flatten(run.config).get(key)
-
-
-def took_shown(run: Run) -> timedelta | None:
-    """To the second; a short one to the tenth."""
-    seconds = took(run)
-    if seconds is None:
-        return None
-    return timedelta(seconds=round(seconds) if seconds >= SHORT_S else round(seconds, 1))
 
 
 def number(run: Run, word: str) -> float | None:
@@ -191,7 +185,7 @@ def shown(word: str, cells: Sequence[Any], pinned: bool = False) -> Any:
     if word == "speed":
         return column.NumberColumn(**about, format="localized")
     if word == "took":
-        return column.NumberColumn(**about, format="compact")
+        return column.TextColumn(**about, alignment="right")
     if word == "priority" or (are_numbers(cells) and word.startswith("config.")):
         return column.NumberColumn(**about, format="plain")
     if is_figure(word):

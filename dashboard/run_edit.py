@@ -14,22 +14,24 @@ from storage import runs
 from storage.runs import Run
 
 
-def controls(run: Run, problems: DeltaGenerator) -> None:
-    """Beside the page's title; `problems` is under it. An open menu looks up what it needs."""
+def control(run: Run) -> None:
+    """Beside the page's title. An open menu looks up what it needs."""
     edit = st.popover("Edit", icon=":material/edit:", key="edit", on_change="rerun")
     if edit.open:
         with edit, store.opened() as db:
             _form(run, runs.all_tags(db))
     else:
         st.session_state.pop(_seen(run), None)  # whoever opens it again sees what there is then
-    if run.active:
-        return
+
+
+def removal(run: Run, problems: DeltaGenerator) -> None:
+    """Of a run that is over; `problems` is where what goes wrong is said."""
     if run.archived:
-        if st.button("Restore", icon=":material/unarchive:", key="restore"):
+        if st.button("Restore", icon=":material/unarchive:", key="restore", width="stretch"):
             _do(launch.restore, run, problems)
-    elif st.button("Archive", icon=":material/archive:", key="archive"):
+    elif st.button("Archive", icon=":material/archive:", key="archive", width="stretch"):
         _do(launch.archive, run, problems)
-    gone = st.popover("Delete", icon=":material/delete:", key="delete-menu", on_change="rerun")
+    gone = st.expander("Delete", icon=":material/delete:", key="delete-menu", on_change="rerun")
     if gone.open:
         with gone:
             _delete_form(run)
@@ -76,4 +78,4 @@ def _do(change: Callable[..., None], run: Run, problems: DeltaGenerator) -> None
 def _delete(run: Run) -> None:
     with clicks.in_words():
         launch.delete(store.configured(), run.id, by=launch.this_user())
-        st.switch_page(pages.RUNS, query_params={})
+        clicks.go_to(pages.RUNS)

@@ -48,17 +48,29 @@ def _buttons(run: Run) -> None:
         else:
             _again(run, problems)
         if st.button("Clone", icon=":material/content_copy:", key="clone"):
-            st.switch_page(pages.NEW, query_params={"clone": run.id})
-        if st.button(
-            "Study", icon=":material/science:", key="study", help="On which hardware, how large?"
-        ):
-            st.switch_page(pages.STUDIES, query_params={"clone": run.id})
+            clicks.go_to(pages.NEW, clone=run.id)
         if st.button("Compare", icon=":material/stacked_line_chart:", key="compare"):
-            st.switch_page(pages.COMPARE, query_params={"runs": [run.id]})
+            clicks.go_to(pages.COMPARE, runs=[run.id])
+        run_edit.control(run)
+        _more(run, problems)
+        saved_views.control("run")
+
+
+def _more(run: Run, problems: DeltaGenerator) -> None:
+    """What is done to a run seldom, or once."""
+    with st.popover("More", icon=":material/more_horiz:"):
+        if st.button(
+            "Study",
+            icon=":material/science:",
+            key="study",
+            width="stretch",
+            help="On which hardware, how large?",
+        ):
+            clicks.go_to(pages.STUDIES, clone=run.id)
         if run.status == "SUCCEEDED":
             alerts_view.reference_control(run)
-        run_edit.controls(run, problems)
-        saved_views.control("run")
+        if not run.active:
+            run_edit.removal(run, problems)
 
 
 def _study(run: Run) -> None:
@@ -114,13 +126,13 @@ def _more_epochs(run: Run) -> None:
     if done >= MOST_EPOCHS:
         return
     with st.popover("Train on", icon=":material/resume:", help=AGAIN["Resume"]):
-        epochs = st.number_input(
-            "Epochs in all", min_value=done + 1, max_value=MOST_EPOCHS,
-            value=min(2 * done, MOST_EPOCHS), key=f"resume-epochs-{run.id}",
+        epochs = st.text_input(
+            "Epochs in all", str(min(2 * done, MOST_EPOCHS)), key=f"resume-epochs-{run.id}",
+            autocomplete="off",
         )  # fmt: skip
         st.caption(f"A new run that goes on after epoch {done:,}. This one stays as it is.")
         clicked = st.button("Start", type="primary", key="resume")
-        _submit(launch.resume, run, clicked, changes={"epochs": int(epochs)})
+        _submit(launch.resume, run, clicked, changes={"epochs": epochs})
 
 
 def _submit(make: Callable[..., str], run: Run, clicked: bool, **more: Mapping[str, Any]) -> None:

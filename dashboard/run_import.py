@@ -35,4 +35,4 @@ def _form() -> None:
         except transfer.BadFile as error:
             st.error(plain(str(error)), icon=":material/error:")
         else:
-            st.switch_page(pages.RUN, query_params={"id": run_id})
+            clicks.go_to(pages.RUN, id=run_id)

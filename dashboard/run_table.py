@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import (
+    clicks,
     comparison,
     downloads,
     links,
@@ -190,7 +191,7 @@ def _under(ids: list[str], found: int, total: int, number: int, view: RunView) -
     """Under the table: what to do with the selection, which page it is, and how many there are."""
     opened = st.session_state.pop("opened", None)
     if opened:
-        st.switch_page(pages.RUN, query_params={"id": opened})
+        clicks.go_to(pages.RUN, id=opened)
     selected = run_selection.ids()
     with st.container(horizontal=True, vertical_alignment="center"):
         run_actions.of_selected(selected, view.baseline)
@@ -236,4 +237,4 @@ def _first_time() -> None:
             "train a small classifier on Fashion-MNIST in under a minute."
         )
         if st.button("Configure the first run", type="primary", key="first-run"):
-            st.switch_page(pages.NEW, query_params={})
+            clicks.go_to(pages.NEW)

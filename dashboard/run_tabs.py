@@ -16,10 +16,10 @@ from dashboard import (
     store,
     tables,
     tpu_view,
+    words,
 )
 from engine import launch
-from engine.config import flatten
-from engine.describe import flattened, leaves
+from engine.describe import configuration, flattened, leaves
 from storage.runs import Run
 
 POLL_S = 3.0
@@ -53,11 +53,14 @@ def _of_now(run_id: str, body: Draw) -> None:
 
 
 def _configuration(run: Run) -> None:
-    about = {"notes": run.notes, "tags": ", ".join(run.tags), "submitted by": run.submitted_by}
-    own = dict.fromkeys(flatten(run.config))
-    values = {key: run_columns.setting(run, key) for key in own}
+    if run.notes.strip():
+        st.markdown("**Notes**")
+        words.as_written(run.notes)
+    about = {"tags": ", ".join(run.tags), "submitted by": run.submitted_by}
+    told = configuration(run)
+    values = {key: run_columns.setting(run, key) for key in told}
     raw = {"notes": run.notes, "tags": list(run.tags), "submitted_by": run.submitted_by} | values
-    _facts(f"configuration-{run.id}", about | flatten(run.config), raw)
+    _facts(f"configuration-{run.id}", about | told, raw)
 
 
 def _environment(run: Run) -> None:

@@ -78,7 +78,7 @@ def view(text: str, query: str) -> RunView:
         st.query_params.get("archived") == "1", queries.vocabulary(),
         given("device"),
     )  # fmt: skip
-    columns = tuple(dict.fromkeys(filter(_is_column(), given("columns")))) or run_columns.DEFAULT
+    columns = tuple(dict.fromkeys(filter(_is_column(), given("columns")))) or default_columns()
     pinned = tuple(column for column in given("pinned") if column in columns)
     sort = st.query_params.get("sort", run_list.NEWEST)
     return RunView(wanted, columns, pinned, sort, _text("group"), _text("baseline"))
@@ -111,9 +111,15 @@ def _known(name: str) -> list[str]:
     return [value for value in st.query_params.get_all(name) if links.OF_RUNS[name][0](value)]
 
 
+def default_columns() -> tuple[str, ...]:
+    with store.opened() as db:
+        several = run_list.has_several(db, "dataset")
+    return run_columns.OF_DATA_SETS if several else run_columns.DEFAULT
+
+
 def rules() -> dict[str, links.Rule]:
     """Of the address: what it asks for must be there to be shown."""
-    given = st.query_params.get_all("columns") or run_columns.DEFAULT
+    given = st.query_params.get_all("columns") or default_columns()
     shown = links.one_of(tuple(filter(_is_column(), given)), "a column that is shown")
     column = (_is_column(), "a column, a metric or a key of the configuration")
     return links.OF_RUNS | {"columns": column, "pinned": shown}
@@ -122,7 +128,7 @@ def rules() -> dict[str, links.Rule]:
 def _is_column() -> Callable[[str], bool]:
     """Whether runs have something under a word. The store is asked only for the words of a link."""
     if not st.query_params.get_all("columns"):
-        return run_columns.DEFAULT.__contains__
+        return default_columns().__contains__
     with store.opened() as db:
         keys = fields.metric_keys(db)
     return lambda word: run_columns.is_column(word, keys)
@@ -170,7 +176,7 @@ def _choose_shown() -> None:
         keys = fields.metric_keys(db)
     options = run_columns.options(keys, queries.config_keys())
     titles = {word: run_columns.title(word) for word in options}
-    columns = _some("columns", titles, default=run_columns.DEFAULT,
+    columns = _some("columns", titles, default=default_columns(),
                     help="In the order in which they are chosen.")  # fmt: skip
     _move(columns)
     _some("pinned", {word: titles[word] for word in columns}, placeholder="None",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -58,8 +59,9 @@ def _save(page: str) -> None:
 
 def _saved(view_id: str) -> None:
     link = _link(view_id)
+    shown = html.escape(link)  # exactly, for those who copy what they see
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"Saved as [{plain(link)}]({link})", width="stretch")
+        st.html(f'Saved as <a href="{shown}">{shown}</a>', width="stretch")
         copy_link("Copy", key="copy-view", link=link)
 
 

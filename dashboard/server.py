@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import psutil
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import (
     HTMLResponse,
@@ -27,7 +28,7 @@ from starlette.routing import Route
 
 from dashboard import links, points, saved_views
 from dashboard.components import assets
-from dashboard.plain_page import plain_page
+from dashboard.plain_page import UnknownPage, plain_page
 from engine import launch, run_files, settings, transfer
 from engine.run_files import RunFile
 from storage import database, views
@@ -207,6 +208,7 @@ def _view(view_id: str) -> View | None:
         return views.get(db, view_id)
 
 
+MIDDLEWARE = (Middleware(assets.Preload), Middleware(UnknownPage))
 ROUTES = (
     Route(links.path("v/{view_id}"), to_view),
     Route(links.path("export/{run_id}"), to_export),

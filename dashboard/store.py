@@ -6,18 +6,14 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 
 import streamlit as st
 
 from dashboard.words import plain
-from engine import devices, launch, settings, store_problems
-from engine.devices import Hardware
+from engine import settings, store_problems
 from engine.settings import Settings
-from engine.sources import Missing, Sources
 from storage import database
 from storage.database import Database
-from storage.readings import Reading
 
 LOW_DISK_BYTES = 100 << 20
 
@@ -30,24 +26,6 @@ def configured() -> Settings:
 def opened() -> Iterator[Database]:
     with database.opened(configured().store) as db:
         yield db
-
-
-@st.cache_data(ttl=10, show_spinner=False)
-def hardware() -> Hardware:
-    """Looked at again every 10 s: drivers come and go."""
-    return devices.find()
-
-
-@st.cache_resource(show_spinner=False)
-def _sources() -> Sources:
-    return Sources()
-
-
-@st.cache_data(ttl=2, show_spinner=False)
-def readings_now() -> list[Reading | Missing]:
-    """Of all devices and the host, at most every 2 s however many readers there are."""
-    devices_here = [asdict(device) for device in hardware().devices]
-    return [*_sources().of_devices(devices_here), *_sources().of_host()]
 
 
 def stop_if_unusable() -> None:
@@ -65,21 +43,4 @@ def stop_if_unusable() -> None:
         st.warning(
             "The store's disk is almost full. Runs train on, but what they record waits for space.",
             icon=":material/disc_full:",
-        )
-
-
-@st.cache_data(ttl=2, show_spinner=False)
-def _is_supervised(store: str) -> bool:
-    """Looked at once in 2 s for all readers; one that is missing is started."""
-    launch.keep_supervised(configured())
-    return launch.supervisor_pid(configured()) is not None
-
-
-def warn_if_unsupervised() -> None:
-    """Start a supervisor if there is none, and say so if that did not work."""
-    if not _is_supervised(str(configured().store)):
-        st.warning(
-            f"No supervisor runs, so runs wait. {plain(str(configured().store))}/supervisor.log "
-            "says why it did not start.",
-            icon=":material/pause_circle:",
         )

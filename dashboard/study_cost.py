@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import links
 from dashboard.study_tradeoffs import Spot
+from dashboard.words import plain
 from engine.config import ACCELERATOR_NAMES
 from engine.studies import cost
 from engine.studies.cost import Prices
@@ -65,10 +66,11 @@ def _price(grid: Any, name: str, label: str, told: str) -> float | None:
     """The address fills the field once: a default would come back whenever it is emptied."""
     key = f"price-{name}"
     if key not in st.session_state:
-        st.session_state[key] = links.price(name)
-    value = grid.number_input(
-        label, value=None, min_value=0.0, max_value=cost.HIGHEST_PRICE, step=0.01, format="%g",
-        key=key, help=told, placeholder="none",
-    )  # fmt: skip
-    links.put(**{name: None if value is None else f"{value:g}"})
-    return value
+        st.session_state[key] = "" if links.price(name) is None else st.query_params[name]
+    with grid.cell():
+        text = st.text_input(label, key=key, help=told, placeholder="none", autocomplete="off")
+        if text and not links.is_price_text(text):
+            st.error(plain(f"{label} must be {links.A_PRICE}, got {text[:60]!r}."))
+            text = ""
+    links.put(**{name: text})
+    return float(text) if text else None

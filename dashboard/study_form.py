@@ -41,16 +41,12 @@ CHOICES: dict[str, Mapping[str, str]] = {
     "mode": MODES,
     "pinned": PINNED,
 }
-NUMBERS = ("epochs", "batch", "seeds", "target", "tolerance", "cool_down")
 KEY = "study."
 
 
 def rules() -> dict[str, links.Rule]:
     """What the form's part of the address must be."""
-    return {
-        **{KEY + name: links.one_of((*titles, "")) for name, titles in CHOICES.items()},
-        **{KEY + name: links.NUMBER for name in NUMBERS},
-    }
+    return {KEY + name: links.one_of((*titles, "")) for name, titles in CHOICES.items()}
 
 
 def question(cloned: Run | None, hardware: Hardware) -> dict[str, Any]:
@@ -92,22 +88,11 @@ def _base(cloned: Run | None) -> dict[str, Any]:
     grid = st.grid(4, min_column_width=130)
     workload = _one(grid, "Workload", "workload", list(WORKLOADS))
     dataset = _one(grid, "Data set", "dataset", list(DATASETS))
-    epochs = grid.number_input(
-        "Epochs", value=3.0, step=1.0, format="%g", key=f"{KEY}epochs", bind="query-params"
-    )
-    batch = grid.number_input(
-        "Batch size",
-        value=float(usual.batch_size),
-        step=1.0,
-        format="%g",
-        key=f"{KEY}batch",
-        bind="query-params",
-    )
     return {
         "workload": {"name": workload},
         "dataset": {"name": dataset},
-        "epochs": epochs,
-        "batch_size": batch,
+        "epochs": _number(grid, "Epochs", "epochs", 3),
+        "batch_size": _number(grid, "Batch size", "batch", usual.batch_size),
     }
 
 
@@ -199,32 +184,43 @@ def _sizes(devices: list[str]) -> dict[str, Any]:
 def _repeats() -> dict[str, Any]:
     usual = Question.model_fields
     grid = st.grid(4, min_column_width=150)
-    seeds = grid.number_input(
-        "Seeds", value=float(usual["seeds"].default), step=1.0, format="%g",
-        key=f"{KEY}seeds", bind="query-params",
-        help=usual["seeds"].description,
+    seeds = _number(grid, "Seeds", "seeds", usual["seeds"].default, usual["seeds"].description)
+    target = _number(
+        grid, "Target accuracy, %", "target", None,
+        "Validation accuracy whose time is measured. Leave empty for none.",
     )  # fmt: skip
-    target = grid.number_input(
-        "Target accuracy, %", value=None, step=1.0, format="%g",
-        key=f"{KEY}target", bind="query-params",
-        help="Validation accuracy whose time is measured. Leave empty for none.",
+    tolerance = _number(
+        grid, "Accuracy tolerance, points", "tolerance",
+        100 * usual["accuracy_tolerance"].default, usual["accuracy_tolerance"].description,
     )  # fmt: skip
-    tolerance = grid.number_input(
-        "Accuracy tolerance, points", value=100 * usual["accuracy_tolerance"].default, step=0.5,
-        format="%g", key=f"{KEY}tolerance", bind="query-params",
-        help=usual["accuracy_tolerance"].description,
-    )  # fmt: skip
-    cool_down = grid.number_input(
-        "Cool-down, s", value=usual["cool_down_s"].default, step=1.0, format="%g",
-        key=f"{KEY}cool_down", bind="query-params",
-        help="Rest of the host before each run. It tells whether the host was quiet.",
+    cool_down = _number(
+        grid, "Cool-down, s", "cool_down", usual["cool_down_s"].default,
+        "Rest of the host before each run. It tells whether the host was quiet.",
     )  # fmt: skip
     return {
         "seeds": seeds,
         "cool_down_s": cool_down,
-        "target_accuracy": None if target is None else target / 100,
-        "accuracy_tolerance": (tolerance or 0.0) / 100,
+        "target_accuracy": _fraction(target) if target else None,
+        "accuracy_tolerance": _fraction(tolerance),
     }
+
+
+def _number(
+    where: Any, label: str, name: str, usual: float | None, help_text: str | None = None
+) -> str:
+    """A field of text, as on the New run form."""
+    return where.text_input(
+        label, value="" if usual is None else f"{usual:g}", key=KEY + name, bind="query-params",
+        help=help_text, autocomplete="off",
+    ).strip()  # fmt: skip
+
+
+def _fraction(percent: str) -> float | str:
+    """What is no number stays as it was typed, and is refused as such."""
+    try:
+        return float(percent) / 100
+    except ValueError:
+        return percent
 
 
 def _one(

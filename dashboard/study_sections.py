@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from dashboard import study_charts, study_cost, study_tradeoffs
 from dashboard.study_tradeoffs import Spot
-from engine.format import step_time
+from engine.format import in_a_row, step_time
 from engine.studies import cost, saturation
 from engine.studies.cost import Prices
 from engine.studies.report import Report
@@ -65,9 +65,9 @@ def _all_three(report: Report, prices: Prices) -> dict[str, Drawn]:
         return {}
     unbeaten = cost.front(known)
     beaten = [arm for arm in known if arm not in unbeaten]
-    told = f"Of time, energy and cost together nothing beats {', '.join(unbeaten)}."
+    told = f"Of time, energy and cost together nothing beats {in_a_row(unbeaten)}."
     if beaten:
-        told += f" Beaten on all three, or on some and equal in the rest: {', '.join(beaten)}."
+        told += f" Beaten on all three, or on some and equal in the rest: {in_a_row(beaten)}."
     drawn = study_tradeoffs.three_scales(known, unbeaten, [card.arm for card in report.cards])
     return {"Time, energy and cost": Drawn("three", drawn, (told,))}
 

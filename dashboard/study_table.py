@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.format import UNKNOWN, amount, duration, figure, gib
+from engine.format import UNKNOWN, amount, duration, figure, gib, in_a_row
 from engine.statistics import Estimate
 from engine.studies import cost, windows
 from engine.studies.cost import Cost, Prices
@@ -21,13 +21,28 @@ def rows(cards: Sequence[Card], prices: Prices | None = None) -> dict[str, list[
     return facts | {name: [of(one) for one in costs] for name, of in _COSTS.items()}
 
 
-def no_energy(cards: Sequence[Card]) -> list[str]:
+def notes(cards: Sequence[Card]) -> list[str]:
+    """What is said below the card: what its percentiles are of, and which energy is not known."""
+    return [*_windows(cards), *_no_energy(cards)]
+
+
+def _windows(cards: Sequence[Card]) -> list[str]:
+    """A mean over a window hides what one step took."""
+    found = [card.windows for card in cards if card.windows]
+    return (
+        [f"p50, p95 and p99: of the means of {windows.in_words(found)} each arm."] if found else []
+    )
+
+
+def _no_energy(cards: Sequence[Card]) -> list[str]:
     """Why the energy of arms is not known: a sentence for each reason."""
     arms: dict[str, list[str]] = {}
     for card in cards:
         if card.energy_j is None:
             arms.setdefault(card.energy_provenance, []).append(card.arm)
-    return [f"Energy of {', '.join(names)}: {why}." for why, names in arms.items()]
+    if len(arms) == 1 and len(cards) == sum(map(len, arms.values())):
+        return [f"Energy: {why}." for why in arms]
+    return [f"Energy of {in_a_row(names)}: {why}." for why, names in arms.items()]
 
 
 def raw(cards: Sequence[Card], prices: Prices) -> list[dict[str, Any]]:
@@ -94,12 +109,10 @@ def _speedup(card: Card) -> str:
 
 
 def _percentiles(card: Card) -> str:
-    """A mean over a window hides what one step took, so what they are of is said."""
     found = card.windows
     if found is None:
         return UNKNOWN
-    told = " / ".join(figure(value) for value in (found.p50_ms, found.p95_ms, found.p99_ms))
-    return f"{told} ({windows.in_words(found)})"
+    return " / ".join(figure(value) for value in (found.p50_ms, found.p95_ms, found.p99_ms))
 
 
 def _target(card: Card) -> str:

@@ -67,7 +67,7 @@ def listed() -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             words.status_badge(arms.status_of(study, latest))
             if st.button(plain(study.name), key=f"open-{study.id}", type="tertiary"):
-                st.switch_page(pages.STUDY, query_params={"id": study.id})
+                clicks.go_to(pages.STUDY, id=study.id)
             st.caption(
                 f"{KIND_NAMES[study.kind]} · {over:,} of {len(latest):,} runs · "
                 f"{submitted:%d %b, %H:%M} by {plain(study.submitted_by)}"
@@ -157,7 +157,7 @@ def _state(shown: Report) -> None:
         told += f" · {duration(progress.remaining_s)} left"
     elif progress.actual_s is not None:
         told += f" · {duration(progress.actual_s)} of runs"
-    told += f" · predicted: {duration(predicted)}"
+    told += f" · predicted: {duration(predicted)}" if predicted else " · no prediction was possible"
     if shown.prediction_error is not None:
         told += f", {100 * shown.prediction_error:+.0f} % off"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -222,7 +222,7 @@ def _report_card(shown: Report) -> Prices:
             "Medians over repeats with bootstrapped 95 % intervals; warm-up runs are left out. "
             f"Speed-up is of samples/s, against {plain(shown.question.baseline_label())}."
         )
-        for told in study_table.no_energy(shown.cards):
+        for told in study_table.notes(shown.cards):
             st.caption(plain(told))
     return prices
 
@@ -312,4 +312,4 @@ def _runs(shown: Report) -> None:
     if len(ids) > 1 and st.button(
         "Compare these runs", icon=":material/stacked_line_chart:", key="compare-runs"
     ):
-        st.switch_page(pages.COMPARE, query_params={"runs": ids[:50]})
+        clicks.go_to(pages.COMPARE, runs=ids[:50])

@@ -38,11 +38,12 @@ def facts(name: str, told: Mapping[str, str], *, alt: str, raw: Mapping[str, Any
     """A row a fact: what it is, and its value."""
     show(
         name,
-        {"": list(told), "value": list(told.values())},
+        {"What": list(told), "Value": list(told.values())},
         raw=lambda: {"key": list(raw), "value": list(raw.values())},
         alt=alt,
         width="stretch",
         height="content",
+        column_config={"What": st.column_config.TextColumn(width="medium")},
     )
 
 

@@ -35,6 +35,12 @@ def plain(text: str) -> str:
     return MARKUP.sub(r"\\\1", joined)
 
 
+def as_written(text: str) -> None:
+    """A text of several lines, literally; line breaks and spaces as they are."""
+    style = "white-space:pre-wrap;overflow-wrap:anywhere"
+    st.html(f'<div style="{style}">{html.escape(text)}</div>')
+
+
 def title(text: str, *, kicker: str = "") -> None:
     """The page's heading, literally; line breaks and spaces as they are."""
     above = f'<div class="kicker">{html.escape(kicker)}</div>' if kicker else ""

@@ -17,8 +17,8 @@ from typing import Any
 
 import click
 
-from engine import cli_output as output
 from engine import (
+    cli_fields,
     cli_references,
     cli_studies,
     devices,
@@ -29,6 +29,7 @@ from engine import (
     supervisor,
     transfer,
 )
+from engine import cli_output as output
 from engine.cli_options import (
     EXIT_BAD_INPUT,
     EXIT_INTERRUPTED,
@@ -42,7 +43,7 @@ from engine.cli_options import (
     store_argument,
     store_option,
 )
-from engine.config import FRAMEWORK_NAMES, WORKLOADS, RunConfig, unflatten
+from engine.config import FRAMEWORK_NAMES, WORKLOADS, unflatten
 from engine.launch import NotPossible
 from engine.settings import Settings
 from engine.tpu import chips, program, results
@@ -85,7 +86,7 @@ def submit(
     """Put a run into the queue.
 
     \b
-    Fields for --set, with their defaults:
+    Fields for --set, with their defaults and what each may be:
     {fields}
     """
     raw = config_from(framework, pairs, config_file)
@@ -270,7 +271,7 @@ def export_run(settings: Settings, run_id: str, file: Path | None, as_json: bool
     database.prepare(settings.store)
     target = file or Path(f"{run_id[:60]}{transfer.SUFFIX}")
     try:
-        transfer.export(settings, run_id, target)
+        transfer.export_to(settings, run_id, target)
     except OSError as error:
         raise NotPossible(
             f"{str(target)!r} cannot be written: {error.strerror}. Name another file or make room."
@@ -436,7 +437,6 @@ def _watch(settings: Settings, run_id: str, as_json: bool) -> None:
 
 main.add_command(cli_studies.study)
 main.add_command(cli_references.reference)
-_usual = dict.fromkeys(RunConfig.model_fields, "") | RunConfig().flat()
 submit.help = (submit.help or "").replace(
-    "{fields}", "\n    ".join(f"  {key}={value}" for key, value in _usual.items())
+    "{fields}", "\n    ".join(f"  {line}" for line in cli_fields.lines())
 )

@@ -45,7 +45,8 @@ def run_json(run: Run) -> dict[str, Any]:
         for key, s in run.metrics.items()
     }
     hidden = ("process", "journal_offset")
-    return {k: v for k, v in asdict(run).items() if k not in hidden} | {"metrics": best}
+    shown = {k: v for k, v in asdict(run).items() if k not in hidden}
+    return shown | {"stopping": run.stopping, "metrics": best}
 
 
 def submitted(run_id: str, as_json: bool) -> None:
@@ -68,8 +69,8 @@ def other_settings(differing: Mapping[str, tuple[str | None, str]]) -> None:
 
 def stopping(run: Run, as_json: bool) -> None:
     if as_json:
-        json_line({"id": run.id, "status": run.status})
-    elif run.active:
+        json_line({"id": run.id, "status": run.status, "stopping": run.stopping})
+    elif run.stopping:
         click.echo(f"Asked run {run.id} to stop.")
     else:
         click.echo(f"Run {run.id} is {run.status}.")
@@ -219,24 +220,49 @@ def tpu_check(found: TpuCheck, as_json: bool) -> None:
 
 def follow(db: Database, run_id: str, as_json: bool, tend: Callable[[], None]) -> Run:
     """Show progress until the run is over, and then the run. `tend` is called at every look."""
-    final = _follow_json(db, run_id, tend) if as_json else _follow_bar(db, run_id, tend)
+    if as_json:
+        final = _follow_lines(db, run_id, tend, lambda now: json_line(_progress(now)), _progress)
+    elif console(stderr=True).is_terminal:
+        final = _follow_bar(db, run_id, tend)
+    else:
+        final = _follow_lines(
+            db, run_id, tend, lambda now: click.echo(_line(now), err=True), _doing
+        )
     run(final, as_json)
     return final
 
 
-def _follow_json(db: Database, run_id: str, tend: Callable[[], None]) -> Run:
+def _follow_lines(
+    db: Database,
+    run_id: str,
+    tend: Callable[[], None],
+    tell: Callable[[Run], None],
+    state: Callable[[Run], object],
+) -> Run:
+    """Tell of the run whenever its state is another."""
     before = None
-    while True:
-        now = launch.find(db, run_id)
-        if not now.active:
-            return now
-        state = (now.status, now.phase, now.step)
-        if state != before:
-            json_line({"id": run_id, "status": now.status, "phase": now.phase, "step": now.step,
-                   "total_steps": now.total_steps, "epoch": now.epoch})  # fmt: skip
-        before = state
+    while (now := launch.find(db, run_id)).active:
+        if state(now) != before:
+            tell(now)
+        before = state(now)
         tend()
         time.sleep(POLL_S)
+    return now
+
+
+def _progress(run: Run) -> dict[str, Any]:
+    names = ("id", "status", "stopping", "phase", "step", "total_steps", "epoch")
+    return {name: getattr(run, name) for name in names}
+
+
+def _line(run: Run) -> str:
+    """What the run does, and what its epochs have come to."""
+    known = [key for key in ("train_loss", "validation_accuracy") if key in run.metrics]
+    told = [
+        f"{metrics.describe(key).title.lower()} {metric(key, run.metrics[key].last)}"
+        for key in known
+    ]
+    return ", ".join([_doing(run), *told])
 
 
 def _follow_bar(db: Database, run_id: str, tend: Callable[[], None]) -> Run:
@@ -258,7 +284,7 @@ def _follow_bar(db: Database, run_id: str, tend: Callable[[], None]) -> Run:
 
 
 def _doing(run: Run) -> str:
-    if run.stop_requested_at:
+    if run.stopping:
         return "stopping"
     return (
         f"epoch {min(int(run.epoch) + 1, run.config['epochs'])}/{run.config['epochs']}"
@@ -269,7 +295,7 @@ def _doing(run: Run) -> str:
 
 def _row(run: Run) -> tuple[Text, ...]:
     accuracy = run.metrics.get("validation_accuracy")
-    status = Text(run.status, style=STATUS_STYLES[run.status])
+    status = Text(_status(run), style=STATUS_STYLES[run.status])
     cells = (
         run.name,
         FRAMEWORK_NAMES.get(run.framework, run.framework),
@@ -281,11 +307,15 @@ def _row(run: Run) -> tuple[Text, ...]:
     return (Text(run.id), status, *map(plain, cells))
 
 
+def _status(run: Run) -> str:
+    return "STOPPING" if run.stopping else run.status
+
+
 def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [
         ("id", run.id),
         ("name", run.name),
-        ("status", run.status),
+        ("status", _status(run)),
         ("failure", f"{title(run.failure_kind)}: {run.failure}" if run.failure_kind else ""),
         ("submitted", f"{_local(run.submitted_at)} by {run.submitted_by}"),
         ("took", duration(took(run))),

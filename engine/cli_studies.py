@@ -283,19 +283,24 @@ def _list(settings: Settings, limit: int, as_json: bool) -> None:
 
 
 def _follow(settings: Settings, study_id: str, as_json: bool) -> Report:
-    """Look every second; what is printed on the way is a line or a bar."""
+    """Look every second; what is printed on the way is lines or a bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
-    with Progress(*columns, console=console(stderr=True), disable=as_json) as bar:
+    terminal = console(stderr=True)
+    in_lines = not as_json and not terminal.is_terminal
+    with Progress(*columns, console=terminal, disable=as_json or in_lines) as bar:
         task, before = bar.add_task("runs", total=None, left=""), None
         while True:
             now = of(settings, study_id)
             state = (now.status, now.progress.over)
             if as_json and state != before:
                 json_line({"id": study_id, "status": now.status} | asdict(now.progress))
-            before, left = state, duration(now.progress.remaining_s)
+            done = f"{now.progress.over}/{now.progress.runs} runs"
+            left = f"{duration(now.progress.remaining_s)} left"
+            if in_lines and state != before:
+                click.echo(f"{done}, {left}", err=True)
+            before = state
             bar.update(task, total=now.progress.runs, completed=now.progress.over,
-                       description=f"{now.progress.over}/{now.progress.runs} runs",
-                       left=f"{left} left")  # fmt: skip
+                       description=done, left=left)  # fmt: skip
             if now.status in runs.FINAL:
                 return now
             launch.keep_supervised(settings)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from engine.config import ACCELERATOR_NAMES, RunConfig
+from engine.config import ACCELERATOR_NAMES, RunConfig, flatten
 from engine.format import UNKNOWN
 from storage import metrics
 from storage.database import Database
@@ -73,7 +73,33 @@ def remaining_s(db: Database, run: Run, now: float | None = None) -> float | Non
 
 def flattened(nested: Mapping[str, Any]) -> dict[str, str]:
     """A run's environment as `{"git.commit": …}`; what is not known is told so."""
-    return {key: UNKNOWN if v is None else str(v) for key, v in leaves(nested).items()}
+    return {key: in_words(value) for key, value in leaves(nested).items()}
+
+
+def in_words(value: Any) -> str:
+    """`yes`, `2, 3`, `size 3, kind a`: nothing is told as the language has it."""
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {in_words(part)}" for key, part in value.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        apart = "; " if any(isinstance(part, (Mapping, list, tuple)) for part in value) else ", "
+        return apart.join(map(in_words, value)) or "none"
+    return str(value)
+
+
+def configuration(run: Run) -> dict[str, str]:
+    """A run's config, flat; switches as words."""
+    words = {str(value): in_words(value) for value in (True, False)}
+    return {key: words.get(text, text) for key, text in flatten(run.config).items()}
+
+
+def setting_name(key: str) -> str:
+    """What the last part of a config's key is called: `image width` of data, `width` of models."""
+    name = key.rpartition(".")[2].replace("_", " ")
+    return f"image {name}" if key in ("dataset.width", "dataset.height") else name
 
 
 def leaves(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

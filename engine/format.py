@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.metrics import describe
 
 UNKNOWN = "—"
@@ -77,3 +79,13 @@ def step_time(seconds: float | None) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 run`, `2,000 runs`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def in_a_row(words: Sequence[str]) -> str:
+    """`A`, `A and B`, `A, B and C`.
+
+    >>> in_a_row(["A", "B", "C"])
+    'A, B and C'
+    """
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last

@@ -80,7 +80,7 @@ class Job:
         return self.run_dir / "events.jsonl"
 
     def last_words(self, rank: int) -> Path:
-        """Where a replica that writes no journal leaves the failure that ended it."""
+        """Where one of several replicas leaves the failure that ended it."""
         return self.run_dir / f"replica-{rank}.jsonl"
 
     @property

@@ -17,6 +17,7 @@ import msgspec
 from engine import events
 
 READ_BYTES = 8 << 20
+FULL_DISK_WAIT_S = 60.0
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -80,6 +81,15 @@ class Writer:
             except OSError:  # no room, quota or I/O error: the caller decides how long to wait
                 return False
             self._pending = self._pending[written:]
+        return True
+
+    def drain(self) -> bool:
+        """Wait for room on a full disk, so that a run that is done is known to be done."""
+        give_up = time.monotonic() + FULL_DISK_WAIT_S
+        while not self.flush():
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(0.5)
         return True
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ from engine.config import (
     RunConfig,
     RunDetails,
 )
-from engine.describe import where
+from engine.describe import setting_name, where
 from engine.devices import Hardware
 from engine.format import amount, counted
 from engine.problems import ConfigError, Problem
@@ -144,20 +144,32 @@ def submit(
     """Put a checked run into the queue, see to it that the store has a supervisor; its id."""
     database.prepare(settings.store)
     with database.opened(settings.store) as db:
-        run_id = runs.create(
-            db,
-            name=details.name.strip() or default_name(config),
-            config=config.model_dump(mode="json"),
-            total_steps=config.total_steps,
-            submitted_by=by,
-            notes=details.notes,
-            tags=details.tags,
-            priority=details.priority,
-            cloned_from=cloned_from,
-            resumed_epoch=resumed_epoch,
-        )
+        run_id = add(db, config, details, by, cloned_from, resumed_epoch)
     ensure_supervisor(settings)
     return run_id
+
+
+def add(
+    db: database.Database,
+    config: RunConfig,
+    details: RunDetails,
+    by: str,
+    cloned_from: str | None = None,
+    resumed_epoch: int | None = None,
+) -> str:
+    """Put a checked run into the queue, as part of the transaction that is open; its id."""
+    return runs.create(
+        db,
+        name=details.name.strip() or default_name(config),
+        config=config.model_dump(mode="json"),
+        total_steps=config.total_steps,
+        submitted_by=by,
+        notes=details.notes,
+        tags=details.tags,
+        priority=details.priority,
+        cloned_from=cloned_from,
+        resumed_epoch=resumed_epoch,
+    )
 
 
 def stop(settings: Settings, run_id: str, *, by: str) -> None:
@@ -371,10 +383,11 @@ def default_name(config: RunConfig) -> str:
     told = f"{config.workload.name}, {framework} on {where(config)}"
     usual = RunConfig.parse(
         {"framework": config.framework, "accelerator": config.accelerator,
-         "workload": {"name": config.workload.name}}
+         "workload": {"name": config.workload.name}, "dataset": {"name": config.dataset.name}}
     ).flat()  # fmt: skip
+    usual["dataset"] = RunConfig().dataset.name
     differing = [
-        f"{name.rpartition('.')[2].replace('_', ' ')} {value}"
+        f"{setting_name(name)} {value}"
         for name, value in config.flat().items()
         if usual.get(name) != value and name not in SAID_ELSEWHERE
     ]

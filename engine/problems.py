@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 SHOWN_VALUE_CHARS = 60
@@ -101,8 +102,8 @@ def _sentence(details: ErrorDetails, field: str, model: type[BaseModel]) -> str:
             choices = choices.replace("'", "").replace(" or ", ", ")
             return f"Unknown {label.lower()} {given}. Choose one of: {choices}."
         case "greater_than_equal" | "less_than_equal" | "greater_than" | "less_than":
-            bounds, given = _bounds(model, details, field), _as_number(details["input"])
-            return f"{label} must be {bounds}, got {given}."
+            allowed = bounds(_field_info(model, details, field))
+            return f"{label} must be {allowed}, got {_as_number(details['input'])}."
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
             return f"{label} must be a whole number, got {value}."
         case "float_parsing" | "float_type" | "finite_number":
@@ -134,11 +135,11 @@ def _as_number(value: Any) -> str:
     return shown(int(value) if value.strip().lstrip("+-").isdigit() else float(value))
 
 
-def _bounds(model: type[BaseModel], details: ErrorDetails, field: str) -> str:
+def bounds(info: FieldInfo) -> str:
     """`between 1 and 100,000`, read from the field's own constraints."""
     limits = {
         kind: getattr(part, kind)
-        for part in _field_info(model, details, field).metadata
+        for part in info.metadata
         for kind in ("ge", "gt", "le", "lt")
         if getattr(part, kind, None) is not None
     }
@@ -148,7 +149,7 @@ def _bounds(model: type[BaseModel], details: ErrorDetails, field: str) -> str:
     return f"{low} and at most {shown(limits['le'])}" if "le" in limits else low
 
 
-def _field_info(model: type[BaseModel], details: ErrorDetails, field: str) -> Any:
+def _field_info(model: type[BaseModel], details: ErrorDetails, field: str) -> FieldInfo:
     """The path of a field in a union names the member that it belongs to."""
     section, _, inner = field.partition(".")
     info = model.model_fields[section]

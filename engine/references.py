@@ -92,16 +92,18 @@ def find(db: Database, name: str) -> Reference:
 
 
 def submit(settings: Settings, reference: Reference, *, by: str) -> str:
-    """Put a repeat into the queue, as a run like any other; its id."""
+    """Put a repeat into the queue, as a run like any other; its id. Raise `UnknownReference`."""
     config, details = launch.check(
         reference.config,
         RunDetails(name=f"Reference: {reference.name}", tags=(TAG,)).model_dump(),
         settings,
         devices.find(),
     )
-    run_id = launch.submit(settings, config, details, by=by, cloned_from=reference.run_id)
-    with database.opened(settings.store) as db:
+    with database.opened(settings.store) as db, database.transaction(db):
+        find(db, reference.name)  # it may have been removed meanwhile
+        run_id = launch.add(db, config, details, by, reference.run_id)
         references.add_run(db, reference.name, run_id)
+    launch.ensure_supervisor(settings)
     return run_id
 
 

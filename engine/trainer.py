@@ -31,7 +31,6 @@ from engine.ledger import Ledger
 if TYPE_CHECKING:
     from engine.frameworks import Replica
 
-FULL_DISK_WAIT_S = 60.0
 OUT_OF_MEMORY = {
     "device": "The device ran out of memory. Try a smaller batch size, a lower precision or a "
     "smaller model.",
@@ -43,7 +42,10 @@ _began_at = time.time() - process_age_s()  # Unix time; on standby: when it got 
 
 
 def run(job: Job, replica: Replica) -> None:
-    """Train, and journal all that happens; exit with a status if it did not end well."""
+    """Train, and journal all that happens; exit with a status if it did not end well.
+
+    One of several leaves its failure to the parent of all, who knows which was the first.
+    """
     from engine import training
 
     writer = Writer(job.journal) if replica.rank == 0 else None
@@ -59,8 +61,10 @@ def run(job: Job, replica: Replica) -> None:
         failed = True
         if writer:
             writer.append(events.Facts({"ledger": ledger.seconds()}))
-        (writer or Writer(job.last_words(replica.rank))).append(failure_of(error))
-    if writer and not _drain(writer):
+        told = Writer(job.last_words(replica.rank)) if replica.world > 1 else writer
+        if told:
+            told.append(failure_of(error))
+    if writer and not writer.drain():
         sys.exit(EXIT_JOURNAL_LOST)
     if failed:
         sys.exit(EXIT_FAILED)
@@ -83,16 +87,6 @@ def failure_of(error: Exception) -> events.Failed:
     first_line = next(iter(str(error).strip().splitlines()), "")
     said = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
     return events.Failed("framework_error", f"{said[:300]} (The log has the whole message.)")
-
-
-def _drain(writer: Writer) -> bool:
-    """Wait for room on a full disk, so that a run that is done is known to be done."""
-    give_up = time.monotonic() + FULL_DISK_WAIT_S
-    while not writer.flush():
-        if time.monotonic() > give_up:
-            return False
-        time.sleep(0.5)
-    return True
 
 
 def stand_by(framework: str) -> Path:

@@ -44,6 +44,17 @@ class BadFile(ValueError):
     """The file is no run that this version can import; nothing was imported."""
 
 
+def export_to(settings: Settings, run_id: str, target: Path) -> None:
+    """As `export`, into a file that is there once all of it is; till then it stays as it was."""
+    target = target.resolve()
+    if target.exists() and not target.is_file():  # a pipe, say: what is written has been sent
+        export(settings, run_id, target)
+        return
+    with tempfile.TemporaryDirectory(dir=target.parent) as beside:
+        export(settings, run_id, Path(beside) / target.name)
+        (Path(beside) / target.name).replace(target)
+
+
 def export(settings: Settings, run_id: str, target: Path | IO[bytes]) -> None:
     """Write a run that is over. Raise `UnknownRun`, `NotPossible` or `OSError`."""
     folder = supervisor.run_dir_of(settings.store, run_id)

@@ -181,9 +181,9 @@ def ends(
     db: Database, run_id: str, key: str, *, after_step: int = -1
 ) -> tuple[Point, Point] | None:
     """The first and the last point of one metric of one run; None if it has none."""
-    query = f"{rows.OF_METRIC}{'' if after_step < 0 else rows.AFTER_STEP} ORDER BY points.id"
-    values = [run_id, key] if after_step < 0 else [run_id, key, after_step]
-    found = [db.execute(f"{query} {o} LIMIT 1", values).fetchone() for o in ("ASC", "DESC")]
+    query = f"{rows.OF_METRIC}{rows.AFTER_STEP} ORDER BY points.id {{}} LIMIT 1"
+    values = [run_id, key, after_step]
+    found = [db.execute(query.format(o), values).fetchone() for o in ("ASC", "DESC")]
     return None if None in found else (Point(key, *found[0]), Point(key, *found[1]))
 
 

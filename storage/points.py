@@ -27,7 +27,7 @@ OF_METRIC = (  # of a run's id and a key
 OF_ONE = (
     f"SELECT {STEP}, epoch, at, value FROM series JOIN points ON {OF_SERIES} WHERE series.id = ?"  # noqa: S608  own words
 )
-AFTER_STEP = f" AND points.id > series.id << {STEP_BITS} | ?"
+AFTER_STEP = f" AND points.id > (series.id << {STEP_BITS}) + ?"  # -1 comes before the first
 
 Table = NDArray[np.float64]  # of shape (n, 4): step, epoch, at, value; NaN: was not finite
 

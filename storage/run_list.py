@@ -178,6 +178,12 @@ def choices(db: Database, column: str) -> list[str]:
     return [row[0] for row in rows]
 
 
+def has_several(db: Database, column: str) -> bool:
+    """Whether runs differ in one of their own columns."""
+    query = f"SELECT min({column}) < max({column}) FROM runs"  # noqa: S608  one of ours
+    return bool(db.execute(query).fetchone()[0])
+
+
 def _grouped(statement: Statement, by: str) -> tuple[str, str]:
     """What runs are grouped by, and the join that it takes."""
     found = statement.field(by)

@@ -77,6 +77,11 @@ class Run:
     def active(self) -> bool:
         return self.status in ACTIVE
 
+    @property
+    def stopping(self) -> bool:
+        """Asked to stop, and not yet over."""
+        return self.active and self.stop_requested_at is not None
+
 
 # A run's row with its tags and metric summaries, each as one JSON value: one query, no series.
 SELECT = """

@@ -14,8 +14,8 @@ from playwright.sync_api import expect
 
 from benchmarks.sessions import Reader
 from dashboard import links
-from engine import supervision
-from storage import database, metrics, readings, runs
+from engine import launch, supervision
+from storage import database, metrics, readings, runs, transfer
 from storage.metrics import Point
 from storage.readings import Reading
 from tests.dashboard.test_pages import DEVICE, create, finished
@@ -163,6 +163,38 @@ def test_runs_are_opened_selected_and_compared_with_the_keyboard_alone(site, bro
     page.wait_for_url(re.compile(f"/run.id={first}"), timeout=20_000)
 
 
+def test_a_browser_too_slow_to_stop_asking_for_the_page_it_left_shows_the_other_one(
+    site, browser_page
+):
+    """What it sends every two seconds for the table of runs is sent on, as it would be until it
+    had heard of the Compare page."""
+    first, second = (finished(site.lab.store, f"slow {n}") for n in range(2))
+    server, sent = [], []
+
+    def between(browser):
+        server.append(browser.connect_to_server())
+        browser.on_message(lambda message: (sent.append(message), server[0].send(message)))
+
+    browser_page.route_web_socket("**/_stcore/stream", between)
+    page = site.visit(browser_page, "/?q=slow")
+    page.get_by_role("button", name="Select all 2 found").click()
+    compare = page.get_by_role("button", name="Compare 2 runs")
+    expect(compare).to_be_enabled(timeout=20_000)
+    settle(page)
+    sent.clear()
+    while not sent:
+        page.wait_for_timeout(50)
+    asks_for_table = sent[0]
+    compare.click()
+    for _ in range(20):
+        server[0].send(asks_for_table)
+        page.wait_for_timeout(50)
+    expect(page.locator("h1.page-title")).to_have_text("Compare", timeout=20_000)
+    eventually(lambda: page.locator(".accelboard-plot[data-state=drawn]").count() >= 3, 20)
+    named = parse_qs(urlsplit(page.evaluate("location.href")).query)["runs"]
+    assert set(named) == {first, second}
+
+
 def test_a_run_that_arrives_and_figures_that_change_leave_a_short_table_where_it_was(
     site, new_page
 ):
@@ -219,3 +251,148 @@ def test_no_page_is_wider_than_its_window(site, new_page):
         page.get_by_role("tab", name=tab).click()
         settle(page)
         assert page.evaluate(overflow) <= 0, tab
+
+
+def zigzag(store, name="zigzag", **fields):
+    """A run whose loss goes up and down, with a log."""
+    run_id = create(store, name, **fields)
+    points = [Point(key, step, step / 10, 100.0 + step, 3.0 + (-1) ** step)
+              for step in range(1, 21) for key in ("train_loss", "validation_loss")]  # fmt: skip
+    with database.opened(store) as db:
+        runs.claim(db, run_id, host="here", devices=[DEVICE], now=100.0)
+        metrics.ingest(db, run_id, points, last_seq=20, offset=60)
+        readings.add(db, run_id, [Reading("host", "cpu", 101.0, 0.5)])
+        runs.finish(db, run_id, "SUCCEEDED", finished_at=130.0)
+    folder = store / "runs" / run_id
+    folder.mkdir(parents=True)
+    (folder / "trainer.log").write_text("what it printed")
+    return run_id
+
+
+LOSS = "document.querySelector('[class*=st-key-plot-][class*=-train_loss] .js-plotly-plot')"
+
+
+def test_curves_are_smoothed_over_what_was_measured_on_a_logarithmic_axis(site, new_page):
+    page = site.visit(new_page(), f"/run?id={zigzag(site.lab.store)}")
+    swings = (f"{LOSS}?._fullData.filter(t => t.y?.length)"
+              ".map(t => [t.opacity, Math.max(...t.y) - Math.min(...t.y)])")  # fmt: skip
+    eventually(lambda: page.evaluate(swings) == [[1, 2]] * 2, 20)
+    page.get_by_role("slider").focus()
+    page.keyboard.press("End")
+    eventually(lambda: len(page.evaluate(swings)) == 4, 20)
+    page.get_by_test_id("stButtonGroup").get_by_text("Log y", exact=True).click()
+    eventually(lambda: page.evaluate(f"{LOSS}._fullLayout.yaxis.type") == "log", 20)
+    settle(page)
+    link = page.evaluate("location.href")
+    assert {"smooth=0.99", "log=y"} <= set(urlsplit(link).query.split("&"))
+    fresh = new_page()
+    fresh.goto(link)
+    settle(fresh)
+    eventually(lambda: fresh.evaluate(f"{LOSS}?._fullLayout.yaxis.type") == "log", 20)
+    measured, _, smooth, _ = fresh.evaluate(swings)
+    assert measured == [0.35, 2]
+    assert (smooth[0], smooth[1] < 1.5) == (1, True)
+
+
+def test_a_curve_that_is_hidden_by_its_name_is_hidden_for_whoever_gets_the_link(site, new_page):
+    run_id = zigzag(site.lab.store)
+    page = site.visit(new_page(), f"/run?id={run_id}")
+    seen = f"{LOSS}?._fullData.map(t => t.visible)"
+    eventually(lambda: page.evaluate(seen) == [True, True], 20)
+    page.locator("[class*=-train_loss] .legendtoggle").nth(1).click()
+    eventually(lambda: page.evaluate(seen) == [True, "legendonly"], 20)
+    eventually(lambda: "hide=validation_loss" in page.evaluate("location.href"), 20)
+    fresh = new_page()
+    fresh.goto(page.evaluate("location.href"))
+    settle(fresh)
+    eventually(lambda: fresh.evaluate(seen) == [True, "legendonly"], 20)
+    fresh.locator("[class*=-train_loss] .legendtoggle").first.dblclick()
+    eventually(lambda: fresh.evaluate(seen) == [True, True], 20)
+    eventually(lambda: "hide=" not in fresh.evaluate("location.href"), 20)
+
+
+def test_a_run_comes_back_from_its_file_through_the_page_with_nothing_lost(site, browser_page):
+    run_id = zigzag(site.lab.store, "comes <b>back</b>")
+
+    def kept():
+        with database.opened(site.lab.store) as db:
+            record = transfer.read(db, run_id)
+            return record.row, record.tags, list(record.points), list(record.readings)
+
+    before = kept()
+    page = site.visit(browser_page, f"/run?id={run_id}&tab=Files")
+    with page.expect_download() as found:
+        page.get_by_role("link", name="Download the whole run").click()
+    file = found.value.path()
+    site.visit(page, "/")
+    page.get_by_role("button", name="Import").click()
+    page.locator("input[type=file]").set_input_files(
+        {"name": found.value.suggested_filename, "mimeType": "application/zip",
+         "buffer": file.read_bytes()})  # fmt: skip
+    add = page.get_by_test_id("stPopoverBody").get_by_role("button", name="Import", exact=True)
+    add.click()
+    expect(page.get_by_text(f"Run {run_id} is in this store already")).to_be_visible()
+    launch.delete(site.lab.settings, run_id, by="test")
+    add.click()
+    page.wait_for_url(re.compile(f"/run.id={run_id}"), timeout=20_000)
+    settle(page)
+    assert page.locator("h1.page-title").inner_text() == "comes <b>back</b>"
+    assert kept() == before
+    log = site.lab.store / "runs" / run_id / "trainer.log"
+    assert log.read_text() == "what it printed"
+
+
+def test_a_click_on_a_title_sorts_all_runs_and_the_link_says_so(site, new_page):
+    for name in ("order b", "order c", "order a"):
+        create(site.lab.store, name)
+    page = site.visit(new_page(), "/?q=order&columns=name&columns=status")
+    box = page.locator('[data-testid="stDataFrame"]').bounding_box()
+    for sort, order in (("name", "abc"), ("-name", "cba")):
+        page.mouse.click(box["x"] + 250, box["y"] + 20)
+        eventually(lambda s=sort: f"sort={s}" in page.evaluate("location.href"), 20)
+        settle(page)
+        eventually(lambda o=order: in_order(page, "order ") == list(o), 20)
+    fresh = new_page()
+    fresh.goto(page.evaluate("location.href"))
+    settle(fresh)
+    eventually(lambda: in_order(fresh, "order ") == list("cba"), 20)
+
+
+def in_order(page, word):
+    """The letters after a word in the table's cells, from the top."""
+    focus_table(page)
+    return re.findall(f"{word}(.)", page.evaluate(CELLS))
+
+
+def test_figures_are_told_with_their_distance_from_a_selected_baseline(site, browser_page):
+    base = zigzag(site.lab.store, "distance base")
+    other = zigzag(site.lab.store, "distance other")
+    with database.opened(site.lab.store) as db:
+        metrics.ingest(db, other, [Point("train_loss", 21, 2.1, 125.0, 5.0)], last_seq=21,
+                       offset=70)  # fmt: skip
+    page = site.visit(browser_page, "/?q=distance&columns=name&columns=max.train_loss")
+    box = page.locator('[data-testid="stDataFrame"]').bounding_box()
+    page.mouse.click(box["x"] + 18, box["y"] + 40 + 36 + 18)
+    page.get_by_role("button", name="Baseline", exact=True).click()
+    eventually(lambda: f"baseline={base}" in page.evaluate("location.href"), 20)
+    settle(page)
+    focus_table(page)
+    eventually(lambda: "+25.0 %" in page.evaluate(CELLS), 20)
+    assert "±0" in page.evaluate(CELLS)
+    expect(page.get_by_role("button", name="No baseline")).to_be_visible()
+
+
+def test_a_saved_view_shows_the_same_to_whoever_opens_its_short_link(site, new_page):
+    for name in ("viewed one", "viewed two", "other"):
+        create(site.lab.store, name)
+    page = site.visit(new_page(), "/?q=viewed&columns=name&columns=tags&sort=name")
+    page.get_by_role("button", name="Views").click()
+    page.get_by_label("Name of this view").fill("ours")
+    page.keyboard.press("Tab")
+    page.get_by_role("button", name="Save view").click()
+    link = page.get_by_role("link", name=f"{PUBLIC}/v/")
+    short = urlsplit(link.get_attribute("href", timeout=20_000)).path.partition("/v/")[2]
+    fresh = site.visit(new_page(), f"/v/{short}")
+    assert fresh.evaluate("location.href") == page.evaluate("location.href")
+    expect(fresh.get_by_text(re.compile(r"^2 of \d+ runs, by name, rising"))).to_be_visible()
+    eventually(lambda: in_order(fresh, "viewed ") == ["o", "t"], 20)

@@ -36,7 +36,8 @@ const CONFIG = {
 const FORMULA = /^[=+\-@\t\r]/; // a spreadsheet would take such a name for a formula
 const LIGHT = "accelboard-light"; // the event that says which runs are pointed at
 const HIDE = "accelboard-hide"; // the event that says that other curves are hidden now
-const hidden = (window.accelboardHidden ??= new Set()); // runs whose names were clicked
+// Runs, or on a run's page curves, whose names were clicked.
+const hidden = (window.accelboardHidden ??= new Set());
 const charts = new WeakMap(); // root element -> its chart
 let library;
 
@@ -116,13 +117,14 @@ async function draw(chart) {
   const { root, canvas, figure, height, held } = chart;
   const width = root.clientWidth;
   if (!window.Plotly || !width || held) return;
-  if (hidden.page !== location.pathname) restore();
+  if (hidden.page !== page()) restore();
   const template = { layout: theme(root) };
   const shown = JSON.stringify([width, template, ...hidden]);
   if (shown === chart.shown) return;
   chart.shown = shown;
   const { data, layout } = structuredClone(figure); // Plotly writes zoom and visibility into them
-  for (const trace of data) if (isHidden(trace)) trace.visible = false;
+  for (const trace of data) if (isHidden(trace)) trace.visible = "legendonly";
+  for (const trace of data) if (ofHiddenRuns(trace)) trace.visible = false;
   try {
     await window.Plotly.react(canvas, data, { ...layout, template, width, height }, CONFIG);
     root.setAttribute("data-state", "drawn");
@@ -145,6 +147,8 @@ function point(chart) {
   chart.points = true;
   chart.canvas.on("plotly_hover", ({ points }) => light(points[0].data.meta?.runs ?? []));
   chart.canvas.on("plotly_unhover", () => light([]));
+  chart.canvas.on("plotly_legendclick", (clicked) => switchCurve(chart, clicked, false));
+  chart.canvas.on("plotly_legenddoubleclick", (clicked) => switchCurve(chart, clicked, true));
 }
 
 function light(runs) {
@@ -161,13 +165,39 @@ function shade({ root, canvas }, runs) {
   root.toggleAttribute("data-lit", found);
 }
 
-function isHidden({ meta }) {
+function ofHiddenRuns({ meta }) {
   return meta?.runs?.length > 0 && meta.runs.every((id) => hidden.has(id));
+}
+
+function isHidden({ meta }) {
+  return hidden.has(meta?.key);
+}
+
+// A click on a name in a chart's own legend hides its curve or shows it again; two show it alone,
+// or all again. Of curves with a key, the link says which are hidden, so it is not left to Plotly.
+function switchCurve({ root }, { curveNumber, fullData }, isAlone) {
+  const own = fullData[curveNumber].meta?.key;
+  if (!own) return true;
+  const others = fullData.map(({ meta }) => meta?.key).filter((key) => key && key !== own);
+  if (isAlone) {
+    const wereAlone = !hidden.has(own) && others.every((key) => hidden.has(key));
+    hidden.delete(own);
+    for (const key of others) wereAlone ? hidden.delete(key) : hidden.add(key);
+  } else if (!hidden.delete(own)) {
+    hidden.add(own);
+  }
+  document.dispatchEvent(new CustomEvent(HIDE));
+  root.tell("hidden", [...hidden]);
+  return false;
+}
+
+function page() {
+  return location.pathname + (new URLSearchParams(location.search).get("id") ?? "");
 }
 
 // A page begins with what its link hides; what was hidden on another page is not hidden here.
 function restore() {
-  hidden.page = location.pathname;
+  hidden.page = page();
   hidden.clear();
   for (const id of new URLSearchParams(location.search).getAll("hide")) hidden.add(id);
 }

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import streamlit as st
+from _plotly_utils.utils import convert_to_base64
 from plotly.io.json import to_json_plotly
 from streamlit.components.v2 import component
 
+from dashboard.charts import Drawing
 from dashboard.components import assets
 
 _HERE = Path(__file__).parent
@@ -23,7 +25,7 @@ _mount = component(
 )
 
 
-def plot(figure: go.Figure, *, key: str, height: int, alt: str) -> None:
+def plot(figure: go.Figure | Drawing, *, key: str, height: int, alt: str) -> None:
     """Draw `figure` at the width it is given, `height` pixels high.
 
     `key` is the chart's identity: the same key on the next run updates the chart in place.
@@ -39,7 +41,8 @@ def mount(
 ) -> None:
     """Draw what `payload` made, now or at an earlier poll.
 
-    `on_hidden` is called with the ids of the runs whose names are pressed in a legend of the page.
+    `on_hidden` is called with what is hidden when a name in a legend is pressed: ids of runs, or
+    keys of curves.
     """
 
     def note() -> None:
@@ -49,12 +52,14 @@ def mount(
     _mount(key=key, height=height, data=data, on_hidden_change=note)
 
 
-def payload(figure: go.Figure, height: int, alt: str, data: str = "") -> bytes:
+def payload(figure: go.Figure | Drawing, height: int, alt: str, data: str = "") -> bytes:
     """JSON as bytes: a mapping would be serialised twice more on the way, for each chart a poll.
 
+    The arrays of a drawing are encoded in place.
     `data` is the address of the chart's data as a CSV file; without one, it has what is drawn.
     """
-    parts = figure.to_dict()
-    parts["layout"].pop("template", None)
+    drawn = figure.to_dict() if isinstance(figure, go.Figure) else figure
+    parts = drawn | {"layout": drawn["layout"] | {"template": None}}
+    convert_to_base64(parts)
     head = json.dumps({"script": assets.PLOTLY_PATH, "height": height, "alt": alt, "data": data})
     return f'{head[:-1]}, "figure": {to_json_plotly(parts)}}}'.encode()

@@ -1,4 +1,4 @@
-"""The pages, by name: `st.switch_page(pages.RUN, query_params={"id": run_id})`."""
+"""The pages, by name: `clicks.go_to(pages.RUN, id=run_id)`."""
 
 import copy
 from pathlib import Path

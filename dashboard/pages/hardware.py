@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from dashboard import alerts_view, hardware_view, saved_views, store
+from dashboard import alerts_view, hardware_view, host, saved_views
 from dashboard.header import header
 
 with header("Hardware"):
     if st.button("Look again", icon=":material/refresh:", key="look-again"):
-        store.hardware.clear()
+        host.hardware.clear()
     saved_views.control("hardware")
 alerts_view.banner()
 hardware_view.devices()

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import links, pages, store
-from dashboard.header import not_found
+from dashboard import host, pages, store
 
 BRAND = Path(__file__).parents[1] / "brand"
 
@@ -18,9 +17,5 @@ if not is_embedded:
     st.logo(BRAND / "wordmark.svg", size="medium")
 page = st.navigation(pages.of_a_reader(), position="hidden" if is_embedded else "top")
 store.stop_if_unusable()
-store.warn_if_unsupervised()
-unknown = links.unknown_path({known.url_path for known in pages.ALL}, st.context.url)
-if unknown:
-    not_found(f"There is no page {unknown!r} here.")
-else:
-    page.run()
+host.warn_if_unsupervised()
+page.run()

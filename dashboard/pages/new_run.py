@@ -9,6 +9,7 @@ from dashboard import (
     form_address,
     form_state,
     forms,
+    host,
     links,
     pages,
     saved_views,
@@ -23,7 +24,7 @@ from engine.format import counted
 from engine.problems import ConfigError
 from storage import runs
 
-settings, hardware = store.configured(), store.hardware()
+settings, hardware = store.configured(), host.hardware()
 clone = st.query_params.get("clone")
 with store.opened() as db:
     try:

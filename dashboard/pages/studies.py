@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import clicks, pages, saved_views, store, study_form, study_plan, study_view
+from dashboard import clicks, host, pages, saved_views, store, study_form, study_plan, study_view
 from dashboard.header import header, not_found, warn_of_link
 from dashboard.words import plain
 from engine import launch
@@ -13,7 +13,7 @@ from engine.problems import ConfigError
 from engine.studies import actions
 from storage import studies
 
-settings, hardware = store.configured(), store.hardware()
+settings, hardware = store.configured(), host.hardware()
 clone = st.query_params.get("clone")
 with store.opened() as db:
     try:

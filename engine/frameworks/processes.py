@@ -1,7 +1,9 @@
 """A run's replicas as processes of this host, one for each device, and a parent that watches them.
 
-Replica 0 writes the journal. When one dies, the parent ends the others and says in the journal
-which one it was. No framework is imported here: each process imports its own.
+Replica 0 writes the journal, but for how the run failed: each replica that fails leaves its own
+words, since others often fail for want of it. When one is gone, the parent ends the others and
+journals what the first one had to say, and which one that was. No framework is imported here:
+each process imports its own.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import NamedTuple
 
 from engine import journal, out_of_memory, stopping
 from engine.events import Event, Failed, Finished
@@ -29,10 +32,20 @@ GRACE_S = 20.0  # for the others to end by themselves once one has
 Main = Callable[[Job, Replica], None]
 
 
-def launch(main: Main, job: Job) -> None:
-    """Call `main` in a process for each device; return once all did, or exit as the run failed."""
-    asked_to_stop, world = stopping.Flag(), job.config.device_count
-    _tidy(job)
+class Fall(NamedTuple):
+    """The first replica that ended badly, and about when; `code` is its exit status."""
+
+    rank: int
+    code: int
+    at: float
+
+
+def launch(main: Main, job: Job, world: int | None = None) -> None:
+    """Call `main` in `world` processes, of which each device has one if nothing else is said;
+    return once all are done, or exit as the run failed.
+    """
+    asked_to_stop, world = stopping.Flag(), world or job.config.device_count
+    _tidy(job, world)
     spawn = multiprocessing.get_context("spawn")
     replicas = [
         spawn.Process(target=_replica, args=(main, job, Replica(rank, world)))
@@ -50,19 +63,20 @@ def launch(main: Main, job: Job) -> None:
         process.start()
     if asked_to_stop.is_raised:  # while some had not started
         hand_on()
-    fallen = _first_to_fall(replicas)
-    told = _told(job, fallen)
-    _tidy(job)
-    if fallen is not None:
-        ran_out = out_of_memory.said_in(job.log)
-        failed = told or _words(fallen, replicas, ran_out)
-        _fail(job, replicas, failed, asked_to_stop.is_raised)
+    fall = _first_to_fall(replicas)
+    told = fall and _told(job, world, fall)
+    _tidy(job, world)
+    if fall is not None:
+        if replicas[0].exitcode == EXIT_JOURNAL_LOST:
+            sys.exit(EXIT_JOURNAL_LOST)
+        stopped = Finished("STOPPED") if asked_to_stop.is_raised else None
+        _end(job, told or stopped or _words(fall, world, out_of_memory.said_in(job.log)))
 
 
-def _tidy(job: Job) -> None:
+def _tidy(job: Job, world: int) -> None:
     """What replicas tell each other and their parent is of no use to the next ones."""
     rendezvous_of(job.run_dir).unlink(missing_ok=True)
-    for rank in range(job.config.device_count):
+    for rank in range(world):
         job.last_words(rank).unlink(missing_ok=True)
 
 
@@ -92,12 +106,12 @@ def _leave_with_parent() -> None:
         os._exit(EXIT_PEER_LOST)
 
 
-def _first_to_fall(replicas: Sequence[BaseProcess]) -> int | None:
-    """Wait until all are over; the rank of the first that ended badly, None if none did.
+def _first_to_fall(replicas: Sequence[BaseProcess]) -> Fall | None:
+    """Wait until all are over; the first that ended badly, None if none did.
 
     From then on the others have `GRACE_S` to end by themselves.
     """
-    fallen, give_up = None, None
+    fall, give_up = None, None
     while running := [process for process in replicas if process.exitcode is None]:
         left = None if give_up is None else max(0.0, give_up - time.monotonic())
         if not connection.wait([process.sentinel for process in running], left):
@@ -105,43 +119,50 @@ def _first_to_fall(replicas: Sequence[BaseProcess]) -> int | None:
                 process.kill()
         for process in running:
             process.join(0)
-        if fallen is None:
-            fallen = _culprit(replicas)
-            give_up = None if fallen is None else time.monotonic() + GRACE_S
-    return fallen
+        if fall is None:
+            fall = _culprit(replicas)
+            give_up = None if fall is None else time.monotonic() + GRACE_S
+    return fall
 
 
-def _culprit(replicas: Sequence[BaseProcess]) -> int | None:
+def _culprit(replicas: Sequence[BaseProcess]) -> Fall | None:
     """One that died by itself before one that only lost its peer."""
-    codes = {rank: code for rank, p in enumerate(replicas) if (code := p.exitcode)}
-    by_itself = [rank for rank, code in codes.items() if code != EXIT_PEER_LOST]
-    return next(iter([*by_itself, *codes]), None)
+    now = time.time()
+    falls = [Fall(rank, code, now) for rank, p in enumerate(replicas) if (code := p.exitcode)]
+    by_itself = [fall for fall in falls if fall.code != EXIT_PEER_LOST]
+    return next(iter([*by_itself, *falls]), None)
 
 
-def _told(job: Job, fallen: int | None) -> Failed | None:
-    """The failure that the replica left in words of its own."""
-    last = None if fallen is None else journal.outcome(job.last_words(fallen))
-    if last is None or not isinstance(last.event, Failed):
+def _told(job: Job, world: int, fall: Fall) -> Failed | None:
+    """The failure that was first told of by its replica; None if one was killed before that.
+
+    What all of them say, as of a loss that is no number, is no single one's.
+    """
+    last = [(rank, journal.outcome(job.last_words(rank))) for rank in range(world)]
+    said = [(r.at, rank, r.event) for rank, r in last if r and isinstance(r.event, Failed)]
+    if not said:
         return None
-    who = f"Process {(fallen or 0) + 1} of the run's {job.config.device_count}"
-    return Failed(last.event.kind, f"{who} failed. {last.event.sentence}")
+    at, rank, first = min(said, key=lambda one: one[:2])
+    if fall.code < 0 and fall.at < at:
+        return None
+    if len(said) == world and all(event == first for _, _, event in said):
+        return first
+    return Failed(first.kind, f"{_name(rank, world)} failed. {first.sentence}")
 
 
-def _fail(job: Job, replicas: Sequence[BaseProcess], failed: Failed, asked_to_stop: bool) -> None:
-    """Replica 0 tells its own failures; for one that could not, the journal is ended here."""
-    first = replicas[0].exitcode
-    if first in (EXIT_FAILED, EXIT_JOURNAL_LOST):
-        sys.exit(first)
-    end: Event = Finished("STOPPED") if asked_to_stop else failed
+def _end(job: Job, end: Event) -> None:
+    """Journal how the run ended, unless replica 0 knew that it was done; and exit so."""
     if journal.outcome(job.journal) is None:
-        journal.Writer.after_another(job.journal).append(end)
-    if not asked_to_stop:
+        writer = journal.Writer.after_another(job.journal)
+        writer.append(end)
+        if not writer.drain():
+            sys.exit(EXIT_JOURNAL_LOST)
+    if isinstance(end, Failed):
         sys.exit(EXIT_FAILED)
 
 
-def _words(fallen: int, replicas: Sequence[BaseProcess], ran_out: Whose | None) -> Failed:
-    code = replicas[fallen].exitcode or 0
-    who = f"Process {fallen + 1} of the run's {len(replicas)}"
+def _words(fall: Fall, world: int, ran_out: Whose | None) -> Failed:
+    who, code = _name(fall.rank, world), fall.code
     without = "and the others cannot train without it."
     if code == EXIT_FAILED:
         return Failed("crashed", f"{who} failed, {without} The log has its error.")
@@ -158,3 +179,7 @@ def _words(fallen: int, replicas: Sequence[BaseProcess], ran_out: Whose | None) 
         else "The log's last lines may say why."
     )
     return Failed("crashed", f"{who} was killed by {name}, {without} {hint}")
+
+
+def _name(rank: int, world: int) -> str:
+    return f"Process {rank + 1} of the run's {world}"

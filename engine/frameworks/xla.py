@@ -61,6 +61,9 @@ def warm_up() -> None:
 def launch(main: Callable[[Job, Replica], None], job: Job) -> None:
     """One device is this process's; several are a TPU host's, with a process for each chip.
 
+    Not by `torch_xla.launch`: its parent waits for the first chip's process to answer, which it
+    does not if another one has failed.
+
     torch_xla is not imported here for one device: that belongs to the run's import phase.
     """
     os.environ["PJRT_DEVICE"] = job.config.accelerator.upper()
@@ -74,15 +77,11 @@ def launch(main: Callable[[Job, Replica], None], job: Job) -> None:
 
         xla_spmd.divide_cpu(job.config.device_count)
         return main(job, Replica())
-    import torch_xla
+    from torch_xla._internal import tpu
 
-    return torch_xla.launch(_replica, (main, job))
+    from engine.frameworks import processes
 
-
-def _replica(rank: int, main: Callable[[Job, Replica], None], job: Job) -> None:
-    import torch_xla.runtime as xr
-
-    main(job, Replica(rank, xr.world_size()))
+    return processes.launch(main, job, tpu.num_local_processes())
 
 
 def session(job: Job, data: Data, replica: Replica) -> XlaSession:
@@ -95,7 +94,7 @@ def session(job: Job, data: Data, replica: Replica) -> XlaSession:
 
     if job.config.accelerator == "tpu" and job.config.precision == "fp32":
         torch_xla.backends.set_mat_mul_precision("highest")
-    return XlaSession(job.config, data, replica, _device(job.config.accelerator))
+    return XlaSession(job.config, data, replica, _device(job.config.accelerator, replica))
 
 
 def environment() -> dict[str, str]:
@@ -348,10 +347,13 @@ def optimizer(model: torch.nn.Module, config: RunConfig) -> Any:
     return makers[config.optimizer]()
 
 
-def _device(accelerator: str) -> torch.device:
+def _device(accelerator: str, replica: Replica) -> torch.device:
     import torch_xla
+    from torch_xla._internal import pjrt
 
     try:
+        if replica.world > 1:  # as torch_xla.launch has each of its processes do
+            pjrt.initialize_multiprocess(replica.rank, replica.world)
         return torch_xla.device()
     except RuntimeError as error:
         raise RunFailed(

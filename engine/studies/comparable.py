@@ -6,12 +6,12 @@ for doubt. Green: nothing was found against it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from engine import describe, statistics
 from engine.config import DATASET_NAMES, as_now, flatten
-from engine.format import counted
+from engine.format import counted, in_a_row
 from engine.studies import evidence
 from engine.studies.evidence import Evidence
 from engine.studies.measured import Card
@@ -38,6 +38,18 @@ class Verdict(NamedTuple):
     checks: tuple[Check, ...]
 
 
+class Asked(NamedTuple):
+    """What a rule judges: some of a question's arms, and all their runs that succeeded."""
+
+    question: Question
+    cards: Sequence[Card]
+    every: Sequence[Run]
+    known: Known
+
+
+Rule = Callable[[Asked], Check | None]
+
+
 def of(checks: Iterable[Check]) -> Verdict:
     """The worst first."""
     order = ("red", "amber", "green")
@@ -49,20 +61,47 @@ def pair(
     question: Question, baseline: Card, other: Card, found: Mapping[str, Run], known: Known
 ) -> Verdict:
     """Of one arm against the baseline; of the baseline with itself, what its own runs tell."""
-    cards = [baseline] if other.arm == baseline.arm else [baseline, other]
-    runs_of = [[found[repeat.run_id] for repeat in card.repeats] for card in cards]
-    every = [run for runs in runs_of for run in runs]
-    checks = [_repeats(card) for card in cards]
-    if every:
-        checks += [_code(every), _asked_alike(question, every), _data(every)]
-        checks += [_device(every), _model(every), _versions(every, question.kind)]
-        checks += [_learned(question, cards), _quiet(every, known), _quiet_before(every)]
-        checks += filter(
-            None,
-            [_gpus_before(every), _timed_long_enough(every), _not_hardware(every),
-             _throttled(every, known)],
-        )  # fmt: skip
+    return overall(question, baseline, [other], found, known)
+
+
+def overall(
+    question: Question,
+    baseline: Card,
+    others: Sequence[Card],
+    found: Mapping[str, Run],
+    known: Known,
+) -> Verdict:
+    """Of each arm against the baseline. What holds for several is said once, of all of them."""
+    others = [card for card in others if card.arm != baseline.arm]
+
+    def judged(rule: Rule, cards: Sequence[Card]) -> Check | None:
+        every = [found[repeat.run_id] for card in cards for repeat in card.repeats]
+        return rule(Asked(question, cards, every, known)) if every else None
+
+    checks = _repeats([baseline, *others])
+    for rule in _RULES:
+        checks += _grouped(lambda cards, rule=rule: judged(rule, cards), baseline, others)
     return of(checks)
+
+
+def _grouped(
+    judge: Callable[[Sequence[Card]], Check | None], baseline: Card, others: Sequence[Card]
+) -> Iterator[Check]:
+    """One check for all pairs of a level, where it is one of them together too."""
+    pairs = {card.arm: judge([baseline, card]) for card in others} or {"": judge([baseline])}
+    told = {arm: check for arm, check in pairs.items() if check}
+    for level in sorted({check.level for check in told.values()}):
+        alike = [card for card in others if card.arm in told and told[card.arm].level == level]
+        together = judge([baseline, *alike])
+        if together and together.level == level:
+            whole = len(alike) == len(others)
+            yield together if whole else _of_arms([card.arm for card in alike], together)
+        else:
+            yield from (_of_arms([card.arm], told[card.arm]) for card in alike)
+
+
+def _of_arms(arms: Sequence[str], check: Check) -> Check:
+    return Check(check.level, f"{in_a_row(arms)}: {check.sentence}")
 
 
 def speeds(every: Sequence[Run], known: Known) -> Verdict | None:
@@ -80,7 +119,7 @@ def speeds(every: Sequence[Run], known: Known) -> Verdict | None:
         checks.append(data)
     batches = sorted({run.config["batch_size"] for run in every})
     if len(batches) > 1:
-        told = " and ".join(f"{size:,}" for size in batches)
+        told = in_a_row([f"{size:,}" for size in batches])
         checks.append(
             Check("amber", f"Batch sizes differ: {told}. A larger batch is faster alone.")
         )
@@ -109,17 +148,24 @@ def _dataset(config: Mapping[str, Any]) -> str:
     return DATASET_NAMES.get(name, name)
 
 
-def _repeats(card: Card) -> Check:
+def _repeats(cards: Sequence[Card]) -> list[Check]:
+    told: dict[Check, list[str]] = {}
+    for card in cards:
+        told.setdefault(_repeats_of(card), []).append(card.arm)
+    return [_of_arms(arms, check) for check, arms in told.items()]
+
+
+def _repeats_of(card: Card) -> Check:
     count, enough = len(card.repeats), f"{ENOUGH_REPEATS} or more make an interval."
     if count == 0 and card.waiting and not card.failures:
-        return Check("amber", f"{card.arm}: no measured run is over yet.")
+        return Check("amber", "no measured run is over yet.")
     if count == 0:
         why = f" {card.failures[-1]}" if card.failures else ""
-        return Check("red", f"{card.arm}: no run of {card.asked} succeeded.{why}")
+        return Check("red", f"no run of {card.asked} succeeded.{why}")
     failed = f"; {len(card.failures)} failed" if card.failures else ""
     if count < ENOUGH_REPEATS or failed:
-        return Check("amber", f"{card.arm}: {counted(count, 'repeat')}{failed}; {enough}")
-    return Check("green", f"{card.arm}: {count} repeats.")
+        return Check("amber", f"{counted(count, 'repeat')}{failed}; {enough}")
+    return Check("green", f"{count} repeats.")
 
 
 def _timed_long_enough(every: Sequence[Run]) -> Check | None:
@@ -160,7 +206,7 @@ def _data(every: Sequence[Run]) -> Check:
     hashes = [run.facts.get("data_sha256") for run in every]
     known = sorted({one[:10] for one in hashes if one})
     if len(known) > 1:
-        return Check("red", f"The data differ between runs: SHA-256 {' and '.join(known)}.")
+        return Check("red", f"The data differ between runs: SHA-256 {in_a_row(known)}.")
     if None in hashes:
         return Check(
             "amber", "Whether the data were the same is not known: a run has no hash of its data."
@@ -178,7 +224,7 @@ def _asked_alike(question: Question, every: Sequence[Run]) -> Check:
         if name not in free and len({str(of_run.get(name)) for of_run in asked}) > 1
     }
     if differing:
-        told = "; ".join(f"{name} {' and '.join(values)}" for name, values in differing.items())
+        told = "; ".join(f"{name} {in_a_row(values)}" for name, values in differing.items())
         return Check("red", f"The runs were not asked the same: {told}.")
     config = every[0].config
     batch = "" if "batch_size" in free else f", global batch {config['batch_size']:,}"
@@ -212,7 +258,7 @@ def _model(every: Sequence[Run]) -> Check:
         names.setdefault(place, set()).update(device["name"] for device in run.devices)
     for found in names.values():
         if len(found) > 1:
-            return Check("red", f"The device changed between runs: {' and '.join(sorted(found))}.")
+            return Check("red", f"The device changed between runs: {in_a_row(sorted(found))}.")
     return Check("green", "The same model of device.")
 
 
@@ -257,7 +303,7 @@ def _learned(question: Question, cards: Sequence[Card]) -> Check:
     if len(known) < len(cards):
         return Check("amber", "The final accuracy of an arm is not known.")
     apart, tolerance = max(known) - min(known), question.accuracy_tolerance
-    told = " and ".join(f"{100 * accuracy:.1f} %" for accuracy in known)
+    told = in_a_row([f"{100 * accuracy:.1f} %" for accuracy in known])
     if apart <= tolerance:
         return Check("green", f"Final accuracy within {100 * tolerance:.3g} points: {told}.")
     on_purpose = {"batch_size", "precision", "epochs"} & set(question.varied())
@@ -342,3 +388,20 @@ def _not_hardware(every: Sequence[Run]) -> Check | None:
     if any(run.framework == "torch_xla" and run.accelerator == "cpu" for run in every):
         return Check("green", "XLA on a CPU exercises the TPU's code, not its hardware.")
     return None
+
+
+_RULES: tuple[Rule, ...] = (
+    lambda asked: _code(asked.every),
+    lambda asked: _asked_alike(asked.question, asked.every),
+    lambda asked: _data(asked.every),
+    lambda asked: _device(asked.every),
+    lambda asked: _model(asked.every),
+    lambda asked: _versions(asked.every, asked.question.kind),
+    lambda asked: _learned(asked.question, asked.cards),
+    lambda asked: _quiet(asked.every, asked.known),
+    lambda asked: _quiet_before(asked.every),
+    lambda asked: _gpus_before(asked.every),
+    lambda asked: _timed_long_enough(asked.every),
+    lambda asked: _not_hardware(asked.every),
+    lambda asked: _throttled(asked.every, asked.known),
+)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from engine.config import ACCELERATOR_NAMES
-from engine.format import figure
+from engine.format import figure, in_a_row
 from engine.statistics import Estimate
 from engine.studies.measured import Card
 
@@ -82,17 +82,31 @@ def front(points: Mapping[str, Sequence[float]]) -> list[str]:
 
 
 def break_evens(cards: Sequence[Card], prices: Prices) -> list[str]:
-    """Of each arm that compares, against the baseline: a sentence by time, and one by cost."""
+    """Of each arm that compares, against the baseline, by time and by cost.
+
+    What holds for several arms alike is said once, of all of them.
+    """
     baseline = next((card for card in cards if card.standing == "baseline"), None)
-    others = [card for card in cards if card.standing == "compared"]
     if baseline is None:
         return []
-    told = []
-    for card in others:
-        told.append(_sentence(card, baseline, None))
-        if prices.per_hour or prices.per_kwh is not None:
-            told.append(_sentence(card, baseline, prices))
-    return [sentence for sentence in told if sentence]
+    told: dict[_Told, list[str]] = {}
+    for by in (None, prices) if prices.per_hour or prices.per_kwh is not None else (None,):
+        for card in cards:
+            if card.standing == "compared" and (found := _against(baseline, card, by)):
+                told.setdefault(found, []).append(card.arm)
+    return [found.of(arms) for found, arms in told.items()]
+
+
+class _Told(NamedTuple):
+    """A sentence with a place for the arms that it holds for."""
+
+    before: str
+    after: str
+    is_subject: bool = True
+
+    def of(self, arms: Sequence[str]) -> str:
+        verb = (" is" if len(arms) == 1 else " are") if self.is_subject else ""
+        return f"{self.before}{in_a_row(arms)}{verb}{self.after}"
 
 
 def break_even(a: tuple[float, float], b: tuple[float, float]) -> tuple[int, int | None]:
@@ -110,25 +124,33 @@ def break_even(a: tuple[float, float], b: tuple[float, float]) -> tuple[int, int
     return better, math.floor(-ahead / slope) + 1
 
 
-def _sentence(card: Card, baseline: Card, prices: Prices | None) -> str:
+def _against(baseline: Card, card: Card, prices: Prices | None) -> _Told | None:
     what = "faster" if prices is None else "cheaper"
+    base = baseline.arm
     lines = [_line(one, prices) for one in (card, baseline)]
     for one, line in zip((card, baseline), lines, strict=True):
         if line is None:
             why = _hourly(one, prices)[1] if prices else "it has no time ledger"
-            return f"From when on {card.arm} is {what} than {baseline.arm} is not known: {why}."
+            return _Told("From when on ", f" {what} than {base} is not known: {why}.")
     mine, its = lines
     assert mine is not None
     assert its is not None
     if mine == its:
-        return f"{card.arm} and {baseline.arm} cost the same." if prices else ""
+        return _Told("", f" as cheap as {base}.") if prices else None
     which, epochs = break_even(mine, its)
-    better, other = (card.arm, baseline.arm) if which == 0 else (baseline.arm, card.arm)
+    is_ahead = which == 0
     if epochs is None or epochs <= 1:
-        return f"{better} is {what} than {other} at any number of epochs."
+        return _in_order(is_ahead, base, what, " at any number of epochs.")
     if epochs > MOST_EPOCHS:
-        return f"{other} is {what} than {better} up to {MOST_EPOCHS:,} epochs and more."
-    return f"{better} is {what} than {other} from {epochs:,} epochs on; with fewer, {other} is."
+        return _in_order(not is_ahead, base, what, f" up to {MOST_EPOCHS:,} epochs and more.")
+    less = f"{base} is" if is_ahead else "it is the other way round"
+    return _in_order(is_ahead, base, what, f" from {epochs:,} epochs on; with fewer, {less}.")
+
+
+def _in_order(is_ahead: bool, base: str, what: str, when: str) -> _Told:
+    if is_ahead:
+        return _Told("", f" {what} than {base}{when}")
+    return _Told(f"{base} is {what} than ", when, is_subject=False)
 
 
 def _line(card: Card, prices: Prices | None) -> tuple[float, float] | None:

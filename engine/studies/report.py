@@ -158,11 +158,9 @@ def own_baseline(study: Study) -> str:
 
 
 def _overall(study: Study, question: Question, now: Arms) -> Verdict:
-    """The worst of all pairs; while it goes on, that is said, too."""
-    baseline = question.baseline_label()
-    of_others = [verdict for arm, verdict in now.pairs.items() if arm != baseline]
-    told = of_others or list(now.pairs.values())
-    checks = list(dict.fromkeys(check for verdict in told for check in verdict.checks))
+    """Of all pairs together; while it goes on, that is said, too."""
+    base = next(card for card in now.cards if card.arm == question.baseline_label())
+    checks = [*comparable.overall(question, base, now.cards, now.found, now.known).checks]
     if because := _without_baseline(question, now.cards):
         checks.insert(0, Check("red", because))
     if now.status in runs.ACTIVE:

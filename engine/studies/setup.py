@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from engine.config import ACCELERATOR_NAMES, DATASET_NAMES, FRAMEWORK_NAMES, RunConfig, Section
 from engine.describe import where
-from engine.format import UNKNOWN
 from engine.studies.question import INPUT_NAMES, Arm
 from storage.runs import Run
 
@@ -59,7 +58,7 @@ def rows(arms: Sequence[Arm], runs_of: Mapping[str, Sequence[Run]]) -> dict[str,
     """What all arms share, then the devices by their names."""
     on = hardware(runs_of)
     devices = {name: "; ".join(values) for name, values in on.items()}
-    return common(arms) | (devices or {"Hardware in use": UNKNOWN})
+    return common(arms) | devices
 
 
 def _section(section: Section) -> str:

@@ -39,11 +39,15 @@ def pooled(of_runs: Sequence[Sequence[tuple[int, float]] | None]) -> Percentiles
     return Percentiles(found[50], found[95], found[99], len(every), round(np.median(steps)))
 
 
-def in_words(found: Percentiles | None) -> str:
-    """What the percentiles are of."""
-    if found is None:
-        return "not recorded"
-    return f"of {found.windows:,} windows of {found.steps:,} steps"
+def in_words(found: Sequence[Percentiles]) -> str:
+    """What the percentiles of some arms are of."""
+    windows = _span([one.windows for one in found])
+    return f"{windows} windows of {_span([one.steps for one in found])} steps"
+
+
+def _span(counts: Sequence[int]) -> str:
+    fewest, most = min(counts), max(counts)
+    return f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
 
 
 def _weighted(values: np.ndarray, weights: np.ndarray, share: int) -> float:

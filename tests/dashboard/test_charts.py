@@ -2,6 +2,7 @@ import json
 import re
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 from plotly.io.json import to_json_plotly
 
@@ -17,7 +18,7 @@ def curve(y, name="run", run_id="r1", x=None, **options):
 
 
 def draw(*drawn, x_axis="epoch", y_title="Loss", **options):
-    return charts.curves(list(drawn), y_title=y_title, x_axis=x_axis, **options)
+    return go.Figure(charts.curves(list(drawn), y_title=y_title, x_axis=x_axis, **options))
 
 
 def test_new_points_leave_identity_and_revision_alone():

@@ -279,7 +279,8 @@ def test_ten_runs_of_100_000_points_are_drawn_with_their_peaks(site, new_page):
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (400, "light")])
 def test_the_page_fits_its_window_and_its_tables_scroll_within_it(site, new_page, width, scheme):
     page = new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    site.visit(page, site.ids)
+    words = ("device", "workload.width", "learning_rate", "metric.validation_accuracy")
+    site.visit(page, site.ids, dims="&dims=".join(words))
     overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert page.evaluate(overflow) <= 0
     header = page.locator(".cmp thead th").first
@@ -287,6 +288,25 @@ def test_the_page_fits_its_window_and_its_tables_scroll_within_it(site, new_page
     behind = page.locator(".stApp").evaluate("(app) => getComputedStyle(app).backgroundColor")
     assert painted == behind
     assert json.dumps(lit(page)) == "{}"
+    assert page.evaluate(CUT) == {"names": len(words), "cut": []}
+
+
+# Of parallel axes, how many have a name, and which texts do not lie within the chart.
+CUT = """() => {
+  const root = document.querySelector("[class*=plot-compare-parallel] .accelboard-plot");
+  const of = (part) => [...root.querySelectorAll(part)];
+  const { left, right, top, bottom } = root.getBoundingClientRect();
+  const isCut = (text) => {
+    const box = text.getBoundingClientRect();
+    return box.left < left || box.right > right || box.top < top || box.bottom > bottom;
+  };
+  const texts = of(".xtick text, .annotation-text");
+  const isSeen = (text) => getComputedStyle(text).display !== "none";
+  return {
+    names: of(".xtick text").filter(isSeen).length,
+    cut: texts.filter(isCut).map((text) => text.textContent),
+  };
+}"""
 
 
 def test_a_running_run_is_followed_and_what_was_chosen_stays(site, browser_page):

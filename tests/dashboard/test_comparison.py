@@ -1,6 +1,7 @@
 """What is told of compared runs: labels, figures, differences, groups, axes. No browser."""
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from dashboard import bands, charts, compare_charts, compare_table, comparison, distinct, ranges
@@ -145,9 +146,16 @@ def test_names_that_mean_harm_are_escaped_in_every_table(make):
     shown = [
         compare_table.results([run, other], run, names, columns, colors=colors),
         compare_table.differences(rows, [run, other], run, names, colors=colors),
-        compare_table.legend([(HOSTILE, [run.id])]),
+        compare_table.legend([(HOSTILE, [run])]),
     ]
     assert all("<img" not in table and "&lt;img" in table for table in shown)
+
+
+def test_a_legend_that_is_pointed_at_says_what_people_call_the_runs(make):
+    group = [make({"seed": seed}, name=name) for seed, name in enumerate(("first try", "a", "a"))]
+    assert 'title="first try\na"' in compare_table.legend([("batch 32", group)])
+    many = [make({"seed": seed}, name=f"try {seed}") for seed in range(12)]
+    assert "try 9\nand 2 more" in compare_table.legend([("batch 32", many)])
 
 
 def test_groups_hold_the_runs_that_have_a_key_in_common(make):
@@ -198,8 +206,8 @@ def test_no_points_make_an_empty_band():
 def test_a_flat_accuracy_is_drawn_on_an_axis_within_0_and_100_percent(value, wanted):
     shown = ranges.shown([np.full(5, value)], "%", robust=False)
     assert shown == pytest.approx(wanted)
-    figure = charts.curves([Curve("a", "r", np.arange(3), np.full(3, value))], y_title="",
-                           unit="%", x_axis="epoch")  # fmt: skip
+    flat = Curve("a", "r", np.arange(3), np.full(3, value))
+    figure = go.Figure(charts.curves([flat], y_title="", unit="%", x_axis="epoch"))
     assert figure.layout.yaxis.range == pytest.approx(wanted)
 
 
@@ -213,7 +221,7 @@ def with_a_peak(**options):
     y = np.sin(np.arange(200) / 10)
     y[150] = 1e6
     curve = Curve("a", "r", np.arange(200), y, runs=("r",))
-    return charts.curves([curve], y_title="Loss", x_axis="step", **options)
+    return go.Figure(charts.curves([curve], y_title="Loss", x_axis="step", **options))
 
 
 def test_an_outlier_is_marked_at_the_edge_of_an_axis_that_it_does_not_stretch():
@@ -232,7 +240,7 @@ def test_a_band_that_reaches_beyond_the_axis_is_marked_too():
     high = y.copy()
     high[50] = 1e6
     band = Curve("a", "g", x, y, low=y - 0.1, high=high)
-    figure = charts.curves([band], y_title="Loss", x_axis="step", robust=True)
+    figure = go.Figure(charts.curves([band], y_title="Loss", x_axis="step", robust=True))
     assert figure.layout.meta["beyond"] == 1
     assert (figure.data[-1].x[0], figure.data[-1].customdata[0]) == (50, 1e6)
 
@@ -247,15 +255,15 @@ def test_fifty_long_curves_stay_within_what_a_browser_draws():
     x = np.arange(100_000)
     many = [Curve(str(i), str(i), x, np.random.default_rng(i).normal(size=len(x)))
             for i in range(50)]  # fmt: skip
-    figure = charts.curves(many, y_title="", x_axis="step")
+    figure = go.Figure(charts.curves(many, y_title="", x_axis="step"))
     assert sum(len(trace.x) for trace in figure.data) <= charts.CHART_POINTS + 50 * 4
-    assert len(charts.curves(many[:1], y_title="", x_axis="step").data[0].x) > 1_900
+    assert len(charts.curves(many[:1], y_title="", x_axis="step")["data"][0]["x"]) > 1_900
 
 
 def test_absolute_time_is_a_date():
     dates = np.array(["2026-01-01T12:00", "2026-01-02"], "datetime64[ms]")
     curve = Curve("a", "r", dates, np.array([1.0, 2.0]))
-    figure = charts.curves([curve], y_title="", x_axis="clock")
+    figure = go.Figure(charts.curves([curve], y_title="", x_axis="clock"))
     assert figure.layout.xaxis.type == "date"
     assert str(figure.data[0].x[0]).startswith("2026-01-01T12:00")
 

@@ -1,6 +1,7 @@
 """Curves out of the store, as charts show them: long noisy ones keep their peaks and their mean."""
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from dashboard import curves
@@ -48,8 +49,10 @@ def lines(figure):
 @pytest.mark.parametrize("x", ["epoch", "step", "time", "clock"])
 def test_a_smoothed_curve_lies_at_the_mean_and_what_was_measured_keeps_its_peak(db, noisy, x):
     view = CurveView(x, smoothing=0.97, zone="UTC")
-    of_one = curves.of_run(db, noisy[0], ("step_loss",), view)
-    of_all = curves.of_runs(db, noisy, {run.id: run.name for run in noisy}, "step_loss", view)
+    of_one = go.Figure(curves.of_run(db, noisy[0], ("step_loss",), view))
+    of_all = go.Figure(
+        curves.of_runs(db, noisy, {run.id: run.name for run in noisy}, "step_loss", view)
+    )
     for figure in (of_one, of_all):
         faint, smooth = lines(figure)
         assert len(faint) == len(smooth) == len(figure.data) - len(faint) - marks(figure)
@@ -65,8 +68,8 @@ def marks(figure):
 
 def test_only_what_was_measured_is_marked_and_counted_beyond_the_axis(db, noisy):
     names = {run.id: run.name for run in noisy}
-    plain = curves.of_runs(db, noisy, names, "step_loss", CurveView("step"))
-    smooth = curves.of_runs(db, noisy, names, "step_loss", CurveView("step", 0.5))
+    plain = go.Figure(curves.of_runs(db, noisy, names, "step_loss", CurveView("step")))
+    smooth = go.Figure(curves.of_runs(db, noisy, names, "step_loss", CurveView("step", 0.5)))
     assert plain.layout.meta["beyond"] == smooth.layout.meta["beyond"] == 3
     assert marks(plain) == marks(smooth) == 3
 
@@ -74,7 +77,7 @@ def test_only_what_was_measured_is_marked_and_counted_beyond_the_axis(db, noisy)
 @pytest.mark.parametrize("smoothing", [0.0, 0.9])
 def test_the_median_of_a_group_of_noisy_runs_lies_at_their_mean(db, noisy, smoothing):
     group = {"all": noisy[:2]}
-    figure = curves.of_groups(db, group, "step_loss", CurveView("step", smoothing))
+    figure = go.Figure(curves.of_groups(db, group, "step_loss", CurveView("step", smoothing)))
     (median,) = lines(figure)[1]
     assert np.median(median.y) == pytest.approx(1, abs=0.1)
     assert np.all(np.asarray(median.customdata)[:, 0] <= median.y)
@@ -83,5 +86,5 @@ def test_the_median_of_a_group_of_noisy_runs_lies_at_their_mean(db, noisy, smoot
 def test_a_logarithmic_x_axis_is_for_all_but_dates(db, noisy):
     names = {run.id: run.name for run in noisy}
     for x, kind in (("step", "log"), ("clock", "date")):
-        figure = curves.of_runs(db, noisy, names, "step_loss", CurveView(x, log=("x",)))
+        figure = go.Figure(curves.of_runs(db, noisy, names, "step_loss", CurveView(x, log=("x",))))
         assert figure.layout.xaxis.type == kind

@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import saved_views, server, store, words
+from dashboard import host, links, saved_views, server, words
 from engine.config import RunConfig
 from engine.tpu import program
 from engine.tpu.check import TpuCheck
@@ -113,13 +113,20 @@ def test_the_first_visit_leads_to_the_first_run(here):
     assert at.button(key="first-run").label == "Configure the first run"
 
 
+def test_each_page_has_a_path_that_the_server_knows(here):
+    visit()  # in which Streamlit makes the pages
+    from dashboard import pages
+
+    assert {page.url_path for page in pages.ALL} == set(links.PAGES)
+
+
 def test_runs_are_listed_newest_first_with_their_figures(here):
     older, newer = finished(here, "older"), create(here, "newer", framework="keras")
     frame = visit().dataframe[0].value
     assert list(frame["open"]) == [newer, older]
     assert list(frame["status"]) == ["◔ Pending", "✓ Succeeded"]
     assert frame["accuracy"][1] == 0.8
-    assert frame["took"][1].total_seconds() == 30
+    assert frame["took"][1] == "30 s"
 
 
 @pytest.mark.parametrize(
@@ -136,6 +143,13 @@ def test_filters_are_in_the_address(here, query, names):
     assert list(visit(**query).dataframe[0].value["name"]) == names
 
 
+def test_the_data_set_is_a_column_where_runs_have_several(here):
+    create(here)
+    assert "dataset" not in visit().dataframe[0].value
+    create(here, dataset={"name": "synthetic"})
+    assert list(visit().dataframe[0].value["dataset"]) == ["synthetic", "fashion_mnist"]
+
+
 def test_no_match_is_said_in_words(here):
     create(here)
     assert "No run matches" in told(visit(q="nothing like it"))
@@ -147,6 +161,34 @@ def test_a_finished_run_shows_its_figures_and_what_can_be_done(here):
     assert "took 30 s" in told(at)
     assert at.metric[0].value == "80.0 %"
     assert {button.label for button in at.button} >= {"Retry", "Clone", "Compare"}
+
+
+def test_a_stopped_run_says_after_which_epoch(here):
+    run_id = create(here, epochs=10)
+    with database.opened(here) as db:
+        runs.claim(db, run_id, host="here", devices=[DEVICE], now=100.0)
+        point = Point("train_loss", 3 * 60_000 // 32, 3.0, 110.0, 0.5)
+        metrics.ingest(db, run_id, [point], last_seq=1, offset=1)
+        runs.finish(db, run_id, "STOPPED", finished_at=112.0)
+    assert "after epoch 3 of 10 · A CPU · took 12 s" in told(visit("run", id=run_id))
+
+
+def test_what_is_known_of_a_run_is_told_in_words_and_its_notes_in_their_lines(here):
+    run_id = finished(here, keep_last_batch=True)
+    met = {"git": {"dirty": False}, "gpus": [{"name": "A", "mib": 9}, {"name": "B", "mib": None}],
+           "flags": ["avx2", "amx"], "driver": None}  # fmt: skip
+    with database.opened(here) as db:
+        metrics.ingest(db, run_id, [], last_seq=7, offset=70, environment=met)
+        runs.edit(db, run_id, notes="first\n  <b>second</b>")
+    at = visit("run", id=run_id, tab="Environment")
+    facts = dict(at.dataframe[0].value.itertuples(index=False))
+    assert {k: facts[k] for k in ("git.dirty", "gpus", "flags", "driver")} == {
+        "git.dirty": "no", "gpus": "name A, mib 9; name B, mib —", "flags": "avx2, amx",
+        "driver": "—",
+    }  # fmt: skip
+    at = visit("run", id=run_id, tab="Configuration")
+    assert dict(at.dataframe[0].value.itertuples(index=False))["keep_last_batch"] == "yes"
+    assert ">first\n  &lt;b&gt;second&lt;/b&gt;<" in told(at)
 
 
 def test_a_failed_run_says_why_first(here):
@@ -265,36 +307,45 @@ def test_an_unknown_run_gets_a_plain_page(here, run_id):
 
 def test_the_form_begins_with_the_patterns_defaults(here):
     at = visit("new_run")
-    values = {name: at.number_input(key=f"new.{name}").value for name in ("epochs", "batch_size")}
-    assert values == {"epochs": 10, "batch_size": 128}
+    values = {name: at.text_input(key=f"new.{name}").value for name in ("epochs", "batch_size")}
+    assert values == {"epochs": "10", "batch_size": "128"}
     assert "GPU" in told(at)  # what this host lacks is named, with its reason
 
 
 def test_another_framework_brings_its_batch_size_unless_one_was_chosen(here):
     at = visit("new_run")
     at.segmented_control(key="new.framework").set_value("keras").run()
-    assert at.number_input(key="new.batch_size").value == 32
-    at.number_input(key="new.batch_size").set_value(100).run()
+    assert at.text_input(key="new.batch_size").value == "32"
+    at.text_input(key="new.batch_size").set_value("100").run()
     at.segmented_control(key="new.framework").set_value("torch").run()
-    assert at.number_input(key="new.batch_size").value == 100
+    assert at.text_input(key="new.batch_size").value == "100"
 
 
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("epochs", 0, "Epochs must be between 1 and 100,000, got 0."),
-        ("epochs", 10**9, "Epochs must be between 1 and 100,000, got 1,000,000,000."),
-        ("batch_size", 60_001, "Batch size 60,001 is larger than"),
-        ("learning_rate", 0.0, "Learning rate must be above 0 and at most 1,000, got 0."),
-        ("learning_rate", 1e9, "Learning rate must be above 0"),
-        ("seed", -1, "Seed must be between 0"),
+        ("epochs", "0", "Epochs must be between 1 and 100,000, got 0."),
+        ("epochs", "1000000000", "Epochs must be between 1 and 100,000, got 1,000,000,000."),
+        ("epochs", "1e9", "Epochs must be a whole number, got '1e9'."),
+        ("epochs", "", "Epochs must be a whole number, got ''."),
+        ("batch_size", "60001", "Batch size 60,001 is larger than"),
+        ("batch_size", "1,000", "Batch size must be a whole number, got '1,000'."),
+        ("learning_rate", "0", "Learning rate must be above 0 and at most 1,000, got 0."),
+        ("learning_rate", "1e9", "Learning rate must be above 0"),
+        ("learning_rate", "", "Learning rate must be a finite number, got ''."),
+        ("seed", "-1", "Seed must be between 0"),
+        ("count", "", "Devices must be a count or ids"),
+        ("count", "9" * 5000, "9"),
+        ("workload.width", "wide", "Width must be a whole number, got 'wide'."),
+        ("priority", "", "Priority must be a whole number, got ''."),
     ],
 )
 def test_a_bad_value_gets_its_sentence_and_nothing_is_written(here, field, value, sentence):
     at = visit("new_run")
-    at.number_input(key=f"new.{field}").set_value(value).run()
+    at.text_input(key=f"new.{field}").set_value(value).run()
     assert at.button(key="start").disabled
     assert words.plain(sentence) in at.error[0].value
+    assert at.text_input(key=f"new.{field}").value == value
     with database.opened(here) as db:
         assert runs.queue(db) == []
 
@@ -315,14 +366,14 @@ def test_an_address_the_form_cannot_take_waits_until_it_is_accepted(here):
     assert at.button(key="start").disabled
     at.button(key="accept").click().run()
     assert not at.error
-    assert at.number_input(key="new.epochs").value == 2
+    assert at.text_input(key="new.epochs").value == "2"
 
 
 def test_a_cpu_is_divided_by_the_form_and_by_its_address_and_is_labelled(here):
     at = visit("new_run", devices="4", batch_size="128")
-    assert at.number_input(key="new.count").value == 4
+    assert at.text_input(key="new.count").value == "4"
     assert "4 virtual devices on one CPU: it exercises the code" in told(at)
-    at.number_input(key="new.count").set_value(2).run()
+    at.text_input(key="new.count").set_value("2").run()
     assert at.query_params["devices"] in ("2", ["2"])
     at.button(key="start").click().run()
     with database.opened(here) as db:
@@ -338,12 +389,12 @@ def test_a_number_of_devices_that_cannot_share_the_batch_is_refused_in_a_sentenc
 def test_a_loaders_settings_are_in_the_form_and_in_the_address(here):
     at = visit("new_run", input="host_loader", loader_workers="2", loader_prefetch="4")
     assert not at.error
-    at.number_input(key="new.loader_workers").set_value(3).run()
+    at.text_input(key="new.loader_workers").set_value("3").run()
     assert at.query_params["loader_workers"] in ("3", ["3"])
     at.selectbox(key="new.input").set_value("device_resident").run()
     assert not at.error
     at.selectbox(key="new.input").set_value("host_loader").run()
-    assert at.number_input(key="new.loader_prefetch").value == 4
+    assert at.text_input(key="new.loader_prefetch").value == "4"
     at.button(key="start").click().run()
     with database.opened(here) as db:
         (run,) = runs.queue(db)
@@ -359,7 +410,7 @@ def test_hardware_names_what_is_here_and_why_the_rest_is_not(here):
     at = visit("hardware")
     said = told(at)
     assert "Frameworks" in said
-    for accelerator in store.hardware().missing:
+    for accelerator in host.hardware().missing:
         assert f"No {accelerator.upper()}" in said
     assert "Memory used" in said  # of the host, at this moment
 
@@ -575,7 +626,7 @@ def test_a_run_that_is_through_can_be_trained_on(here):
     with database.opened(here) as db:
         runs.note_facts(db, run_id, {"checkpoint": 2})
     at = visit("run", id=run_id)
-    assert at.number_input(key=f"resume-epochs-{run_id}").value == 20
+    assert at.text_input(key=f"resume-epochs-{run_id}").value == "20"
     at.button(key="resume").click().run()
     assert "cannot be resumed" in at.error[0].value  # this one left no checkpoint
 

@@ -1,6 +1,7 @@
 """`python -m dashboard`: where it listens, what it says, and several of them on one store."""
 
 import errno
+import signal
 import socket
 import urllib.error
 import urllib.request
@@ -9,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from dashboard import __main__ as serving
+from dashboard import links
 from engine import launch, supervision
 from engine.settings import Settings
 from storage import database, views
@@ -33,6 +35,9 @@ def test_two_dashboards_on_one_store_share_its_supervisor(tmp_path):
             assert f"Accelboard: http://127.0.0.1:{port}\nStore: {here.store}\n" in said
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/_accelboard") as answer:
                 assert answer.read().decode() == str(here.store)
+        for page, is_named in (("compare?runs=a", True), ("hardware", False)):
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports[0]}/{page}") as answer:
+                assert ("rel=preload" in (answer.headers["link"] or "")) is is_named
         assert alive(launch.supervisor_pid(here.settings))
         log = (here.store / "supervisor.log").read_text()
         assert log.count("Supervising") == 1
@@ -48,6 +53,15 @@ def test_two_dashboards_on_one_store_share_its_supervisor(tmp_path):
             here.output_of(of_another)
         )
         assert not (tmp_path / "other").exists()
+
+        for port, process in zip(ports, started, strict=True):
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+            assert here.output_of(process) == (
+                f"Accelboard: http://127.0.0.1:{port}\nStore: {here.store}\n\n"
+                "The dashboard has stopped. Runs go on.\n"
+            )
+        assert alive(launch.supervisor_pid(here.settings))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "0.0.0.0"])
@@ -136,9 +150,16 @@ def test_under_a_path_every_address_of_ours_leads_where_it_led(prefixed):
             assert (answer.status, answer.url) == (200, base + led)
             is_file = "attachment" in answer.headers.get("content-disposition", "")
             assert is_file == (asked == led)  # Streamlit answers what it does not know with a page
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{base}/v/none")
-    assert "<a href='/accel/'>All runs</a>" in refused.value.read().decode()
+    for page in links.PAGES:
+        with urllib.request.urlopen(f"{base}/{page}") as answer:
+            assert "<title>Streamlit</title>" in answer.read().decode()
+    for unknown in ("v/none", "none", "run/a/b", "index.html", "%3Cb%3E"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{base}/{unknown}")
+        assert refused.value.code == 404
+        told = refused.value.read().decode()
+        assert "<a href='/accel/'>All runs</a>" in told
+        assert "<b>" not in told
 
 
 @pytest.mark.browser
@@ -156,4 +177,6 @@ def test_under_a_path_pages_link_to_each_other_and_to_files(prefixed, browser_pa
     whole = page.get_by_role("link", name="Download the whole run")
     assert whole.get_attribute("href") == f"/accel/export/{first}"
     page.goto(f"{base}/none")
-    expect(page.get_by_text("There is no page 'none' here.")).to_be_visible(timeout=20_000)
+    expect(page.locator("main p")).to_have_text(["There is no page 'none' here.", "All runs"])
+    page.get_by_role("link", name="All runs").click()
+    expect(page.locator("h1.page-title")).to_have_text("Runs", timeout=20_000)

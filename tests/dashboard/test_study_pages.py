@@ -61,14 +61,31 @@ def test_the_studies_page_offers_a_form_and_says_what_will_happen(here):
 
 def test_a_study_of_no_runs_is_refused_in_a_sentence(here):
     at = visit("studies")
-    at.number_input(key="study.seeds").set_value(0).run()
+    at.text_input(key="study.seeds").set_value("0").run()
     assert "1 to 500 runs, got 0" in said(at.error[0].value)
+    assert at.button(key="start-study").disabled
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "sentence"),
+    [
+        ("epochs", "1e9", "Epochs must be a whole number, got '1e9'."),
+        ("seeds", "", "Seeds must be a whole number, got ''."),
+        ("target", "most", "Target accuracy must be a finite number, got 'most'."),
+        ("tolerance", "", "Accuracy tolerance must be a finite number, got ''."),
+    ],
+)
+def test_what_is_no_number_stays_as_it_was_typed_and_is_refused(here, field, typed, sentence):
+    at = visit("studies")
+    at.text_input(key=f"study.{field}").set_value(typed).run()
+    assert [said(error.value) for error in at.error] == [sentence]
+    assert at.text_input(key=f"study.{field}").value == typed
     assert at.button(key="start-study").disabled
 
 
 def test_start_puts_all_runs_into_the_queue(here):
     at = visit("studies")
-    at.number_input(key="study.seeds").set_value(1)
+    at.text_input(key="study.seeds").set_value("1")
     at.button(key="start-study").click().run()
     with database.opened(here) as db:
         (study,) = studies.list_newest(db, 5)
@@ -99,8 +116,12 @@ def test_prices_of_the_address_make_costs_and_a_break_even(here, settings):
     finish_runs(here, study_id, {"PyTorch on CPU": 1000.0, "Keras/TensorFlow on CPU": 500.0})
     at = visit("study", id=study_id, cpu="3600", kwh="nonsense")
     assert at.dataframe[0].value.loc["Cost of a run"].tolist() == ["$8.00 ($8.00 to $8.00)"] * 2
-    assert "cost the same" in said(told(at))
-    at.number_input(key="price-cpu").set_value(7200.0).run()
+    assert "as cheap as" in said(told(at))
+    at.text_input(key="price-cpu").set_value("free").run()
+    sentence = "$ an hour, CPU must be a price from 0 to a million, got 'free'."
+    assert [said(error.value) for error in at.error] == [sentence]
+    at.text_input(key="price-cpu").set_value("7200").run()
+    assert not at.error
     assert at.dataframe[0].value.loc["Cost of a run"].tolist()[0].startswith("$16.00")
     assert at.query_params["cpu"] == "7200"
     without = visit("study", id=study_id)

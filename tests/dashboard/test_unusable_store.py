@@ -3,13 +3,16 @@
 import subprocess
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from engine import cli, launch, settings, supervision
-from storage import database, run_list, views
+from engine import checkpoints, cli, launch, settings, supervision
+from engine.config import RunConfig
+from engine.supervisor import run_dir_of
+from storage import database, run_list, runs, views
 from storage.run_list import Wanted
-from tests.dashboard.test_pages import create, finished, opened, visit
+from tests.dashboard.test_pages import DEVICE, create, finished, opened, visit
 from tests.processes import fill, locked, mounted
 
 
@@ -40,6 +43,7 @@ ACTIONS = {
     "start a study": ("studies", None, pressed("start-study")),
     "stop": ("run", "waiting", pressed("stop")),
     "retry": ("run", "done", pressed("retry")),
+    "resume": ("run", "stopped", pressed("resume")),
     "archive": ("run", "done", pressed("archive")),
     "edit": ("run", "done", pressed("edit-save", "edit")),
     "delete": ("run", "done", pressed("delete", "delete-menu")),
@@ -52,12 +56,14 @@ TABLES = ("views", "studies", "reference_jobs", "tags")
 
 
 class Store:
-    """With a run that is done, one that waits, and a view; nobody supervises it."""
+    """With a run that was stopped after an epoch, one that is done, one that waits, and a view;
+    nobody supervises it."""
 
     def __init__(self, folder):
         self.folder = folder
         database.prepare(folder)
-        self.runs = {"done": finished(folder, "done"), "waiting": create(folder, "waits")}
+        self.runs = {"stopped": stopped(folder), "done": finished(folder, "done")}
+        self.runs["waiting"] = create(folder, "waits")
         with database.opened(folder) as db:
             views.put_back(db, views.View("v1", "v", "hardware", views.VERSION, {}, "ann", 1.0))
 
@@ -73,6 +79,20 @@ class Store:
             listed = run_list.page(db, Wanted(archived=True), sort=run_list.NEWEST, limit=9).runs
             rest = {t: db.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in TABLES}  # noqa: S608
         return listed, rest
+
+
+def stopped(folder):
+    """With the checkpoint of its first epoch."""
+    run_id = create(folder, "stopped")
+    path = checkpoints.path_in(run_dir_of(folder, run_id))
+    path.parent.mkdir(parents=True)
+    state = {"model.weight": np.zeros(1, np.float32)}
+    checkpoints.write(path, state, run_id=run_id, config=RunConfig(), epoch=1, at=1.0)
+    with database.opened(folder) as db:
+        runs.claim(db, run_id, host="here", devices=[DEVICE], now=100.0)
+        runs.note_facts(db, run_id, {"checkpoint": 1})
+        runs.finish(db, run_id, "STOPPED", finished_at=130.0)
+    return run_id
 
 
 @contextmanager
@@ -128,7 +148,7 @@ def test_what_a_locked_store_refuses_is_said_in_place_and_nothing_is_changed(her
 def test_a_full_disk_is_said_in_place_and_nothing_is_changed(disk, monkeypatch):
     with in_use(disk / "store", monkeypatch) as here:
         before = here.all()
-        clicks = [here.button(action) for action in ("start a run", "stop", "delete")]
+        clicks = [here.button(action) for action in ("start a run", "stop", "resume", "delete")]
         with read_by_another(here.folder):
             fill(disk / "filler")
             for at, button in clicks:
@@ -144,7 +164,7 @@ def test_a_read_only_store_is_said_in_place_and_by_the_command_line(disk, tmp_pa
         with mounted(tmp_path / "view", "--bind", str(disk)) as view:
             subprocess.run(["mount", "-o", "remount,ro,bind", str(view)], check=True)
             monkeypatch.setenv("ACCELBOARD_STORE", str(view / "store"))
-            for action in ("start a run", "stop", "archive"):
+            for action in ("start a run", "stop", "resume", "archive"):
                 at, button = here.button(action)
                 button.click().run()
                 said = refusal(at, view / "store")
@@ -155,13 +175,13 @@ def test_a_read_only_store_is_said_in_place_and_by_the_command_line(disk, tmp_pa
         assert here.all() == before
 
 
-@pytest.mark.parametrize("command", ["submit", "stop", "archive", "retry", "study"])
+@pytest.mark.parametrize("command", ["submit", "stop", "archive", "retry", "resume", "study"])
 def test_what_a_locked_store_refuses_the_command_line_says_with_status_5(here, command):
-    of = {"stop": ["waiting"], "archive": ["done"], "retry": ["done"]}.get(command, [])
+    of = {"stop": "waiting", "archive": "done", "retry": "done", "resume": "stopped"}.get(command)
     more = ["run-on", "--frameworks", "torch,keras"] if command == "study" else []
     before = here.all()
     with locked(here.folder):
-        done = CliRunner().invoke(cli.main, [command, *more, *(here.runs[one] for one in of)])
+        done = CliRunner().invoke(cli.main, [command, *more, *([here.runs[of]] if of else [])])
     assert (done.exit_code, done.stdout) == (5, "")
     assert done.stderr.splitlines()[-1] == (
         f"Error: The store in '{here.folder}' cannot be used: database is locked. Another program "

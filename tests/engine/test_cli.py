@@ -1,12 +1,14 @@
 """The command line: the same engine, the same sentences, exit statuses that tell the outcome."""
 
 import json
+import re
 import signal
 
 import pytest
 from click.testing import CliRunner
 
-from engine import cli, launch
+from engine import cli, launch, supervision
+from engine.config import RunConfig
 from storage import database, runs
 from tests.processes import ENDLESS, SMALL, Lab, eventually, lab
 
@@ -23,6 +25,9 @@ def here(tmp_path_factory):
     with lab(tmp_path_factory.mktemp("cli") / "store") as made:
         launch.ensure_supervisor(made.settings)
         yield made
+
+
+EPOCH_LINE = r"epoch (\d+)/100000, training loss [\d.e-]+, validation accuracy [\d.]+ %\n"
 
 
 def lines(done):
@@ -70,6 +75,10 @@ def test_a_study_that_is_watched_ends_with_its_report_and_show_has_the_whole_car
     for told in ("p50/p95/p99, ms", "MFU", "energy", energy, "not reached in 1 epoch"):
         assert told in shown.stdout
     assert here.cli("study", "stop", last["id"]).returncode == 5
+    more = here.cli("study", "resume", last["id"], "--seeds", "1", "--watch")
+    assert more.returncode == 0
+    assert more.stderr.startswith("2/3 runs, ")
+    assert "\n3/3 runs, " in more.stderr
     assert here.cli("study", "show", "nope").returncode == 4
 
 
@@ -192,15 +201,24 @@ def test_stop_frees_the_device_and_watch_tells_that_it_was_stopped(here):
     assert "is over already: STOPPED" in again.stderr
 
 
-@pytest.mark.parametrize("form", [["--json"], []], ids=["json", "bar"])
-def test_ctrl_c_while_watching_leaves_the_run_running(here, monkeypatch, form):
-    monkeypatch.setitem(here.env, "FORCE_COLOR", "1")  # a bar is drawn as on a terminal
+def test_ctrl_c_while_watching_leaves_the_run_running(here, monkeypatch):
+    """With a bar as on a terminal, with lines where there is none, and with JSON."""
     run_id = here.submit(ENDLESS)
     pid = here.training(run_id).pid
-    watcher = here.start("-m", "engine", "watch", run_id, *form)
-    eventually(lambda: here.output_of(watcher) != "", 60)
-    watcher.send_signal(signal.SIGINT)
-    assert watcher.wait(20) == 130
+    lines = here.start("-m", "engine", "watch", run_id)
+    objects = here.start("-m", "engine", "watch", run_id, "--json")
+    monkeypatch.setitem(here.env, "FORCE_COLOR", "1")
+    bar = here.start("-m", "engine", "watch", run_id)
+    for watcher, told in (
+        (lines, EPOCH_LINE),
+        (objects, r'"stopping": false'),
+        (bar, r"epoch \d+"),
+    ):
+        eventually(lambda w=watcher, t=told: len(re.findall(t, here.output_of(w))) > 1, 60)
+        watcher.send_signal(signal.SIGINT)
+        assert watcher.wait(20) == 130
+    numbers = [int(n) for n in re.findall(EPOCH_LINE, here.output_of(lines))]
+    assert numbers == sorted(set(numbers))
     run = here.run(run_id)
     assert (run.status, run.pid) == ("RUNNING", pid)
     launch.stop(here.settings, run_id, by="test")
@@ -244,6 +262,36 @@ def test_each_command_explains_itself(command):
     done = CliRunner().invoke(cli.main, [command, "--help"])
     assert done.exit_code == 0
     assert "--store" in done.output
+
+
+def test_submits_help_says_what_each_field_may_be():
+    help_text = CliRunner().invoke(cli.main, ["submit", "--help"]).output
+    told = dict(re.findall(r"^ +([\w.]+=\S*) {2,}(.+)$", help_text, re.MULTILINE))
+    assert {pair.partition("=")[0] for pair in told} >= {
+        *RunConfig().flat(),
+        *RunConfig.model_fields,
+    }
+    assert told["epochs=10"] == "between 1 and 100,000"
+    assert told["optimizer=adam"] == "adam, adamw, sgd"
+    assert told["batch_size=128"] == "between 1 and 1,000,000; keras: 32 if left out"
+    assert told["keep_last_batch=False"] == "true or false"
+    assert told["workload.heads=4"] == "vit: between 1 and 64"
+
+
+def test_a_run_that_was_asked_to_stop_is_told_as_such_until_it_has(tmp_path):
+    here = Lab(tmp_path)
+    run_id = here.submit(SMALL)
+    with database.opened(here.store) as db:
+        runs.claim(db, run_id, host="here", devices=[], now=1.0)
+    with supervision.locked(here.store):  # so that nothing is started
+        asked = local(here, "stop", run_id, "--json")
+    assert lines(asked) == [{"id": run_id, "status": "RUNNING", "stopping": True}]
+    assert [one["stopping"] for one in lines(local(here, "list", "--json"))] == [True]
+    assert "STOPPING" in local(here, "list").stdout
+    assert "STOPPING" in local(here, "show", run_id).stdout
+    with database.opened(here.store) as db:
+        runs.finish(db, run_id, "STOPPED", finished_at=2.0)
+    assert not lines(local(here, "show", run_id, "--json"))[0]["stopping"]
 
 
 def local(here, *arguments, **options):

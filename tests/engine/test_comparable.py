@@ -112,6 +112,41 @@ def test_each_reason_fires_for_one_run_that_is_not_like_the_others(
     assert (shown.cards[1].speedup is None) == (level == "red")
 
 
+def test_what_holds_for_several_arms_is_said_once_of_all_of_them(settings, db):
+    three = {"frameworks": ["torch", "keras", "torch_xla"]}
+    alike = judged(settings, db, {}, **three)
+    first, second, third = (card.arm for card in alike.cards)
+    told = [check.sentence for check in alike.verdict.checks]
+    assert f"{first}, {second} and {third}: 5 repeats." in told
+    subjects = [sentence.partition(": ")[0] for sentence in told]
+    assert len(set(subjects)) == len(subjects)
+    no_code = judged(settings, db, {"environment": {"git": None}}, **three)
+    assert [check.sentence for check in doubts(no_code)] == [
+        f"{third}: Which code ran is not known for every run: no Git checkout."
+    ]
+    assert f"{second}: The same code: commit aaaaaaaaaa." in [
+        check.sentence for check in no_code.verdict.checks
+    ]
+
+
+def test_pairs_that_are_alike_one_by_one_and_not_together_are_told_one_by_one(settings, db):
+    """Each lies within the tolerance of the baseline, and not of the other."""
+    study_id = actions.submit(
+        settings, question(frameworks=["torch", "keras", "torch_xla"], seeds=5), by="test"
+    )
+    arms = [card.arm for card in report.of(db, actions.find(db, study_id)).cards]
+    accuracies = dict(zip(arms, (0.9, 0.885, 0.915), strict=True))
+    for trial in studies.trials(db, study_id):
+        record(db, trial.member.run_id, accuracy=accuracies[trial.member.arm])
+    shown = report.of(db, actions.find(db, study_id))
+    assert shown.verdict.level == "green"
+    told = [c.sentence for c in shown.verdict.checks if "Final accuracy" in c.sentence]
+    assert told == [
+        f"{arms[1]}: Final accuracy within 2 points: 90.0 % and 88.5 %.",
+        f"{arms[2]}: Final accuracy within 2 points: 90.0 % and 91.5 %.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("of_all", "level", "sentence"),
     [

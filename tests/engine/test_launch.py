@@ -68,6 +68,10 @@ def test_a_tpu_whose_library_is_not_installed_says_how_to_install_it(tmp_path):
         ({"seed": 3, "batch_size": 256}, "mlp, PyTorch on CPU, batch size 256, seed 3"),
         ({"framework": "keras"}, "mlp, Keras/TensorFlow on CPU"),
         ({"workload": {"name": "mlp", "width": 16}}, "mlp, PyTorch on CPU, width 16"),
+        (
+            {"dataset": {"name": "synthetic", "width": 8}},
+            "mlp, PyTorch on CPU, dataset synthetic, image width 8",
+        ),
     ],
 )
 def test_a_run_without_a_name_is_called_by_what_it_does_differently(fields, name):

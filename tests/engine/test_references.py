@@ -1,6 +1,7 @@
 """The regression watch: bands of a job's own history, alerts with what changed, sending them."""
 
 import json
+import sqlite3
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from statistics import NormalDist
@@ -64,6 +65,20 @@ def with_history(settings, db, rates=(990.0, 1010.0, 995.0, 1005.0), name=""):
     for rate in rates:
         repeat(settings, db, name, rate)
     return name
+
+
+def test_a_repeat_that_cannot_be_noted_with_its_job_is_not_submitted(settings, db):
+    job = references.find(db, named(settings, db))
+    waiting = len(runs.queue(db))
+    db.execute("CREATE TRIGGER full BEFORE INSERT ON reference_runs "
+               "BEGIN SELECT RAISE(ABORT, 'no room'); END")  # fmt: skip
+    with pytest.raises(sqlite3.IntegrityError, match="no room"):
+        references.submit(settings, job, by="cron")
+    db.execute("DROP TRIGGER full")
+    references.remove(settings, job.name, by="ann")
+    with pytest.raises(references.UnknownReference):
+        references.submit(settings, job, by="cron")
+    assert len(runs.queue(db)) == waiting
 
 
 def test_the_band_is_wide_by_the_spread_and_never_narrower_than_three_percent():

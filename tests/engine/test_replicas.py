@@ -12,7 +12,7 @@ import pytest
 from engine import checkpoints
 from engine.config import RunConfig
 from engine.events import Facts, Failed, Finished
-from engine.job import EXIT_FAILED, Job
+from engine.job import EXIT_FAILED, Device, Job
 from tests.engine import trainers
 
 FRAMEWORKS = ["torch", "torch_xla", "keras"]
@@ -160,3 +160,23 @@ def test_any_replica_that_runs_out_of_memory_says_so_for_the_run(tmp_path):
         "samples, a smaller batch size or a smaller model.",
     )
     assert not list(tmp_path.glob("replica*"))
+
+
+def test_the_run_failed_as_its_first_replica_that_failed(tmp_path):
+    """And not as replica 0, which failed for want of it, and was gone sooner."""
+    job = trainers.job(tmp_path, framework="torch", devices=2)
+    ended = trainers.outcome(job, trainers.start(job, "tests.engine.failing_replicas"))
+    assert ended.exit_code == EXIT_FAILED, ended.log
+    assert ended.events == [Failed("data_missing", "Process 2 of the run's 2 failed. No data.")]
+
+
+def test_a_chip_that_fails_ends_those_that_wait_for_it_and_says_why(tmp_path):
+    chip = Device("tpu:0", "tpu", "a chip", "test")
+    job = trainers.job(tmp_path, chip, framework="torch_xla", devices=2, epochs=100_000)
+    ended = trainers.outcome(job, trainers.start(job, "tests.engine.poor_chip"))
+    assert ended.exit_code == EXIT_FAILED, ended.log
+    last = ended.events[-1]
+    assert isinstance(last, Failed)
+    assert last.kind == "out_of_memory"
+    assert last.sentence.startswith("Process 2 of the run's 2 failed. ")
+    assert "1024" in last.sentence or "GiB" in last.sentence

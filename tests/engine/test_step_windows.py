@@ -37,7 +37,7 @@ def test_percentiles_are_numpys_where_all_windows_are_of_one_size():
                             [(5, 5 * value / 1000) for value in ms[150:]], None])  # fmt: skip
     wanted = np.percentile(ms, [50, 95, 99], method="inverted_cdf")
     assert (found.p50_ms, found.p95_ms, found.p99_ms) == pytest.approx(tuple(wanted))
-    assert windows.in_words(found) == "of 400 windows of 5 steps"
+    assert windows.in_words([found]) == "400 windows of 5 steps"
 
 
 def test_a_window_counts_by_its_steps():

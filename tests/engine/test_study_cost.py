@@ -74,6 +74,11 @@ def test_the_report_says_from_when_on_and_why_not():
     assert cost.break_evens([cpu, at_once], Prices({})) == [
         "GPU is faster than CPU at any number of epochs."
     ]
+    slow = [card(f"slow {n}", start_up_s=60.0, epoch_s=30.0) for n in (1, 2)]
+    assert cost.break_evens([cpu, *slow, at_once], Prices({})) == [
+        "CPU is faster than slow 1 and slow 2 at any number of epochs.",
+        "GPU is faster than CPU at any number of epochs.",
+    ]
     # In $ an hour: CPU 10 + 20 n, GPU 10 (60 + n), so the start is 590 and the slope 10.
     _, by_cost = cost.break_evens([cpu, gpu], Prices({"cpu": 1.0, "gpu": 10.0}))
     assert by_cost == "GPU is cheaper than CPU from 60 epochs on; with fewer, CPU is."

@@ -2,13 +2,16 @@
 
 import io
 import json
+import os
 import random
 import re
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from click.testing import CliRunner
 
-from engine import launch, transfer
+from engine import cli, launch, transfer
 from engine.config import RunConfig
 from engine.launch import NotPossible
 from engine.problems import ConfigError
@@ -16,6 +19,7 @@ from engine.settings import Settings
 from storage import database, metrics, readings, references, runs, studies
 from storage.metrics import Point
 from storage.readings import Reading
+from tests.processes import mounted
 
 
 @pytest.fixture
@@ -284,6 +288,33 @@ def test_a_folder_without_a_run_is_not_touched(here, there, tmp_path):
         transfer.load(there, tmp_path / "run.zip", by="bob")
     assert count(there) == 0
     assert [path.name for path in folder.iterdir()] == ["precious"]
+
+
+def test_an_export_that_finds_no_room_leaves_what_was_there(here, tmp_path):
+    run_id = finished(here)
+    log = here.store / "runs" / run_id / "trainer.log"
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=1m", "tmpfs") as disk:
+        transfer.export_to(here, run_id, file := disk / "run.zip")
+        before = file.read_bytes()
+        log.write_bytes(random.Random(0).randbytes(2 << 20))
+        for target in (file, disk / "other.zip"):
+            done = CliRunner().invoke(
+                cli.main, ["export", run_id, str(target), "--store", str(here.store)]
+            )
+            assert done.exit_code == 5
+            assert "cannot be written: No space left on device." in done.stderr
+        assert [path.name for path in disk.iterdir()] == ["run.zip"]
+        assert file.read_bytes() == before
+
+
+def test_a_run_is_exported_into_a_pipe(here, there, tmp_path):
+    run_id = finished(here)
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as apart:
+        sent = apart.submit(pipe.read_bytes)
+        transfer.export_to(here, run_id, pipe)
+        (tmp_path / "run.zip").write_bytes(sent.result())
+    assert transfer.load(there, tmp_path / "run.zip", by="bob") == run_id
 
 
 def test_a_truncated_file_or_another_kind_is_refused(here, there, tmp_path):

@@ -1,0 +1,38 @@
+"""A trainer on two TPU chips, the second of which cannot hold the data.
+
+    python -m tests.engine.poor_chip RUN_DIR
+
+There are no chips here: torch_xla is told that it counted two, and that each of its processes has
+a CPU. They share nothing, so the first one trains on, as one that waits for its peer would wait.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from torch_xla._internal import tpu
+
+from engine import frameworks, trainer
+from engine.config import RunConfig
+from engine.frameworks import Replica, processes
+from engine.job import Job
+
+TOO_LARGE = {"name": "synthetic", "height": 1024, "width": 1024, "channels": 16,
+             "train_samples": 10_000_000}  # fmt: skip
+
+
+def main(job: Job, replica: Replica) -> None:
+    os.environ["PJRT_DEVICE"] = "CPU"
+    if replica.rank == 1:
+        raw = job.config.model_dump(mode="json") | {"dataset": TOO_LARGE}
+        job = replace(job, config=RunConfig.parse(raw))
+    trainer.run(job, replica)
+
+
+if __name__ == "__main__":
+    tpu.num_local_processes = lambda: 2
+    processes.GRACE_S = 1.0
+    frameworks.load("torch_xla").launch(main, Job.load(Path(sys.argv[1])))
