@@ -56,7 +56,7 @@ class UnknownPage:
 
         async def send_others(message: Message) -> None:
             nonlocal is_start_page
-            is_start_page = is_start_page or _is_html(message)
+            is_start_page = is_start_page or _is_start_page(message)
             if not is_start_page:
                 await send(message)
 
@@ -67,7 +67,10 @@ class UnknownPage:
             await answer(scope, receive, send)
 
 
-def _is_html(message: Message) -> bool:
+def _is_start_page(message: Message) -> bool:
+    """HTML to be shown: what is to be saved, such as a report, names its file."""
     if message["type"] != "http.response.start" or message["status"] != 200:
         return False
-    return dict(message["headers"]).get(b"content-type", b"").startswith(b"text/html")
+    headers = dict(message["headers"])
+    is_html = headers.get(b"content-type", b"").startswith(b"text/html")
+    return is_html and b"content-disposition" not in headers

@@ -355,6 +355,7 @@ def test_a_click_on_a_title_sorts_all_runs_and_the_link_says_so(site, new_page):
     fresh = new_page()
     fresh.goto(page.evaluate("location.href"))
     settle(fresh)
+    fresh.locator("[data-testid=stDataFrame] canvas").first.wait_for()
     eventually(lambda: in_order(fresh, "order ") == list("cba"), 20)
 
 

