@@ -90,7 +90,7 @@ def controls(picked: list[Run]) -> Compared:
             log = curve_controls.log_axes("compare-")
             full = _switch("All values", "full", help="Outliers too, however far they lie.")
     end = st.query_params.get("end", "")
-    _hide([run_id for run_id in st.query_params.get_all("hide") if run_id in names])
+    links.keep_hidden("compare", names)
     return Compared(
         picked, next(run for run in picked if run.id == base), names, metrics,
         CurveView(x_axis, smoothing, log, st.context.timezone), full, group,
@@ -198,7 +198,7 @@ def charts(shown: Compared) -> None:
                 str(store.configured().store), state, key, shown.view, shown.full, shown.group,
                 shown,
             )  # fmt: skip
-            plot.mount(data, key=f"plot-compare-{key}", height=CHART_PX, on_hidden=_hide)
+            plot.mount(data, key=f"plot-compare-{key}", height=CHART_PX, on_hidden=links.hide)
             if beyond:
                 st.caption(f"{outlying(beyond)} *All values* under *Curves* shows all.")
 
@@ -211,10 +211,6 @@ def outlying(count: int) -> str:
         f"{count:,} outlying points lie beyond the axis; ▲ or ▼ at its edge marks each curve's "
         "farthest."
     )
-
-
-def _hide(run_ids: list[str]) -> None:
-    links.put(hide=run_ids)
 
 
 @st.cache_data(max_entries=100, show_spinner=False)

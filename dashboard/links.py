@@ -24,6 +24,7 @@ PAGES = ("", "new", "compare", "studies", "hardware", "run", "study")
 """Their paths. The pages themselves are made by Streamlit's first run of a script."""
 MAX_COMPARED = 50
 MOST_SMOOTHED = 0.99
+_HIDDEN = "hidden-curves"
 
 
 def base() -> str:
@@ -170,3 +171,22 @@ def put(**parameters: str | Sequence[str] | None) -> None:
         values = [value] if isinstance(value, str) else list(value)
         if values != st.query_params.get_all(name):
             st.query_params[name] = values
+
+
+def keep_hidden(page: str, known: Collection[str]) -> None:
+    """Keep in the address which curves of a page of charts its reader hides.
+
+    A click that follows at once comes with an address that does not say so yet, so what was clicked
+    is held here until another such page is drawn. `page` tells one from another, as `plot.js` does.
+    """
+    held = st.session_state.get(_HIDDEN)
+    if held is None or held[0] != page:
+        held = (page, st.query_params.get_all("hide"))
+    st.session_state[_HIDDEN] = held
+    put(hide=[key for key in held[1] if key in known])
+
+
+def hide(keys: list[str]) -> None:
+    """Note which curves were hidden with a click, on the page of charts that is shown."""
+    st.session_state[_HIDDEN] = (st.session_state[_HIDDEN][0], keys)
+    put(hide=keys)

@@ -43,7 +43,7 @@ def follow(run_id: str) -> None:
         run = launch.find(db, run_id)
     known = {*run.metrics, *(key for keys in curves.PANELS.values() for key in keys)}
     warn_of_link(links.OF_RUN | {"hide": links.one_of(known, "a curve of this run")})
-    _hide([key for key in st.query_params.get_all("hide") if key in known])
+    links.keep_hidden(f"run {run_id}", known)
     run_header.draw(run)
     every_s = POLL_S if run.active else None
     st.fragment(_draw, run_every=every_s)(run_id, _seldom(run))
@@ -85,13 +85,8 @@ def _charts(run: Run, panels: dict[str, tuple[str, ...]], view: CurveView) -> No
                 f"{name} by {view.x}",
             )  # fmt: skip
             if drawn:  # not of a run that was deleted meanwhile
-                plot.mount(
-                    drawn, key=f"plot-{run.id}-{keys[0]}", height=CHART_HEIGHT, on_hidden=_hide
-                )
-
-
-def _hide(keys: list[str]) -> None:
-    links.put(hide=keys)
+                key = f"plot-{run.id}-{keys[0]}"
+                plot.mount(drawn, key=key, height=CHART_HEIGHT, on_hidden=links.hide)
 
 
 def _state(run: Run, doing: str) -> None:
