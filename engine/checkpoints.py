@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save, save_file
 
+from engine import workloads
 from engine.config import RunConfig
 
 FILE_NAME = "checkpoint.safetensors"
@@ -30,7 +31,10 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True)
 class Origin:
-    """What a checkpoint belongs to. `epoch` epochs are done; `at` is Unix time in seconds."""
+    """What a checkpoint belongs to. `epoch` epochs are done; `at` is Unix time in seconds.
+
+    `workload_version` is `workloads.version` where it was written; files once did not have it.
+    """
 
     run_id: str
     config: str
@@ -38,6 +42,7 @@ class Origin:
     step: int
     at: float
     digest: str
+    workload_version: int = 1
 
 
 def path_in(run_dir: Path) -> Path:
@@ -58,6 +63,7 @@ def write(
         step=epoch * config.steps_per_epoch,
         at=at,
         digest=digest(state),
+        workload_version=workloads.version(config.workload.name),
     )
     save_file(state, path, {"origin": json.dumps(asdict(origin))})
     path.chmod(0o644)
@@ -79,7 +85,8 @@ def origin_of(path: Path) -> Origin:
 def _origin(text: str) -> Origin:
     """Raise `ValueError`, `KeyError` or `TypeError` if it says something else than we write."""
     origin = Origin(**json.loads(text))
-    whole = isinstance(origin.epoch, int) and isinstance(origin.step, int)
+    counts = (origin.epoch, origin.step, origin.workload_version)
+    whole = all(isinstance(count, int) for count in counts)
     if not whole or not isinstance(origin.at, (int, float)):
         raise TypeError("its numbers are none")
     if not isinstance(json.loads(origin.config), dict):
@@ -114,6 +121,13 @@ def check_fits(origin: Origin, config: RunConfig) -> None:
                 f"The checkpoint is of a run with {name} {_shown(theirs.get(name))}, and this one "
                 f"has {_shown(ours[name])}. Resume with the same, or start from the beginning."
             )
+    name, version = config.workload.name, workloads.version(config.workload.name)
+    if origin.workload_version != version:
+        raise Unusable(
+            f"The checkpoint is of version {origin.workload_version} of {name}, whose model is "
+            f"another than that of version {version}, which trains here. Start from the beginning: "
+            "retry."
+        )
     if origin.epoch >= config.epochs:
         raise Unusable(
             f"The checkpoint is at the end of epoch {origin.epoch:,} of {config.epochs:,}: nothing "
@@ -130,7 +144,12 @@ def weights(path: Path) -> bytes:
         for name, array in state.items()
         if name.startswith(WEIGHTS)
     }
-    about = {"run": origin.run_id, "epochs": str(origin.epoch), "config": origin.config}
+    about = {
+        "run": origin.run_id,
+        "epochs": str(origin.epoch),
+        "config": origin.config,
+        "workload_version": str(origin.workload_version),
+    }
     return save(trained, about)
 
 

@@ -76,6 +76,11 @@ def flattened(nested: Mapping[str, Any]) -> dict[str, str]:
     return {key: in_words(value) for key, value in leaves(nested).items()}
 
 
+def workload_version(run: Run) -> int:
+    """Of the model that a run trained, see `workloads.version`; of one that never began, 1."""
+    return run.environment.get("workload_version") or 1
+
+
 def in_words(value: Any) -> str:
     """`yes`, `2, 3`, `size 3, kind a`: nothing is told as the language has it."""
     if value is None:

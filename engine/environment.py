@@ -1,4 +1,4 @@
-"""What a run's figures depend on besides its config: machine, system, driver, source."""
+"""What a run's figures depend on besides its config: machine, system, driver, source, model."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from engine import workloads
 from engine.job import Device, Job
 from engine.settings import PROJECT
 
@@ -22,7 +23,11 @@ CODE = "engine"  # what trainers run: an edit of a page or an exported run makes
 
 
 def of_trainer(job: Job) -> dict[str, Any]:
-    """For the process that calls it. What cannot be told is None."""
+    """For the process that calls it. What cannot be told is None.
+
+    `workload_version` is there from version 2 on: a run without it trained the first.
+    """
+    version = workloads.version(job.config.workload.name)
     return {
         "python": platform.python_version(),
         "interpreter": sys.executable,
@@ -34,7 +39,7 @@ def of_trainer(job: Job) -> dict[str, Any]:
         "devices": [{"id": d.id, "name": d.name, "uuid": d.uuid} for d in job.devices],
         "git": git_state(PROJECT),
         "nvidia": _nvidia(),
-    }
+    } | ({"workload_version": version} if version > 1 else {})
 
 
 def cpu_model(cpuinfo: Path = CPUINFO) -> str | None:

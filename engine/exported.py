@@ -117,6 +117,7 @@ class Git(Shape):
 class Environment(Shape):
     git: Git | None = None
     packages: dict[str, Tree] | None = None
+    workload_version: Some | None = None
 
 
 class GpuBefore(Shape):

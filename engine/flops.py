@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import keep
+from engine import keep, workloads
 from engine.config import RunConfig
 from engine.settings import PROJECT
 
@@ -86,8 +86,6 @@ def _counted(config: RunConfig, batch_size: int) -> tuple[int, int, int]:
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from engine import workloads
-
     workload = workloads.load(config.workload.name)
     model = workload.torch_model(config.workload, config.dataset, seed=0)
     images = torch.zeros((batch_size, *config.dataset.shape), dtype=torch.uint8)
@@ -135,9 +133,16 @@ def _kept_in(config: RunConfig, cache: Path) -> Path:
 
 
 def _program(config: RunConfig) -> str:
-    parts = config.model_dump_json(include={"workload", "batch_size", "optimizer", "precision"})
-    shape = (config.dataset.shape, config.dataset.classes)
-    return hashlib.sha256(f"{parts} {shape} {COUNTED_AS}".encode()).hexdigest()[:16]
+    parts = {
+        "workload": workloads.identity(config.workload),
+        "shape": config.dataset.shape,
+        "classes": config.dataset.classes,
+        "batch_size": config.batch_size,
+        "optimizer": config.optimizer,
+        "precision": config.precision,
+        "counted": COUNTED_AS,
+    }
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

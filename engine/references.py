@@ -2,8 +2,8 @@
 
 A repeat is in the band if its samples/s are within median ± max(4 x 1.4826 x MAD, 3 %) of up to 50
 earlier repeats of the same job on the same host and devices, five at least; right after a change
-of devices, of those on the devices before. 1.4826 x MAD estimates a normal distribution's standard
-deviation (Rousseeuw and Croux, 1993) and heeds no single outlier.
+of devices, or of the workload's model, of those before it. 1.4826 x MAD estimates a normal
+distribution's standard deviation (Rousseeuw and Croux, 1993) and heeds no single outlier.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from engine import devices, launch, notify
 from engine.config import RunConfig, RunDetails
-from engine.describe import flattened, throughput
+from engine.describe import flattened, throughput, workload_version
 from engine.format import UNKNOWN, figure
 from engine.launch import NotPossible
 from engine.problems import ConfigError, Problem
@@ -204,18 +204,23 @@ def _send(settings: Settings, db: Database, alert_id: str) -> tuple[str, ...]:
 def history_of(history: Sequence[Run], run: Run) -> list[Run]:
     """Of earlier repeats, the newest first, those that a run is held against.
 
-    On the same host and the same model of devices. Where such repeats are too few since the
-    devices have just changed, those on the devices before: then the change comes with the alert.
+    On the same host and the same model of devices, and of the same version of the workload. Where
+    such repeats are too few since one of these has just changed, those before it: then the change
+    comes with the alert.
     """
     here = [one for one in history if _place(one) == _place(run)]
-    alike = [one for one in here if _models(one) == _models(run)]
-    if len(alike) < FEWEST and here and _models(here[0]) != _models(run):
-        return [one for one in here if _models(one) == _models(here[0])]
+    alike = [one for one in here if _kind(one) == _kind(run)]
+    if len(alike) < FEWEST and here and _kind(here[0]) != _kind(run):
+        return [one for one in here if _kind(one) == _kind(here[0])]
     return alike
 
 
 def _place(run: Run) -> tuple[str | None, str, int]:
     return run.host, run.accelerator, len(run.devices)
+
+
+def _kind(run: Run) -> tuple[tuple[str, ...], int]:
+    return _models(run), workload_version(run)
 
 
 def _models(run: Run) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from engine import (
     seams,
     telemetry,
     verdict,
+    workloads,
 )
 from engine.config import FRAMEWORK_NAMES, RunConfig
 from engine.failures import FailureKind
@@ -218,7 +219,8 @@ class Supervisor:
         because = watched.because if watched else None
         end = verdict.of(run, ended, exited, now, because, out_of_memory.said_in(log))
         if end.failure_kind == "out_of_memory":
-            end = verdict.with_what_fitted(end, runs.largest_batch(db, run))
+            version = workloads.version(run.workload)
+            end = verdict.with_what_fitted(end, runs.largest_batch(db, run, version))
         runs.finish(
             db,
             run_id,

@@ -98,6 +98,7 @@ DEVICES_ASKED_FOR = """CASE json_type(config, '$.devices')
     ELSE json_extract(config, '$.devices') END"""
 DEVICE_NAMES = """(SELECT group_concat(json_extract(value, '$.name'), ', ')
     FROM json_each(runs.devices))"""
+VERSION_TRAINED = "coalesce(json_extract(environment, '$.workload_version'), 1)"
 # Whether it took steps of its own, and not only over.
 TRAINED = """step > coalesce(resumed_epoch, 0) * total_steps / json_extract(config, '$.epochs')"""
 NEWEST_FIRST = "submitted_at DESC, id DESC"
@@ -335,18 +336,21 @@ def delete(db: Database, run_id: str) -> bool:
         return bool(db.execute(query, [run_id]).rowcount)
 
 
-def largest_batch(db: Database, run: Run) -> int | None:
+def largest_batch(db: Database, run: Run, workload_version: int) -> int | None:
     """The largest batch with which a run trained that is like this one in all that its memory
     depends on: what it trains, on which data, how, and on how many devices of which model.
+
+    `workload_version` is that of the run's workload: another version is another model.
     """
     of_config = ", ".join(f"json_extract(config, '$.{name}')" for name in OF_MEMORY)
     like_it = f"json_array({of_config}, {DEVICES_ASKED_FOR}, {DEVICE_NAMES})"
     query = f"""
         SELECT max(json_extract(config, '$.batch_size')) FROM runs
         WHERE {TRAINED} AND failure_kind IS NOT 'out_of_memory' AND id != :id
+            AND {VERSION_TRAINED} = :version
             AND {like_it} = (SELECT {like_it} FROM runs WHERE id = :id)
     """  # noqa: S608
-    return db.execute(query, {"id": run.id}).fetchone()[0]
+    return db.execute(query, {"id": run.id, "version": workload_version}).fetchone()[0]
 
 
 def leases(db: Database) -> dict[str, str]:

@@ -130,7 +130,10 @@ def speeds(every: Sequence[Run], known: Known) -> Verdict | None:
 
 
 def _same_job(every: Sequence[Run]) -> Check:
-    flat = [flatten(run.config) for run in every]
+    flat = [
+        flatten(run.config) | {"workload.version": str(describe.workload_version(run))}
+        for run in every
+    ]
     names = [name for name in flat[0] if name.partition(".")[0] in ("workload", "dataset")]
     told = []
     for name in names:
@@ -217,6 +220,7 @@ def _data(every: Sequence[Run]) -> Check:
 def _asked_alike(question: Question, every: Sequence[Run]) -> Check:
     """Data, global batch, precision and all else that the study does not vary on purpose."""
     free = {*question.varied(), "seed"}
+    free |= {"workload_version"} if "workload" in free else set()
     asked = [_asked(question, run) for run in every]
     differing = {
         name: sorted({str(of_run.get(name)) for of_run in asked})
@@ -234,7 +238,7 @@ def _asked_alike(question: Question, every: Sequence[Run]) -> Check:
 
 def _asked(question: Question, run: Run) -> dict[str, Any]:
     """With what was usual before a field was there; of weak scaling, each device's batch too."""
-    asked = as_now(run.config)
+    asked = as_now(run.config) | {"workload_version": describe.workload_version(run)}
     if question.is_weak and isinstance(asked["devices"], int):
         asked["batch of a device"] = asked["batch_size"] / asked["devices"]
     return asked

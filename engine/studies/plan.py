@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
+from engine import workloads
 from engine.config import RunConfig, as_now
-from engine.describe import took
+from engine.describe import took, workload_version
 from engine.studies.measured import MADE_BY_EPOCHS
 from engine.studies.question import Arm, Question
 from storage import runs
@@ -132,13 +133,14 @@ def _pace(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _like(config: RunConfig, history: Iterable[Run]) -> list[Run]:
-    """Runs whose steps take the same time, as far as the config tells."""
+    """Runs whose steps take the same time, as far as the config and the model's version tell."""
     wanted = _pace(config.model_dump(mode="json"))
     return [
         run
         for run in history
         if _pace(run.config) == wanted and run.facts.get("ledger") and took(run)
         and run.resumed_epoch is None
+        and workload_version(run) == workloads.version(config.workload.name)
     ]  # fmt: skip
 
 

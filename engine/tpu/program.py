@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from engine import workloads
 from engine.config import RunConfig
 
 ON_TPU = {"fp32": "fp32", "tf32": "fp32", "bf16": "bf16", "fp16": "bf16"}
@@ -33,11 +34,12 @@ def on_tpu(config: RunConfig) -> RunConfig:
 def key(config: RunConfig) -> str:
     """The same for two configs whose steps on a TPU are one program.
 
-    Seeds, rates and epochs are the program's arguments, or say how often it runs.
+    Seeds, rates and epochs are the program's arguments, or say how often it runs. A workload whose
+    model has changed makes another program.
     """
     there = on_tpu(config)
     parts = {
-        "workload": there.workload.model_dump(mode="json"),
+        "workload": workloads.identity(there.workload),
         "shape": there.dataset.shape,
         "classes": there.dataset.classes,
         "samples": (there.dataset.train_samples, there.dataset.test_samples),

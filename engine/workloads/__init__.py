@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from engine.config import FashionMnist, Synthetic
+from engine.config import Workload as Section
 from engine.workloads.layers import LayerWeights
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ MODULES = {
     "resnet": "engine.workloads.resnet",
     "vit": "engine.workloads.vit",
 }
+
+# Which model a config of the workload makes here, where that is no longer the first: one more for
+# every change after which the same weights give other logits, or a step is another program.
+VERSIONS = {"convnet": 2}
 
 # Layer name -> its parameters in the order of the layers, laid out as in `workloads.layers`.
 Weights = dict[str, LayerWeights]
@@ -66,3 +71,17 @@ class Workload(Protocol):
 def load(name: str) -> Workload:
     """Import a workload's module; it imports a framework when it builds a model in it."""
     return cast(Workload, importlib.import_module(MODULES[name]))
+
+
+def version(name: str) -> int:
+    """Of the model that the workload is: what was found or trained with another is not this one's.
+
+    What was kept before there were versions is of version 1.
+    """
+    return VERSIONS.get(name, 1)
+
+
+def identity(workload: Section) -> dict[str, Any]:
+    """What a model is known by: its section of a config, and behind the first its version."""
+    section, found = workload.model_dump(mode="json"), version(workload.name)
+    return section if found == 1 else section | {"version": found}

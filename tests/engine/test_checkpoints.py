@@ -1,10 +1,13 @@
 """Checkpoints: whole or refused, and only for a run that they fit."""
 
+import json
+
 import numpy as np
 import pytest
-from safetensors.numpy import load
+from safetensors import safe_open
+from safetensors.numpy import load, load_file, save_file
 
-from engine import checkpoints
+from engine import checkpoints, workloads
 from engine.checkpoints import Unusable
 from engine.config import RunConfig
 
@@ -68,6 +71,49 @@ def test_one_of_another_workload_names_both(path):
         "The checkpoint is of a run with workload mlp width=128 depth=1, and this one has convnet "
         "width=32 depth=2. Resume with the same, or start from the beginning."
     )
+
+
+def as_of_version(path, config, version):
+    """A whole checkpoint of the config, as it was written by that version of its workload: None
+    is before there were versions.
+    """
+    checkpoints.write(path, STATE, run_id="r1", config=config, epoch=3, at=50.0)
+    with safe_open(path, "numpy") as file:
+        origin = json.loads(file.metadata()["origin"])
+    assert origin.pop("workload_version") == workloads.version(config.workload.name)
+    told = {} if version is None else {"workload_version": version}
+    save_file(load_file(path), path, {"origin": json.dumps(origin | told)})
+    return path
+
+
+@pytest.mark.parametrize(("written", "told"), [(None, 1), (1, 1), (3, 3)])
+def test_one_of_another_version_of_its_workload_is_refused_in_a_sentence(path, written, told):
+    convnet = changed(workload={"name": "convnet"})
+    with pytest.raises(Unusable) as refused:
+        checkpoints.load(as_of_version(path, convnet, written), convnet)
+    assert str(refused.value) == (
+        f"The checkpoint is of version {told} of convnet, whose model is another than that of "
+        "version 2, which trains here. Start from the beginning: retry."
+    )
+    assert load(checkpoints.weights(path))  # which can still be downloaded
+
+
+def test_one_of_before_there_were_versions_is_of_the_first(path):
+    origin, _ = checkpoints.load(as_of_version(path, CONFIG, None), CONFIG)
+    assert origin.workload_version == workloads.version("mlp") == 1
+
+
+@pytest.mark.parametrize("version", ["2", 2.5, {}])
+def test_one_whose_version_is_no_number_is_damaged(path, version):
+    with pytest.raises(Unusable, match="is damaged"):
+        checkpoints.load(as_of_version(path, CONFIG, version), CONFIG)
+
+
+def test_weights_say_of_which_version_they_are(path):
+    convnet = changed(workload={"name": "convnet"})
+    path.with_name("weights").write_bytes(checkpoints.weights(as_of_version(path, convnet, 2)))
+    with safe_open(path.with_name("weights"), "numpy") as file:
+        assert file.metadata()["workload_version"] == "2"
 
 
 def test_more_epochs_are_welcome_and_no_more_are_refused(path):

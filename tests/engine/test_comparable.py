@@ -89,6 +89,7 @@ def test_runs_that_are_alike_in_everything_are_green(settings, db):
         ({"config": '{"precision": "bf16"}'}, "red", "precision bf16 and fp32"),
         ({"device": DEVICE | {"accelerator": "tpu"}}, "red", "asked for cpu and was given tpu"),
         ({"device": DEVICE | {"name": "Another"}}, "red", "changed between runs: A CPU and Anoth"),
+        ({"environment": {"workload_version": 2}}, "red", "the same: workload_version 1 and 2"),
         ({"environment": {"python": "3.12"}}, "amber", "Versions differ between runs: Python."),
         ({"environment": {"platform": "BSD"}}, "amber", "differ between runs: system."),
         ({"environment": {"hostname": "there"}}, "amber", "differ between runs: host."),
@@ -208,15 +209,18 @@ def test_virtual_devices_and_xla_on_a_cpu_are_told_apart_from_hardware(settings,
 
 
 def test_compared_runs_of_other_bytes_are_red_and_of_other_hardware_are_not(settings, db):
-    study_id = actions.submit(settings, question(frameworks=["torch"], seeds=2), by="test")
-    warm_up, first, second = [t.member.run_id for t in studies.trials(db, study_id)]
+    study_id = actions.submit(settings, question(frameworks=["torch"], seeds=3), by="test")
+    warm_up, first, second, third = [t.member.run_id for t in studies.trials(db, study_id)]
     record(db, warm_up)
     record(db, first, facts={"data_sha256": "e" * 64})
     record(db, second, device=DEVICE | {"name": "Another"})
+    record(db, third, environment={"workload_version": 2})
     found = runs.of_study(db, study_id)
     known = {run_id: report.evidence.of(db, run) for run_id, run in found.items()}
     assert comparable.speeds([found[warm_up], found[second]], known).level == "green"
     assert comparable.speeds([found[warm_up], found[first]], known).level == "red"
+    other_model = comparable.speeds([found[warm_up], found[third]], known)
+    assert other_model.checks[0].sentence.endswith("the same job: workload.version 1, 2.")
 
 
 def test_a_red_pair_has_no_speedup_in_json_nor_in_the_file(settings, db):

@@ -19,6 +19,9 @@ def test_it_says_what_figures_depend_on(tmp_path):
     assert found["devices"] == [{"id": "cpu:0", "name": "CPU", "uuid": None}]
     assert 1 <= found["usable_cores"] <= found["logical_cores"]
     json.dumps(found)
+    assert "workload_version" not in found
+    of_convnet = environment.of_trainer(trainers.job(tmp_path, workload={"name": "convnet"}))
+    assert of_convnet["workload_version"] == 2
 
 
 def test_a_commit_is_dirty_once_a_file_differs_from_it(tmp_path):

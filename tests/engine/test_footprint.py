@@ -52,7 +52,7 @@ def test_a_batch_too_large_is_counted_in_the_runs_precision():
     asked = {"workload": {"name": "convnet", "width": 512}, "batch_size": 60_000}
     full, half = (refused(16, precision=name, **asked) for name in ("fp32", "bf16"))
     assert full[0] == half[0] == "batch_size"
-    kept = 784 + (784 + 196) * 512 + (196 + 49) * 1024 + 4 * 512
+    kept = 784 + (784 + 2 * 196) * 512 + (196 + 2 * 49) * 1024 + 2 * 4 * 512
     assert f"a batch's activations {4 * 60_000 * kept / GIB:,.1f} GiB" in full[1]
     assert f"a batch's activations {2 * 60_000 * kept / GIB:,.1f} GiB" in half[1]
     assert full[1].endswith("Take a smaller batch size.")

@@ -160,6 +160,14 @@ def test_a_repeat_on_another_model_of_device_is_held_against_the_one_before(sett
     assert repeat(settings, db, name, 705.0, on="Another").standing == "no history"
 
 
+def test_a_repeat_of_another_version_of_a_model_is_held_against_the_one_before(settings, db):
+    name = with_history(settings, db)
+    slower = repeat(settings, db, name, 700.0, workload_version=2)
+    assert alerts.get(db, slower.alert_id).changes == (("workload_version", "—", "2"),)
+    references.acknowledge(settings, slower.alert_id, by="me")  # that is what it takes
+    assert repeat(settings, db, name, 705.0, workload_version=2).standing == "no history"
+
+
 def test_a_regression_becomes_history_only_when_it_is_acknowledged(settings, db):
     name = with_history(settings, db)
     first = repeat(settings, db, name, 800.0)

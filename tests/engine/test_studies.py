@@ -5,7 +5,7 @@ import time
 import pytest
 
 from engine import settings as settings_module
-from engine import supervision
+from engine import supervision, workloads
 from engine.config import RunConfig
 from engine.problems import ConfigError
 from engine.studies import actions, advice, findings, giving_up, plan, report, saturation
@@ -201,6 +201,9 @@ def test_a_duration_is_predicted_from_history_and_judged_afterwards(settings, db
     longer = SMALL | {"epochs": 4}  # twice as many: 2 s of start-up, 6 s of steps
     _, predicted = actions.preview(settings, question(frameworks=["torch"], base=longer))
     assert predicted.seconds == pytest.approx(4 * (2.0 + 12.0 + 2.0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workloads, "VERSIONS", {"mlp": 2})  # of another model nothing is known
+        assert actions.preview(settings, asked)[1] == unknown
     study_id = actions.submit(settings, asked, by="test")
     at_first = report.of(db, actions.find(db, study_id))
     assert at_first.progress.remaining_s == pytest.approx(40.0)

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from engine import settings
+from engine import settings, workloads
 from engine.config import WORKLOADS, RunConfig
 from engine.problems import ConfigError
-from engine.tpu import check, chips, environment, program
+from engine.tpu import check, chips, environment, program, results
 from storage import database, tpu_checks
 from tests.processes import lab
 
@@ -207,6 +207,21 @@ def test_a_program_is_the_same_for_other_seeds_rates_and_epochs_and_no_other():
         {"input": "host_loader"},
     ]
     assert len({key(), *(key(**fields) for fields in different)}) == 1 + len(different)
+
+
+def test_a_check_of_an_earlier_version_of_a_model_is_made_anew(tmp_path, monkeypatch):
+    """And one of a model that never changed is found."""
+    convnet, mlp = (program.config_of({"workload": {"name": name}}) for name in ("convnet", "mlp"))
+    found = check.TpuCheck("", V5E, 1, "fp32", "libtpu 1", True, None, 1, 1, 2, 1.0, 1, 1.0,
+                           "compute", 1.0)  # fmt: skip
+    database.prepare(tmp_path)
+    with database.opened(tmp_path) as db:
+        monkeypatch.setattr(workloads, "VERSIONS", {})
+        for config in (convnet, mlp):
+            tpu_checks.put(db, program.key(config), V5E, 1.0, found.as_json())
+            assert results.of(db, config) == [(1.0, found)]
+        monkeypatch.setattr(workloads, "VERSIONS", {"convnet": 2})
+        assert (results.of(db, convnet), results.of(db, mlp)) == ([], [(1.0, found)])
 
 
 def test_an_unknown_topology_is_refused_before_anything_is_installed():

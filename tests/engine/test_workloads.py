@@ -62,6 +62,25 @@ def test_convnet_halves_the_picture_and_doubles_the_channels():
     }
 
 
+def test_convnet_pools_before_gelu():
+    """Behind ReLU, ties of pooling would be left to how a library rounds: docs/decisions/0026."""
+    from torch import nn
+
+    config, dataset = ConvNet(depth=1, width=4), Synthetic(height=4, width=4)
+    layers = convnet.torch_model(config, dataset, seed=0)
+    names = [type(layer).__name__ for layer in layers.children()]
+    assert names == ["Pixels", "Conv2d", "MaxPool2d", "GELU", "Flat", "Linear", "GELU", "Linear"]
+    gelus = [layer for layer in layers.children() if isinstance(layer, nn.GELU)]
+    assert {gelu.approximate for gelu in gelus} == {"none"}
+
+
+def test_a_models_version_is_1_until_it_changes_and_makes_it_another():
+    assert [workloads.version(name) for name in workloads.MODULES] == [1, 2, 1, 1]
+    assert workloads.VERSIONS.keys() <= workloads.MODULES.keys()
+    assert workloads.identity(Mlp()) == Mlp().model_dump(mode="json")
+    assert workloads.identity(ConvNet()) == ConvNet().model_dump(mode="json") | {"version": 2}
+
+
 def test_resnet_has_two_convolutions_a_block_and_a_shortcut_where_the_shape_changes():
     weights = resnet.initial_weights(ResNet(depth=3), FashionMnist(), seed=0)
     kernels = [arrays[0].shape for name, arrays in weights.items() if name.endswith("_conv")]

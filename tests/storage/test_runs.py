@@ -199,7 +199,7 @@ def test_a_store_of_an_older_schema_is_brought_up_to_date_with_its_runs(tmp_path
 
 
 def test_the_largest_batch_is_of_runs_like_it_in_all_that_memory_depends_on(db):
-    def recorded(step=1, resumed_epoch=None, name="A GPU", **changes):
+    def recorded(step=1, resumed_epoch=None, name="A GPU", version=None, **changes):
         config = RunConfig.parse(CONFIG | {"accelerator": "gpu"} | changes)
         run_id = create(
             db,
@@ -209,14 +209,14 @@ def test_the_largest_batch_is_of_runs_like_it_in_all_that_memory_depends_on(db):
         )
         here = [{"id": f"gpu:{n}", "name": name} for n in range(config.device_count)]
         runs.claim(db, run_id, host="here", devices=here, now=5.0)
-        metrics.ingest(
-            db, run_id, [Point("loss", step, 0.1, 1.0, 1.0)] * bool(step), last_seq=1, offset=9
-        )
+        points = [Point("loss", step, 0.1, 1.0, 1.0)] * bool(step)
+        surroundings = {"workload_version": version} if version else None
+        metrics.ingest(db, run_id, points, last_seq=1, offset=9, environment=surroundings)
         runs.finish(db, run_id, "SUCCEEDED", finished_at=6.0)
         return run_id
 
     asked = runs.get(db, recorded(batch_size=32_768))
-    assert runs.largest_batch(db, asked) is None
+    assert runs.largest_batch(db, asked, 1) is None
     recorded(batch_size=512, seed=7, epochs=3, devices=["gpu:0"])
     recorded(batch_size=256)
     recorded(batch_size=4096, step=0)
@@ -231,9 +231,11 @@ def test_the_largest_batch_is_of_runs_like_it_in_all_that_memory_depends_on(db):
         {"devices": 2},
         {"accelerator": "cpu"},
         {"name": "Another GPU"},
+        {"version": 2},
     ]
     for change in different:
         recorded(batch_size=1024, **change)
     failed = recorded(batch_size=2048)
     db.execute("UPDATE runs SET failure_kind = 'out_of_memory' WHERE id = ?", [failed])
-    assert runs.largest_batch(db, asked) == 512
+    assert runs.largest_batch(db, asked, 1) == 512
+    assert runs.largest_batch(db, asked, 2) == 1024
