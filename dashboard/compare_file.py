@@ -77,7 +77,6 @@ def _chart(shown: Compared, key: str) -> str:
     count = len(shown.groups if shown.group else shown.picked)
     figure.update_layout(
         template="plotly_white", showlegend=count > 1, margin={"l": 60, "r": 10, "t": 10, "b": 40},
-        legend={"y": -0.15, "yanchor": "top", "maxheight": 1.0},
     )  # fmt: skip
     legend_px = LEGEND_ROW_PX * (count // 4 + 1) if count > 1 else 0
     return chart(figure, CHART_PX + legend_px) + (paragraph(outlying(beyond)) if beyond else "")

@@ -51,12 +51,17 @@ def table(rows: str) -> str:
 
 
 def chart(figure: go.Figure | Drawing, height_px: int) -> str:
-    """On pages the theme leaves room for what stands at the axes; here each axis makes it."""
+    """On pages the theme leaves room for what stands at the axes; here each axis makes it.
+
+    A legend stands at the chart's foot, and takes its room from the plot however its lines wrap.
+    """
     room = {"automargin": True, "title_standoff": 8}
+    foot = {"orientation": "h", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"}
     return (
         go.Figure(figure)
         .update_xaxes(room)
         .update_yaxes(room)
+        .update_layout(legend=foot | {"maxheight": 0.6})
         .to_html(
             full_html=False,
             include_plotlyjs=False,
