@@ -19,6 +19,7 @@ from engine.config import (
 )
 from engine.describe import VIRTUAL
 from engine.devices import Hardware
+from engine.problems import ConfigError, Problem
 from engine.studies import report
 from engine.studies.question import KIND_NAMES, Question, usual_workers
 from storage.runs import Run
@@ -200,8 +201,8 @@ def _repeats() -> dict[str, Any]:
     return {
         "seeds": seeds,
         "cool_down_s": cool_down,
-        "target_accuracy": _fraction(target) if target else None,
-        "accuracy_tolerance": _fraction(tolerance),
+        "target_accuracy": _fraction("Target accuracy", target, 1) if target else None,
+        "accuracy_tolerance": _fraction("Accuracy tolerance", tolerance, 0),
     }
 
 
@@ -215,12 +216,19 @@ def _number(
     ).strip()  # fmt: skip
 
 
-def _fraction(percent: str) -> float | str:
-    """What is no number stays as it was typed, and is refused as such."""
+def _fraction(label: str, typed: str, least: float) -> float | str:
+    """Of percent or points. What is no number stays as it was typed, and is refused as such.
+
+    Raise `ConfigError` in the field's own unit: 0.9 in a field of percent was hardly meant so.
+    """
     try:
-        return float(percent) / 100
+        percent = float(typed)
     except ValueError:
-        return percent
+        return typed
+    if not least <= percent <= 100:
+        sentence = f"{label} must be between {least:g} and 100 %, got {percent:g} %."
+        raise ConfigError([Problem(label, sentence)])
+    return percent / 100
 
 
 def _one(

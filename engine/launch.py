@@ -229,7 +229,7 @@ def edit(
     details = RunDetails.parse(dict(changes))
     given = details.model_dump(include=set(changes) - {"priority"})
     if not given.get("name", "a name").strip():
-        raise ConfigError([Problem("name", "Name must not be empty, got ''. Write a name.")])
+        raise ConfigError([Problem("name", "Name must not be empty. Write a name.")])
     seen, tags = dict(before or {}), given.get("tags")
     texts = {k: v for k, v in given.items() if k != "tags" and v != seen.get(k)}
     guards = {f"{part}_before": seen[part] for part in texts if part in seen}

@@ -91,6 +91,7 @@ def _tags(model: type[BaseModel]) -> set[str]:
 def _sentence(details: ErrorDetails, field: str, model: type[BaseModel]) -> str:
     label = field.split(".")[-1].replace("_", " ").removesuffix(" s").capitalize()
     value, context = shown(details["input"]), details.get("ctx", {})
+    typed = "nothing" if details["input"] == "" else value
     match details["type"]:
         case "problem":
             return context["sentence"]
@@ -105,9 +106,9 @@ def _sentence(details: ErrorDetails, field: str, model: type[BaseModel]) -> str:
             allowed = bounds(_field_info(model, details, field))
             return f"{label} must be {allowed}, got {_as_number(details['input'])}."
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
-            return f"{label} must be a whole number, got {value}."
+            return f"{label} must be a whole number, got {typed}."
         case "float_parsing" | "float_type" | "finite_number":
-            return f"{label} must be a finite number, got {value}."
+            return f"{label} must be a finite number, got {typed}."
         case "bool_parsing" | "bool_type":
             return f"{label} must be true or false, got {value}."
         case "string_too_long":

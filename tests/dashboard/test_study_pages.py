@@ -70,9 +70,11 @@ def test_a_study_of_no_runs_is_refused_in_a_sentence(here):
     ("field", "typed", "sentence"),
     [
         ("epochs", "1e9", "Epochs must be a whole number, got '1e9'."),
-        ("seeds", "", "Seeds must be a whole number, got ''."),
+        ("seeds", "", "Seeds must be a whole number, got nothing."),
         ("target", "most", "Target accuracy must be a finite number, got 'most'."),
-        ("tolerance", "", "Accuracy tolerance must be a finite number, got ''."),
+        ("target", "0.9", "Target accuracy must be between 1 and 100 %, got 0.9 %."),
+        ("target", "nan", "Target accuracy must be between 1 and 100 %, got nan %."),
+        ("tolerance", "", "Accuracy tolerance must be a finite number, got nothing."),
     ],
 )
 def test_what_is_no_number_stays_as_it_was_typed_and_is_refused(here, field, typed, sentence):
