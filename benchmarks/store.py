@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks.figures import Figure, show
 from dashboard import curves
+from dashboard.charts import Drawing
 from dashboard.components import plot
 from dashboard.curves import CurveView
 from engine import ingest, journal, queries
@@ -198,15 +198,13 @@ def _curves(db: Database) -> Iterator[Figure]:
     chosen = runs.list_newest(db, CURVES)
     names = {run.id: run.name for run in chosen}
 
-    def draw() -> Any:
-        figure = curves.of_runs(db, chosen, names, "step_loss", CurveView())
-        plot.payload(figure, 300, "")
-        return figure
+    def draw() -> Drawing:
+        return curves.of_runs(db, chosen, names, "step_loss", CurveView())
 
     yield _timed(f"Curves of {CURVES} runs of {LONG_POINTS:,} points, for the screen",
-                 draw, "<= 50")  # fmt: skip
-    drawn = [trace for trace in draw().data if not trace.meta.get("of")]
-    kept = sum(_has_extremes(trace.y, run) for trace, run in zip(drawn, chosen, strict=True))
+                 lambda: plot.payload(draw(), 300, ""), "<= 50")  # fmt: skip
+    drawn = [trace for trace in draw()["data"] if not trace.get("meta", {}).get("of")]
+    kept = sum(_has_extremes(trace["y"], run) for trace, run in zip(drawn, chosen, strict=True))
     yield Figure("Curves that keep their own least and greatest point", float(kept),
                  f"of {CURVES}", f">= {CURVES}")  # fmt: skip
 
