@@ -209,10 +209,10 @@ def _curves(db: Database) -> Iterator[Figure]:
                  f"of {CURVES}", f">= {CURVES}")  # fmt: skip
 
 
-def _has_extremes(drawn: NDArray[np.float32], run: Run) -> bool:
+def _has_extremes(drawn: NDArray[np.float64], run: Run) -> bool:
     known = run.metrics["step_loss"]
-    wanted = np.array([known.min, known.max], dtype=np.float32)
-    return bool((wanted == [np.nanmin(drawn), np.nanmax(drawn)]).all())
+    wanted, found = [known.min, known.max], [np.nanmin(drawn), np.nanmax(drawn)]
+    return bool((np.float32(wanted) == np.float32(found)).all())
 
 
 def _timed(name: str, work: Callable[[], object], wanted: str) -> Figure:
