@@ -211,8 +211,9 @@ def _curves(db: Database) -> Iterator[Figure]:
 
 def _has_extremes(drawn: NDArray[np.float64], run: Run) -> bool:
     known = run.metrics["step_loss"]
-    wanted, found = [known.min, known.max], [np.nanmin(drawn), np.nanmax(drawn)]
-    return bool((np.float32(wanted) == np.float32(found)).all())
+    wanted = np.array([known.min, known.max], dtype=np.float32)
+    found = np.array([np.nanmin(drawn), np.nanmax(drawn)], dtype=np.float32)
+    return bool((wanted == found).all())
 
 
 def _timed(name: str, work: Callable[[], object], wanted: str) -> Figure:
