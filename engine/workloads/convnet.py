@@ -3,9 +3,9 @@
 The plan of LeNet-5 (Y. LeCun et al., 1998) with today's units. Pooling leaves out an odd last row
 or column, in every framework.
 
-Why this order, and GELU: behind ReLU many a window of pooling is nothing but zeros. Which of them
-pooling takes, and whether a unit near 0 has a gradient, is decided by how a library rounds, and the
-losses of a first epoch came to differ by 0.1 % (docs/decisions/0026).
+Why GELU: whether a ReLU unit near 0 has a gradient is decided by how a library rounds, and losses
+of a first epoch came to differ by 0.1 % (docs/decisions/0026). Pooling comes before it, which
+leaves it a quarter of the numbers.
 """
 
 from __future__ import annotations

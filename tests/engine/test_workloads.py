@@ -63,7 +63,7 @@ def test_convnet_halves_the_picture_and_doubles_the_channels():
 
 
 def test_convnet_pools_before_gelu():
-    """Behind ReLU, ties of pooling would be left to how a library rounds: docs/decisions/0026."""
+    """With ReLU, a last bit would decide whether a unit has a gradient: docs/decisions/0026."""
     from torch import nn
 
     config, dataset = ConvNet(depth=1, width=4), Synthetic(height=4, width=4)
