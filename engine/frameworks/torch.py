@@ -57,6 +57,7 @@ def session(job: Job, data: Data, replica: Replica) -> TorchSession:
 
     config = job.config
     device = _device(config.accelerator, replica.rank)
+    torch.set_flush_denormal(True)  # threads that start from here on inherit it
     tf32 = config.precision == "tf32"
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32

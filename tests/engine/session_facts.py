@@ -64,6 +64,7 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
         "logits": logits(job) if job.config.framework != "torch_xla" else None,
         "out_of_memory": whose_memory(job.config.framework),
         "agreed": session_of(framework, job, replica).agree(7),
+        "subnormal": subnormal() if job.config.framework == "torch" else None,
     }
 
 
@@ -225,6 +226,14 @@ def logits(job: Job) -> list[list[float]]:
 
     model = workload.torch_model(config.workload, config.dataset, config.seed)
     return model.eval()(torch.tensor(images)).tolist()
+
+
+def subnormal() -> int:
+    """How many of a million halves of the smallest normal number are not zero, on all threads."""
+    import torch
+
+    smallest = torch.full((1_000_000,), torch.finfo(torch.float32).tiny)
+    return int((smallest / 2).count_nonzero())
 
 
 def whose_memory(name: str) -> str | None:

@@ -170,6 +170,10 @@ def test_a_changing_rate_with_momentum_trains_as_it_does_in_pytorch(facts, refer
     assert facts["scheduled"] == pytest.approx(reference["scheduled"], rel=1e-3)
 
 
+def test_pytorch_takes_numbers_too_small_to_be_normal_for_zero(reference):
+    assert reference["subnormal"] == 0
+
+
 def test_one_cycle_is_pytorchs(reference):
     assert reference["one_cycle"]["ours"] == pytest.approx(reference["one_cycle"]["theirs"])
 
