@@ -1,6 +1,7 @@
 """Studies: what is planned, that nothing is repeated or lost, and what the report says."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -125,6 +126,27 @@ def test_resume_repeats_nothing_that_succeeded_and_loses_nothing(settings, db):
     assert shown.progress.actual_s is None  # tries that were in vain are in no prediction
 
 
+def test_resume_runs_again_what_was_asked_to_stop_and_has_not_yet(settings, db):
+    study_id = actions.submit(settings, question(), by="test")
+    running = studies.trials(db, study_id)[0].member.run_id
+    runs.claim(db, running, host="here", devices=[DEVICE], now=1.0)
+    actions.stop(settings, study_id, by="me")
+    assert actions.resume(settings, study_id, by="me") == 8
+    runs.finish(db, running, "STOPPED", finished_at=2.0)
+    assert giving_up.after(db, running, 2.0) is None  # its cell has another try by now
+    end_all(db, study_id)
+    assert report.of(db, actions.find(db, study_id)).status == "SUCCEEDED"
+
+
+def test_of_two_who_extend_at_once_neither_takes_back_what_the_other_asked_for(settings):
+    study_id = actions.submit(settings, question(), by="test")
+    with ThreadPoolExecutor(2) as pool:
+        added = pool.map(lambda by: actions.extend(settings, study_id, seeds=2, by=by), "ab")
+        assert sorted(added) == [4, 4]
+    with database.opened(settings.store) as db:
+        assert studies.get(db, study_id).question["seeds"] == 7
+
+
 def test_extend_adds_repeats_of_each_arm(settings, db):
     study_id = actions.submit(settings, question(), by="test")
     assert actions.extend(settings, study_id, seeds=2, by="me") == 4
@@ -148,6 +170,15 @@ def test_a_study_whose_runs_all_fail_is_given_up_after_three(settings, db):
     assert (shown.status, shown.verdict.level) == ("FAILED", "red")
     assert shown.study.stopped_because == because
     assert shown.progress.over == shown.progress.runs
+
+
+def test_of_a_study_that_failed_to_the_last_run_nobody_says_that_the_rest_were_not_started(
+    settings, db
+):
+    asked = question(frameworks=["torch"], seeds=2)
+    shown = ran(db, actions.submit(settings, asked, by="test"), lambda arm: True)
+    assert (shown.status, shown.progress.failed) == ("FAILED", 3)
+    assert shown.study.stopped_because is None
 
 
 def ran(db, study_id, fails):
@@ -224,6 +255,14 @@ def test_what_is_added_is_predicted_when_it_is_asked_for(settings, db):
     shown = report.of(db, actions.find(db, study_id))
     assert shown.progress.actual_s == pytest.approx(70.0)
     assert shown.prediction_error == pytest.approx(0.0)
+
+
+def test_the_longer_rest_that_an_advice_asks_for_is_predicted_too(settings, db):
+    longer = {"rule": "throttled", "changes": {"cool_down_s": 30.0}}
+    asked = question(kind="advice", frameworks=[], advice=longer)
+    end_all(db, actions.submit(settings, asked, by="test"))
+    _, predicted = actions.preview(settings, asked)
+    assert predicted.seconds == pytest.approx(4 * (8.0 + 2.0) + 4 * (8.0 + 30.0))
 
 
 def test_what_the_host_did_for_others_is_in_no_studys_duration(settings, db):
