@@ -5,11 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from dashboard import study_sections
 from engine import settings as settings_module
 from engine import supervision, workloads
 from engine.config import RunConfig
 from engine.problems import ConfigError
 from engine.studies import actions, advice, findings, giving_up, plan, report, saturation
+from engine.studies.cost import Prices
 from engine.studies.question import Question
 from engine.tpu import program
 from engine.tpu.check import TpuCheck
@@ -457,6 +459,26 @@ def test_a_saturation_study_names_its_knee_and_the_sizes_that_failed(settings, d
     (curve,) = saturation.of(shown.question, shown.cards)
     assert (curve.knee, curve.edge) == (64, 1024)
     assert shown.answer.endswith("of its highest; batch 1,024 ran out of memory.")
+
+
+@pytest.mark.parametrize("fails_in", ["bf16", "fp32 and bf16"])
+def test_a_precision_in_which_no_batch_fits_is_told_of(settings, db, fails_in):
+    asked = question(kind="saturation", frameworks=["torch"], precisions=["fp32", "bf16"],
+                     batch_sizes=[64, 128], seeds=1)  # fmt: skip
+    study_id = actions.submit(settings, asked, by="test")
+    for trial in studies.trials(db, study_id):
+        fails = trial.member.arm.rpartition(" ")[2] in fails_in
+        end(db, trial.member.run_id, "FAILED" if fails else "SUCCEEDED")
+    db.execute("UPDATE runs SET failure_kind = 'out_of_memory' WHERE status = 'FAILED'")
+    shown = report.of(db, actions.find(db, study_id))
+    of_fp32 = (
+        "no batch fits, from 64 on."
+        if "fp32" in fails_in
+        else "2 sizes are too few to tell a knee; memory's edge was not reached by batch 128."
+    )
+    assert shown.answer == f"In fp32: {of_fp32} In bf16: no batch fits, from 64 on."
+    charts = study_sections.charts(shown, Prices({}))
+    assert ("Saturation" in charts) == ("fp32" not in fails_in)
 
 
 def test_another_arm_can_be_the_baseline_and_one_that_failed_says_so(settings, db):
