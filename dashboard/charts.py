@@ -121,7 +121,7 @@ def shares(parts: Sequence[Part], *, unit: str) -> go.Figure:
         {
             "type": "bar",
             "orientation": "h",
-            "uid": _uid(part.name),
+            "uid": uid_of(part.name),
             "name": literal(f"{part.name} {100 * part.value / whole:.0f} %"),
             "x": [part.value],
             "y": [""],
@@ -320,10 +320,11 @@ def _identities(drawn: Sequence[Curve]) -> Iterator[str]:
         identity = f"{curve.run_id}/{curve.name}"
         seen[identity] = seen.get(identity, 0) + 1
         unique = f"{identity}/{seen[identity]}"
-        yield _uid(unique)
+        yield uid_of(unique)
 
 
-def _uid(identity: str) -> str:
+def uid_of(identity: str) -> str:
+    """A name that tells a trace from others at every poll, and that a CSS selector can hold."""
     return hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
 
 

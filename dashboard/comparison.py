@@ -12,7 +12,7 @@ from dashboard import distinct, run_columns
 from engine import efficiency, metrics
 from engine.config import FRAMEWORK_NAMES
 from engine.describe import configuration, device_names, in_words, leaves, throughput, took
-from engine.format import UNKNOWN, duration, metric
+from engine.format import UNKNOWN, duration, figure, metric
 from storage.fields import REPEATS
 from storage.runs import Run
 
@@ -136,7 +136,9 @@ def delta(value: float | None, base: float | None, unit: str) -> str:
     if base == 0:
         return ""
     times = value / base
-    return f"×{times:.3g}" if times >= FEW_TIMES else f"{100 * (value - base) / abs(base):+.1f} %"
+    if times >= FEW_TIMES:
+        return f"×{figure(times)}"
+    return f"{100 * (value - base) / abs(base):+.1f} %"
 
 
 def results_frame(picked: Sequence[Run], columns: Sequence[Column]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from dashboard.words import plain
 from engine import launch
 from engine.describe import device_names, remaining_s, throughput, took
 from engine.failures import title
-from engine.format import duration, figure, metric
+from engine.format import counted, duration, figure, metric
 from storage import runs
 from storage.database import Database
 from storage.runs import Run
@@ -159,7 +159,7 @@ def _why_waiting(db: Database, run: Run) -> str:
     key = (-run.priority, run.submitted_at, run.id)
     ahead = sum((-r.priority, r.submitted_at, r.id) < key for r in runs.queue(db))
     users = ", ".join(f"run {user} has {device}" for device, user in runs.leases(db).items())
-    place = f"{ahead} runs ahead in the queue" if ahead else "next in the queue"
+    place = f"{counted(ahead, 'run')} ahead in the queue" if ahead else "next in the queue"
     return f"Waiting, {place}{f'; {users}' if users else ''}."
 
 

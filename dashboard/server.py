@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
+from urllib.parse import quote
 
 import psutil
 import streamlit as st
@@ -180,9 +181,15 @@ async def to_file(request: Request) -> StreamingResponse | HTMLResponse:
 def _sent(pieces: Iterator[bytes], size_bytes: int, name: str) -> StreamingResponse:
     head = {
         "content-length": str(size_bytes),
-        "content-disposition": f'attachment; filename="{name}"',
+        "content-disposition": f"attachment; {_named(name)}",
     }
     return StreamingResponse(pieces, headers=head, media_type="application/octet-stream")
+
+
+def _named(name: str) -> str:
+    """As RFC 6266 has it; a name that a header cannot hold as it is, is escaped."""
+    escaped = quote(name, safe="")
+    return f'filename="{name}"' if escaped == name else f"filename*=UTF-8''{escaped}"
 
 
 def _pieces(file: IO[bytes], size_bytes: int) -> Iterator[bytes]:

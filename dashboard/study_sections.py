@@ -28,7 +28,8 @@ class Drawn(NamedTuple):
 def charts(report: Report, prices: Prices) -> dict[str, Drawn]:
     """Title -> chart, of those that there is something to draw for."""
     made: dict[str, Drawn] = {}
-    if curves := saturation.of(report.question, report.cards):
+    curves = saturation.of(report.question, report.cards)
+    if any(curve.points for curve in curves):
         told = saturation.answer(report.question, report.cards)
         made["Saturation"] = Drawn("saturation", study_charts.saturation(curves), (told,))
     if any(report.learning.values()):

@@ -146,7 +146,7 @@ def _cost(of: Cost) -> str:
 
 _COSTS: dict[str, Callable[[Cost], str]] = {
     "Cost of a run": _cost,
-    "Cost of all its runs": lambda of: UNKNOWN if of.all_usd is None else cost.usd(of.all_usd),
+    "Cost of all its repeats": lambda of: UNKNOWN if of.all_usd is None else cost.usd(of.all_usd),
     "CO2 of a run": lambda of: amount(of.co2_g, "g"),
 }
 _FACTS: dict[str, Callable[[Card], str]] = {

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save, save_file
 
 from engine import workloads
-from engine.config import RunConfig
+from engine.config import RunConfig, as_now
 
 FILE_NAME = "checkpoint.safetensors"
 WEIGHTS = "model."
@@ -106,7 +106,7 @@ def load(path: Path, config: RunConfig) -> tuple[Origin, State]:
 
 def check_fits(origin: Origin, config: RunConfig) -> None:
     """Raise `Unusable` unless a run of the config can go on from there."""
-    theirs, ours = json.loads(origin.config), config.model_dump(mode="json")
+    theirs, ours = as_now(json.loads(origin.config)), config.model_dump(mode="json")
     for name in (
         "workload",
         "dataset",
@@ -114,6 +114,7 @@ def check_fits(origin: Origin, config: RunConfig) -> None:
         "optimizer",
         "precision",
         "batch_size",
+        "keep_last_batch",
         "seed",
     ):
         if theirs.get(name) != ours[name]:

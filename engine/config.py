@@ -310,11 +310,6 @@ class RunConfig(Section):
         return self.dataset.train_samples % self.batch_size if self.keep_last_batch else 0
 
     @property
-    def samples_per_epoch(self) -> int:
-        full = self.dataset.train_samples // self.batch_size
-        return full * self.batch_size + self.last_batch
-
-    @property
     def total_steps(self) -> int:
         return self.steps_per_epoch * self.epochs
 

@@ -122,8 +122,7 @@ def training(db: Database, run: Run, since: float, until: float) -> Training | N
         return None
     starts = np.concatenate([ends.at[:1], ends.at[:-1]])
     starts[own] = steps.at[last_step] - ends.value[own]
-    starts[: own[0]] = -np.inf  # what it took over was measured elsewhere
-    first = int(np.searchsorted(starts, since, side="left"))
+    first = max(int(own[0]), int(np.searchsorted(starts, since, side="left")))
     last = int(np.searchsorted(ends.at, until, side="right")) - 1
     if last < first:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Literal, get_args
 
 FailureKind = Literal[
@@ -27,6 +28,14 @@ class RunFailed(Exception):
         super().__init__(sentence)
         self.kind: FailureKind = kind
         self.sentence = sentence
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL`; those of real time, of which few have a name, by their number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def title(kind: str) -> str:

@@ -17,9 +17,9 @@ def figure(value: float | None, digits: int = 3) -> str:
     """
     if value is None:
         return UNKNOWN
-    if abs(value) >= 1000 or (isinstance(value, int)):
-        return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
+    rounded = f"{value:.{digits}g}"
+    is_long = isinstance(value, int) or abs(float(rounded)) >= 1000
+    return f"{value:,.0f}" if is_long else rounded
 
 
 def metric(key: str, value: float | None) -> str:
@@ -61,7 +61,7 @@ def amount(value: float | None, unit: str) -> str:
     if value is None:
         return UNKNOWN
     for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= size:
+        if _reaches(value, size):
             return f"{value / size:.3g} {prefix}{unit}"
     return f"{value:.3g} {unit}"
 
@@ -71,9 +71,14 @@ def step_time(seconds: float | None) -> str:
     if seconds is None:
         return UNKNOWN
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
+        if _reaches(seconds, size):
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 1e-6:.3g} µs"
+
+
+def _reaches(value: float, size: float) -> bool:
+    """Whether the value is one of that size, rounded as it is shown: 999.6 is shown as 1 k."""
+    return abs(float(f"{value / size:.3g}")) >= 1
 
 
 def counted(number: int, noun: str) -> str:

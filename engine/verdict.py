@@ -6,7 +6,7 @@ import signal
 from typing import NamedTuple
 
 from engine import events
-from engine.failures import FailureKind
+from engine.failures import FailureKind, signal_name
 from engine.job import EXIT_JOURNAL_LOST
 from engine.journal import Record
 from engine.launchers import Exit
@@ -115,11 +115,11 @@ def _of_exit(run: Run, exited: Exit, ran_out: Whose | None) -> tuple[FailureKind
             "Free some space and retry."
         )
     if exited.code < 0:
-        number = signal.Signals(-exited.code)
+        number = -exited.code
         if ran_out:
             return "out_of_memory", (
                 f"The {ran_out} ran out of memory {reached}, by the last lines of the log, and the "
-                f"trainer was killed by {number.name}. Try a smaller batch size or model."
+                f"trainer was killed by {signal_name(number)}. Try a smaller batch size or model."
             )
         return _of_signal(number, exited.by_oom_killer, reached)
     return "crashed", (
@@ -128,9 +128,7 @@ def _of_exit(run: Run, exited: Exit, ran_out: Whose | None) -> tuple[FailureKind
     )
 
 
-def _of_signal(
-    number: signal.Signals, by_oom_killer: bool | None, reached: str
-) -> tuple[FailureKind, str]:
+def _of_signal(number: int, by_oom_killer: bool | None, reached: str) -> tuple[FailureKind, str]:
     if number == signal.SIGKILL and by_oom_killer:
         return "out_of_memory", (
             f"The host ran out of memory {reached}, and its kernel killed the trainer. Try a "
@@ -144,4 +142,4 @@ def _of_signal(
             if by_oom_killer is None
             else "The host's kernel did not do that for want of memory: somebody or something did."
         )
-    return "crashed", f"The trainer was killed by {number.name} {reached}. {hint}"
+    return "crashed", f"The trainer was killed by {signal_name(number)} {reached}. {hint}"

@@ -25,6 +25,7 @@ TOKEN = re.compile(
     r"""\s*(?:(?P<quoted>"(?:[^"]|"")*"|'(?:[^']|'')*')|(?P<mark><=|>=|!=|==|[=<>~()])"""
     r"""|(?P<word>[^\s()<>=!~"']+)|(?P<bad>\S))"""
 )
+WITH_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?%?")
 AGO = re.compile(r"(\d+)([hdw])")
 AGO_S = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 QUOTE = '"'
@@ -191,8 +192,8 @@ def _configured(statement: Statement, name: str, sql: str, operator: str, value:
 
 
 def _number(name: str, value: Token) -> float:
-    """`0.9`, `1e-3`, `60,000`, and `90%` for 0.9."""
-    text = value.replace(",", "")
+    """`0.9`, `1e-3`, `60,000`, and `90%` for 0.9. In `0,9` the comma has another meaning."""
+    text = value.replace(",", "") if WITH_THOUSANDS.fullmatch(value) else value
     try:
         number = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:

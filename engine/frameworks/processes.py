@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from engine import journal, out_of_memory, stopping
 from engine.events import Event, Failed, Finished
+from engine.failures import signal_name
 from engine.frameworks import Replica
 from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, Job
 from engine.out_of_memory import Whose
@@ -168,7 +169,7 @@ def _words(fall: Fall, world: int, ran_out: Whose | None) -> Failed:
         return Failed("crashed", f"{who} failed, {without} The log has its error.")
     if code >= 0:
         return Failed("crashed", f"{who} exited with status {code}, {without}")
-    name = signal.Signals(-code).name
+    name = signal_name(-code)
     if ran_out:
         said = f"{who} was killed by {name}, when the {ran_out} ran out of memory by the log's last"
         return Failed("out_of_memory", f"{said} lines. Try a smaller batch size or model.")

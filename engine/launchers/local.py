@@ -184,7 +184,7 @@ def identity_of(pid: int) -> dict[str, Any] | None:
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter as it goes while it is read
         return _identity_by_clock(pid) if not BOOT_ID.exists() else None
     started_ticks = int(stat.rpartition(")")[2].split()[19])
     return {"pid": pid, "started_ticks": started_ticks, "boot": BOOT_ID.read_text().strip()}

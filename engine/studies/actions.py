@@ -63,7 +63,7 @@ def preview(settings: Settings, question: Question) -> tuple[list[Planned], Pred
     """The runs in their order, and how long they should take together."""
     planned = plan.cells(question)
     with database.opened(settings.store) as db:
-        return planned, plan.predict(db, planned, question.cool_down_s)
+        return planned, plan.predict(db, planned, question)
 
 
 def submit(settings: Settings, question: Question, *, by: str, name: str = "") -> str:
@@ -102,8 +102,7 @@ def stop(settings: Settings, study_id: str, *, by: str) -> None:
 def resume(settings: Settings, study_id: str, *, by: str) -> int:
     """Submit what has not succeeded, and only that; how many runs. Raise `NotPossible` for none."""
     with database.opened(settings.store) as db:
-        study = find(db, study_id)
-        added = _submit_missing(db, study, Question.parse(study.question), by)
+        added = _submit_missing(db, study_id, by)
     if not added:
         raise NotPossible(f"Study {study_id} has nothing left to run.")
     launch.ensure_supervisor(settings)
@@ -115,19 +114,23 @@ def extend(settings: Settings, study_id: str, *, seeds: int, by: str) -> int:
     if seeds < 1:
         raise ConfigError([Problem("seeds", f"Add 1 seed at least, got {seeds:,}.")])
     with database.opened(settings.store) as db:
-        study = find(db, study_id)
-        longer = study.question | {"seeds": study.question["seeds"] + seeds}
-        added = _submit_missing(db, study, Question.parse(longer), by)
+        added = _submit_missing(db, study_id, by, seeds)
     launch.ensure_supervisor(settings)
     return added
 
 
-def _submit_missing(db: Database, study: Study, question: Question, by: str) -> int:
-    """What was read and what is written belong to one transaction: two who resume add it once."""
+def _submit_missing(db: Database, study_id: str, by: str, more_seeds: int = 0) -> int:
+    """What was read and what is written belong to one transaction: two who resume add it once,
+
+    and of two who extend neither takes back what the other asked for.
+    """
     with database.transaction(db):
+        study = find(db, study_id)
+        seeds = study.question["seeds"] + more_seeds
+        question = Question.parse(study.question | {"seeds": seeds})
         latest = studies.latest(studies.trials(db, study.id))
         planned = plan.missing(question, latest)
-        _predict_more(db, study, planned, question.cool_down_s, latest)
+        _predict_more(db, study, planned, question, latest)
         studies.set_question(db, study.id, question.model_dump(mode="json"))
         if planned:
             studies.clear_stop(db, study.id)
@@ -139,7 +142,7 @@ def _predict_more(
     db: Database,
     study: Study,
     planned: Sequence[Planned],
-    cool_down_s: float,
+    question: Question,
     latest: Sequence[Trial],
 ) -> None:
     """What is asked for now is predicted now, and added to what was predicted of the rest."""
@@ -147,7 +150,7 @@ def _predict_more(
     more = [one for one in planned if one.cell not in known]
     if not more:
         return
-    added = plan.predict(db, more, cool_down_s).seconds
+    added = plan.predict(db, more, question).seconds
     before = study.predicted_s
     both = None if before is None or added is None else before + added
     studies.set_predicted(db, study.id, both)

@@ -34,7 +34,9 @@ class Prices(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """In $ and g. `usd` is of one run, the median with its interval; `all_usd` of all its runs."""
+    """In $ and g. `usd` is of one run, the median with its interval; `all_usd` of all repeats that
+    succeeded, without the warm-up.
+    """
 
     usd: Estimate | None
     all_usd: float | None

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from engine import efficiency
 from engine.config import WORKLOADS, RunConfig
 from engine.describe import throughput
-from engine.format import duration, step_time
+from engine.format import duration, figure, step_time
 from engine.statistics import middle
 from engine.studies.evidence import Evidence, held_back
 from engine.studies.measured import MADE_BY_EPOCHS, step_time_ms
@@ -200,9 +200,9 @@ def _memory_bound(arm: str, measured: Sequence[Run]) -> Iterator[Finding]:
     yield Finding(
         arm,
         "memory-bound",
-        f"Memory-bound: a step does {found.intensity:.3g} FLOPs for each byte it moves, the device "
-        f"does {found.ridge:.3g} in that time, and {100 * used:.0f} % of its memory's roof is "
-        f"reached.{way_out}",
+        f"Memory-bound: a step does {figure(found.intensity)} FLOPs for each byte it moves, the "
+        f"device does {figure(found.ridge)} in that time, and {100 * used:.0f} % of its memory's "
+        f"roof is reached.{way_out}",
         {"precision": "bf16"} if is_fp32 else {},
     )
 

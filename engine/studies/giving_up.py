@@ -14,21 +14,24 @@ def after(db: Database, run_id: str, now: float) -> str | None:
     """Stop the runs of an arm that has failed so often and never succeeded, or of the whole study.
 
     The study is given up once each of its arms has failed: the sizes that do not fit may come
-    first. Return the reason then. Safe to repeat, and to leave out once: the next run that ends
-    asks again.
+    first. Return the reason then, if that kept any run from being made. Safe to repeat, and to
+    leave out once: the next run that ends asks again.
     """
     study_id = studies.of_run(db, run_id)
     if study_id is None:
         return None
     with database.transaction(db):
-        found = studies.latest(studies.trials(db, study_id))
+        trials = studies.trials(db, study_id)
+        found = studies.latest(trials)
         because = _hopeless(found)
         if because and _each_arm_failed(found):
-            _stop(db, found, now)
+            if not _stop(db, found, now):
+                return None
             studies.note_stop(db, study_id, by=BY, because=because, now=now)
             return because
-        arm = next(t.member.arm for t in found if t.member.run_id == run_id)
-        of_arm = [t for t in found if t.member.arm == arm]
+        # Of all tries: somebody who resumed just now has made another one the last.
+        arms = [t.member.arm for t in trials if t.member.run_id == run_id]
+        of_arm = [t for t in found if t.member.arm in arms]
         if _hopeless(of_arm):
             _stop(db, of_arm, now)
     return None
@@ -54,7 +57,9 @@ def _each_arm_failed(found: list[Trial]) -> bool:
     return failed == {trial.member.arm for trial in found}
 
 
-def _stop(db: Database, found: list[Trial], now: float) -> None:
-    for trial in found:
-        if trial.status in runs.ACTIVE:
-            runs.request_stop(db, trial.member.run_id, BY, now)
+def _stop(db: Database, found: list[Trial], now: float) -> bool:
+    """Whether any was still to be stopped."""
+    active = [trial for trial in found if trial.status in runs.ACTIVE]
+    for trial in active:
+        runs.request_stop(db, trial.member.run_id, BY, now)
+    return bool(active)

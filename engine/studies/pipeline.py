@@ -38,7 +38,7 @@ def probes(question: Question, cards: Sequence[Card]) -> list[Probe]:
 
 
 def answer(question: Question, cards: Sequence[Card]) -> str:
-    """Of the loader as it comes, then of the one with the best number of workers."""
+    """Of the loader as it comes, then of the one with the best settings."""
     found = probes(question, cards)
     first = found[0] if found else None
     if first is None or not first.promised:
@@ -57,7 +57,7 @@ def answer(question: Question, cards: Sequence[Card]) -> str:
 
 
 def _best(found: Sequence[Probe], cards: Sequence[Card]) -> str:
-    """What workers gave, if there was a choice of them."""
+    """What the loader's settings gave, if there was a choice of them."""
     rates = {card.arm: card.rates for card in cards}
     known = [probe.arm for probe in found if rates[probe.arm]]
     if len(known) < 2:
@@ -69,7 +69,7 @@ def _best(found: Sequence[Probe], cards: Sequence[Card]) -> str:
     if gain is None:
         return ""
     if gain.value <= 1:
-        return f" No number of workers was faster than {first}."
+        return f" No other loader was faster than {first}."
     told = f"{gain.value:.2f}x as fast as {first}{interval(gain)}"
     if gain.low is None or gain.low <= 1:
         return f" Of the loaders, {best} has the highest median, {told}: too close to tell apart."

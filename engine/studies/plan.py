@@ -59,16 +59,19 @@ def cells(question: Question) -> list[Planned]:
 
 
 def missing(question: Question, latest: Iterable[Trial]) -> list[Planned]:
-    """What has no run that succeeded, or still may: nothing is repeated and nothing is lost."""
+    """What has no run that succeeded, or still may: nothing is repeated and nothing is lost.
+
+    A run that was asked to stop will not.
+    """
     done = {
         Cell(t.member.arm, t.member.seed, t.member.is_warm_up)
         for t in latest
-        if t.status in ("SUCCEEDED", *runs.ACTIVE)
+        if t.status == "SUCCEEDED" or (t.status in runs.ACTIVE and not t.stop_requested_by)
     }
     return [planned for planned in cells(question) if planned.cell not in done]
 
 
-def predict(db: Database, planned: Sequence[Planned], cool_down_s: float) -> Prediction:
+def predict(db: Database, planned: Sequence[Planned], question: Question) -> Prediction:
     """Seconds of all these runs one after the other, each with the rest before it.
 
     From runs of the same kind that succeeded.
@@ -77,7 +80,7 @@ def predict(db: Database, planned: Sequence[Planned], cool_down_s: float) -> Pre
     by_arm = {p.cell.arm: _like(p.config, history) for p in planned}
     known = [s for p in planned if (s := _seconds(p.config, by_arm[p.cell.arm])) is not None]
     unknown = tuple(arm for arm, alike in by_arm.items() if not alike)
-    rests = cool_down_s * len(planned)
+    rests = sum(question.rest_before(p.cell.arm) for p in planned)
     return Prediction(sum(known) + rests if known and not unknown else None, unknown)
 
 

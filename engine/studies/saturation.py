@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine import statistics
-from engine.format import figure
+from engine.format import counted, figure
 from engine.studies.measured import Card
 from engine.studies.question import Question
 
 
 class Curve(NamedTuple):
-    """Of one precision; `points` are (batch, median samples/s) by batch.
+    """Of one precision; `points` are (batch, median samples/s) by batch, none where no batch fits.
 
     `knee` is None where throughput still rises at the largest batch, or there are too few sizes
     to tell. `edge` is the smallest batch that ran out of memory at every try.
@@ -41,7 +41,7 @@ def of(question: Question, cards: Sequence[Card]) -> list[Curve]:
     return [
         Curve(precision, tuple(sorted(known)), _knee(known), edges.get(precision))
         for precision, known in points.items()
-        if known
+        if known or precision in edges
     ]
 
 
@@ -57,9 +57,13 @@ def answer(question: Question, cards: Sequence[Card]) -> str:
 
 def _in_words(curve: Curve, is_one_of_several: bool) -> str:
     within = f"In {curve.precision}: " if is_one_of_several else ""
+    if not curve.points:
+        told = f"no batch fits, from {curve.edge:,} on."
+        return within + (told if within else told[0].upper() + told[1:])
     largest, rate = curve.points[-1]
     if len(curve.points) < statistics.FEWEST_SIZES:
-        told = f"{len(curve.points):,} sizes are too few to tell a knee"
+        few = counted(len(curve.points), "size")
+        told = f"{few} {'is' if len(curve.points) == 1 else 'are'} too few to tell a knee"
     elif curve.knee is None:
         told = f"throughput still rises at batch {largest:,} ({figure(rate)} samples/s): the knee "
         told += "lies beyond"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine import describe, statistics
+from engine.format import figure
 from engine.statistics import Estimate
 from engine.studies.measured import Card, interval
 from engine.studies.question import Question
@@ -128,7 +129,7 @@ def in_words(found: Scaling) -> str:
         return f"{told}: more devices add no speed here."
     if found.mode == "weak" or not share:
         return f"{told}."
-    return f"{told}, so no number of devices gives more than {1 / share:.3g}x."
+    return f"{told}, so no number of devices gives more than {figure(1 / share)}x."
 
 
 def _point(card: Card, devices: int, fewest: int, is_first: bool) -> Point:

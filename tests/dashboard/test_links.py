@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 import uvicorn
@@ -135,6 +135,18 @@ def test_a_view_of_a_later_version_and_one_that_is_not_there_get_a_page_with_a_w
 
 def test_every_version_of_a_view_has_its_step_to_the_next():
     assert set(saved_views.UPGRADES) == set(range(1, views.VERSION))
+
+
+@pytest.mark.parametrize("name", ["weights → 2.npz", 'a";b.txt', "ü.log"])
+def test_a_file_of_any_name_is_downloaded_under_its_name(here, site, name):
+    run_id = finished(here)
+    folder = here / "runs" / run_id
+    folder.mkdir(parents=True)
+    (folder / name).write_text("its own")
+    status, headers, body = get(f"{site}/files/{run_id}/{quote(name)}")
+    assert (status, body) == (200, b"its own")
+    named = f"attachment; filename*=UTF-8''{quote(f'{run_id}-{name}')}"
+    assert headers["content-disposition"] == named
 
 
 def test_a_whole_run_is_downloaded_and_imported_elsewhere(here, site, tmp_path):

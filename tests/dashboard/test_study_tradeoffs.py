@@ -45,3 +45,23 @@ def test_energies_of_different_sources_are_never_on_one_front():
     assert drawn["b"].marker.symbol == "circle"  # beaten only by what it cannot be ranked with
     together = [spot._replace(group="") for spot in spots]
     assert named(study_tradeoffs.pareto(together, "x", "y"))["b"].marker.symbol == "circle-open"
+
+
+def test_traces_are_named_so_that_plotly_can_look_for_them_when_a_chart_goes():
+    """It puts the name into a CSS selector: `Keras/TensorFlow on CPU` would be none."""
+    arms = ["Keras/TensorFlow on CPU", "A (R) 'model', fp32"]
+    roof = Roof(arms[1], 1e12, 1e11, "measured")
+    of_arm = [Learning("a", np.array([1.0]), np.array([0.1]))]
+    spots = [Spot(arm, 1.0, 9.0, index, f"{arm}: W") for index, arm in enumerate(arms)]
+    known = {arm: (1.0, 2.0, 3.0) for arm in arms}
+    for figure in (
+        study_tradeoffs.roofline(
+            Roofline((roof,), (Point(arms[0], arms[1], 5.0, 2e11),),
+                     (Bound("TPU bound: batch 1", 50.0, 3e13, 1e-3),), ()), arms),
+        study_tradeoffs.learning({arm: of_arm for arm in arms[:1]}, None),
+        study_tradeoffs.pareto(spots, "x", "y"),
+        study_tradeoffs.three_scales(known, arms[:1], arms),
+    ):  # fmt: skip
+        uids = [trace.uid for trace in figure.data]
+        assert all(uid.isalnum() for uid in uids), uids
+        assert len(set(uids)) == len(uids)

@@ -73,6 +73,22 @@ def test_one_of_another_workload_names_both(path):
     )
 
 
+def test_one_whose_epochs_have_other_steps_is_refused(path):
+    with pytest.raises(Unusable, match="a run with keep_last_batch False, and this one has True"):
+        checkpoints.load(path, changed(keep_last_batch=True))
+
+
+def test_one_of_before_a_field_was_there_fits_what_was_usual_then(path):
+    with safe_open(path, "numpy") as file:
+        origin = json.loads(file.metadata()["origin"])
+    config = json.loads(origin["config"])
+    del config["keep_last_batch"]
+    save_file(
+        load_file(path), path, {"origin": json.dumps(origin | {"config": json.dumps(config)})}
+    )
+    assert checkpoints.load(path, CONFIG)[0].epoch == 3
+
+
 def as_of_version(path, config, version):
     """A whole checkpoint of the config, as it was written by that version of its workload: None
     is before there were versions.

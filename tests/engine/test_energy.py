@@ -1,5 +1,7 @@
 """Energy: from counters, from power, or not at all; always with where it comes from."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -275,6 +277,16 @@ def test_what_is_unavailable_says_why_in_the_words_that_were_kept_with_the_run(d
         "TPU": Energy(None, "unavailable: a TPU does not tell its power"),
         "CPU": Energy(None, "unavailable: only root may read it"),
     }
+
+
+@pytest.mark.parametrize("watts", [None, 300])
+def test_epochs_that_a_resumed_run_took_over_are_none_of_its_own(db, watts):
+    run = dataclasses.replace(trained(db, [GPU]), resumed_epoch=1)
+    if watts:
+        read(db, run, "gpu:0", "energy_j", 95, 135, watts)
+    during, (of_gpu, _) = energy.of_run(db, run)
+    assert during == Training(110.0, 130.0, 2, 3, 2 * EPOCH_SAMPLES)
+    assert of_gpu.energy.joules == (watts and pytest.approx(6000))
 
 
 def test_a_run_without_an_epoch_has_no_energy_to_tell(db):

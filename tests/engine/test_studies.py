@@ -1,14 +1,17 @@
 """Studies: what is planned, that nothing is repeated or lost, and what the report says."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from dashboard import study_sections
 from engine import settings as settings_module
 from engine import supervision, workloads
 from engine.config import RunConfig
 from engine.problems import ConfigError
 from engine.studies import actions, advice, findings, giving_up, plan, report, saturation
+from engine.studies.cost import Prices
 from engine.studies.question import Question
 from engine.tpu import program
 from engine.tpu.check import TpuCheck
@@ -125,6 +128,27 @@ def test_resume_repeats_nothing_that_succeeded_and_loses_nothing(settings, db):
     assert shown.progress.actual_s is None  # tries that were in vain are in no prediction
 
 
+def test_resume_runs_again_what_was_asked_to_stop_and_has_not_yet(settings, db):
+    study_id = actions.submit(settings, question(), by="test")
+    running = studies.trials(db, study_id)[0].member.run_id
+    runs.claim(db, running, host="here", devices=[DEVICE], now=1.0)
+    actions.stop(settings, study_id, by="me")
+    assert actions.resume(settings, study_id, by="me") == 8
+    runs.finish(db, running, "STOPPED", finished_at=2.0)
+    assert giving_up.after(db, running, 2.0) is None  # its cell has another try by now
+    end_all(db, study_id)
+    assert report.of(db, actions.find(db, study_id)).status == "SUCCEEDED"
+
+
+def test_of_two_who_extend_at_once_neither_takes_back_what_the_other_asked_for(settings):
+    study_id = actions.submit(settings, question(), by="test")
+    with ThreadPoolExecutor(2) as pool:
+        added = pool.map(lambda by: actions.extend(settings, study_id, seeds=2, by=by), "ab")
+        assert sorted(added) == [4, 4]
+    with database.opened(settings.store) as db:
+        assert studies.get(db, study_id).question["seeds"] == 7
+
+
 def test_extend_adds_repeats_of_each_arm(settings, db):
     study_id = actions.submit(settings, question(), by="test")
     assert actions.extend(settings, study_id, seeds=2, by="me") == 4
@@ -148,6 +172,15 @@ def test_a_study_whose_runs_all_fail_is_given_up_after_three(settings, db):
     assert (shown.status, shown.verdict.level) == ("FAILED", "red")
     assert shown.study.stopped_because == because
     assert shown.progress.over == shown.progress.runs
+
+
+def test_of_a_study_that_failed_to_the_last_run_nobody_says_that_the_rest_were_not_started(
+    settings, db
+):
+    asked = question(frameworks=["torch"], seeds=2)
+    shown = ran(db, actions.submit(settings, asked, by="test"), lambda arm: True)
+    assert (shown.status, shown.progress.failed) == ("FAILED", 3)
+    assert shown.study.stopped_because is None
 
 
 def ran(db, study_id, fails):
@@ -224,6 +257,14 @@ def test_what_is_added_is_predicted_when_it_is_asked_for(settings, db):
     shown = report.of(db, actions.find(db, study_id))
     assert shown.progress.actual_s == pytest.approx(70.0)
     assert shown.prediction_error == pytest.approx(0.0)
+
+
+def test_the_longer_rest_that_an_advice_asks_for_is_predicted_too(settings, db):
+    longer = {"rule": "throttled", "changes": {"cool_down_s": 30.0}}
+    asked = question(kind="advice", frameworks=[], advice=longer)
+    end_all(db, actions.submit(settings, asked, by="test"))
+    _, predicted = actions.preview(settings, asked)
+    assert predicted.seconds == pytest.approx(4 * (8.0 + 2.0) + 4 * (8.0 + 30.0))
 
 
 def test_what_the_host_did_for_others_is_in_no_studys_duration(settings, db):
@@ -418,6 +459,26 @@ def test_a_saturation_study_names_its_knee_and_the_sizes_that_failed(settings, d
     (curve,) = saturation.of(shown.question, shown.cards)
     assert (curve.knee, curve.edge) == (64, 1024)
     assert shown.answer.endswith("of its highest; batch 1,024 ran out of memory.")
+
+
+@pytest.mark.parametrize("fails_in", ["bf16", "fp32 and bf16"])
+def test_a_precision_in_which_no_batch_fits_is_told_of(settings, db, fails_in):
+    asked = question(kind="saturation", frameworks=["torch"], precisions=["fp32", "bf16"],
+                     batch_sizes=[64, 128], seeds=1)  # fmt: skip
+    study_id = actions.submit(settings, asked, by="test")
+    for trial in studies.trials(db, study_id):
+        fails = trial.member.arm.rpartition(" ")[2] in fails_in
+        end(db, trial.member.run_id, "FAILED" if fails else "SUCCEEDED")
+    db.execute("UPDATE runs SET failure_kind = 'out_of_memory' WHERE status = 'FAILED'")
+    shown = report.of(db, actions.find(db, study_id))
+    of_fp32 = (
+        "no batch fits, from 64 on."
+        if "fp32" in fails_in
+        else "2 sizes are too few to tell a knee; memory's edge was not reached by batch 128."
+    )
+    assert shown.answer == f"In fp32: {of_fp32} In bf16: no batch fits, from 64 on."
+    charts = study_sections.charts(shown, Prices({}))
+    assert ("Saturation" in charts) == ("fp32" not in fails_in)
 
 
 def test_another_arm_can_be_the_baseline_and_one_that_failed_says_so(settings, db):

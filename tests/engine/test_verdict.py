@@ -52,6 +52,12 @@ def test_a_run_that_was_asked_to_stop_is_stopped_however_it_left(run, code):
     )
 
 
+def test_a_signal_without_a_name_is_told_by_its_number(run):
+    end = decide(run, None, -35)
+    assert (end.status, end.failure_kind) == ("FAILED", "crashed")
+    assert end.failure.startswith("The trainer was killed by signal 35 after 1.5 epochs.")
+
+
 def test_the_trainers_own_words_are_the_failure(run):
     end = decide(run, said(Failed("diverged", "NaN.")), 1)
     assert (end.failure_kind, end.failure) == ("diverged", "NaN.")
