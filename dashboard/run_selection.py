@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -23,6 +23,13 @@ def put(run_ids: Sequence[str]) -> None:
     """Select these and no others; the table is a new one, since it keeps a selection itself."""
     st.session_state[KEY] = list(run_ids)
     st.session_state[TURN] = turn() + 1
+
+
+def keep(there: Collection[str]) -> None:
+    """Only those of the selected that are there still."""
+    kept = [run_id for run_id in ids() if run_id in there]
+    if len(kept) < len(ids()):
+        put(kept)
 
 
 def turn() -> int:

@@ -104,6 +104,8 @@ def _kept(db: Database, found: list[Run]) -> tuple[list[Run], bool]:
     ids = [run.id for run in found]
     before: list[str] = st.session_state.get("listed", [])
     run_selection.take()
+    if selected := run_selection.ids():
+        run_selection.keep(run_list.those_there(db, selected))
     is_long = min(len(before), len(ids)) > MOST_ROWS
     stays = bool(before) and (is_long or set(ids) == set(before) or bool(run_selection.ids()))
     if ids == before or not stays:

@@ -72,7 +72,8 @@ def _listed(page: str) -> None:
         text = ""
         if total > LISTED:
             text = st.text_input("Find a view", key="view-find", placeholder="Part of its name")
-        saved, found = views.of_page(db, page, text.strip(), LISTED), views.count(db, page, text)
+            text = text.strip()
+        saved, found = views.of_page(db, page, text, LISTED), views.count(db, page, text)
     for view in saved:
         _row(view)
     if found > len(saved):

@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -64,7 +65,12 @@ def export(settings: Settings, run_id: str, target: Path | IO[bytes]) -> None:
             raise NotPossible(f"Run {run_id} is {run.status}; export it when it is over.")
         record = transfer.read(db, run_id)
         about = {"format": FORMAT, "version": VERSION, "run": record.row, "tags": record.tags}
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        with (
+            # By its path, `zipfile` opens and closes a pipe first, and its reader sees an end.
+            target.open("wb") if isinstance(target, Path) else nullcontext(target) as file,
+            # A clock that was wrong dates files to before 1980, which a zip cannot tell.
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive,
+        ):
             archive.writestr(ABOUT, json.dumps(about, indent=1))
             _write_lines(archive, POINTS, record.points)
             _write_lines(archive, READINGS, record.readings)

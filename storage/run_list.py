@@ -111,6 +111,12 @@ def of_ids(db: Database, run_ids: Sequence[str]) -> list[Run]:
     return [runs.from_row(found[run_id]) for run_id in run_ids if run_id in found]
 
 
+def those_there(db: Database, run_ids: Sequence[str]) -> set[str]:
+    """The ids of those of the runs that exist, however many."""
+    query = "SELECT id FROM runs WHERE id IN (SELECT value FROM json_each(?))"
+    return {row[0] for row in db.execute(query, [json.dumps(list(run_ids))])}
+
+
 def ids(db: Database, wanted: Wanted) -> list[str]:
     """All that are found, the newest first."""
     statement = Statement(wanted.vocabulary, fields.metric_keys(db))

@@ -132,7 +132,7 @@ def _against(baseline: Card, card: Card, prices: Prices | None) -> _Told | None:
     lines = [_line(one, prices) for one in (card, baseline)]
     for one, line in zip((card, baseline), lines, strict=True):
         if line is None:
-            why = _hourly(one, prices)[1] if prices else "it has no time ledger"
+            why = (_hourly(one, prices)[1] if prices else "") or f"{one.arm} has no time ledger"
             return _Told("From when on ", f" {what} than {base} is not known: {why}.")
     mine, its = lines
     assert mine is not None

@@ -140,6 +140,20 @@ def test_a_deletion_says_what_stays_and_deletes_the_rest(here):  # noqa: F811
         assert runs.get(db, stays) is not None
 
 
+def test_what_was_deleted_is_selected_no_longer(here):  # noqa: F811
+    first, second, third = (finished(here, name) for name in ("one", "two", "three"))
+    at = visit()
+    select(at, first, second)
+    opened(at, "delete-selected-menu")
+    at.button(key="delete-selected").click().run()
+    assert names(at) == ["three"]
+    assert at.session_state["selected"] == []
+    assert "selected" not in told(at)
+    select(other := visit(), second, third)  # a colleague's, who has not deleted anything
+    other.run()
+    assert other.session_state["selected"] == [third]
+
+
 def test_a_deletion_of_very_many_runs_names_the_studies_and_jobs_of_all_that_go(here):  # noqa: F811
     made = [create(here, f"run {number}") for number in range(202)]
     with database.opened(here) as db:

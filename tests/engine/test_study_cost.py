@@ -84,6 +84,11 @@ def test_the_report_says_from_when_on_and_why_not():
     assert by_cost == "GPU is cheaper than CPU from 60 epochs on; with fewer, CPU is."
     _, unknown = cost.break_evens([cpu, gpu], Prices({"cpu": 1.0}))
     assert unknown.endswith("is not known: no price is given for a GPU.")
+    untold = card("GPU", accelerator="gpu", start_up_s=None, epoch_s=None)
+    assert cost.break_evens([cpu, untold], Prices({"cpu": 1.0, "gpu": 10.0})) == [
+        f"From when on GPU is {what} than CPU is not known: GPU has no time ledger."
+        for what in ("faster", "cheaper")
+    ]
     red = card("GPU", "not comparable")
     assert cost.break_evens([cpu, red], Prices({"cpu": 1.0})) == []
 

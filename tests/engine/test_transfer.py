@@ -84,6 +84,14 @@ def test_nothing_is_lost_on_the_way_to_another_store(here, there, tmp_path):
     assert everything(there, run_id) == everything(here, run_id)
 
 
+def test_files_that_a_wrong_clock_dated_before_zips_begin_are_exported_too(here, there, tmp_path):
+    run_id = finished(here)
+    os.utime(here.store / "runs" / run_id / "trainer.log", (0, 0))
+    transfer.export(here, run_id, tmp_path / "run.zip")
+    transfer.load(there, tmp_path / "run.zip", by="bob")
+    assert everything(there, run_id) == everything(here, run_id)
+
+
 def test_a_run_that_is_there_already_stays_as_it_is(here, tmp_path):
     run_id = finished(here)
     transfer.export(here, run_id, tmp_path / "run.zip")
@@ -307,7 +315,8 @@ def test_an_export_that_finds_no_room_leaves_what_was_there(here, tmp_path):
         assert file.read_bytes() == before
 
 
-def test_a_run_is_exported_into_a_pipe(here, there, tmp_path):
+@pytest.mark.parametrize("_again", range(10))  # its reader could see an end before the beginning
+def test_a_run_is_exported_into_a_pipe(here, there, tmp_path, _again):
     run_id = finished(here)
     os.mkfifo(pipe := tmp_path / "pipe")
     with ThreadPoolExecutor(1) as apart:
