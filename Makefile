@@ -2,7 +2,7 @@
 .PHONY: help run setup dev tpu system check fix test gpu-check constraints
 # Two workers: most tests wait for a process to import a framework, which takes one core.
 # One at a time, to look into a failure: make test PYTEST_ARGS="-x"
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 export PYTHON
 
 help: ## List the targets

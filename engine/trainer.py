@@ -94,7 +94,8 @@ def stand_by(framework: str) -> Path:
     global _began_at
     from engine import frameworks, training  # noqa: F401  what a run imports
 
-    frameworks.load(framework).warm_up()
+    with frameworks.importing():
+        frameworks.load(framework).warm_up()
     print(READY, flush=True)
     line = sys.stdin.readline()
     if not line:

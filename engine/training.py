@@ -44,8 +44,8 @@ def train(
     """Yield what happens, in order; raise `RunFailed` or what the framework raises."""
     ledger.switch("import")
     yield events.PhaseStarted("import")
-    framework = frameworks.load(job.config.framework)
-    packages = framework.environment()
+    with frameworks.importing():
+        packages = (framework := frameworks.load(job.config.framework)).environment()
     yield events.Started(environment.of_trainer(job) | {"packages": packages})
     yield events.Facts({"before": {"gpus": job.gpus_before}})
     ledger.switch("data")

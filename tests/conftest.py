@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests import measured
+
 # Two trainers share the cores here, as they never do in use: threads that wait had better sleep.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("ACCELBOARD_WARM", "none")  # but for tests of just that
@@ -39,6 +41,24 @@ START_S = 60.0
 
 Serve = Callable[..., str]
 NewPage = Callable[..., Page]
+
+
+# A worker takes a file at a time, and one that begins with these last waits for the other's.
+LONGEST_FILES_FIRST = (
+    *("test_nothing_lost", "test_frameworks", "test_replicas", "test_browser", "test_tpu_check"),
+    *("test_reading_browser", "test_cli", "test_workloads", "test_advice", "test_compare_browser"),
+    *("test_studies", "test_plot_component", "test_parity", "test_unusable_store", "test_pages"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST_FILES_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_are_measured() -> None:
+    measured.hold_back()
 
 
 @pytest.fixture(scope="session")

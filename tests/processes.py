@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from engine.launchers.local import identity_of
 from engine.settings import PROJECT, Settings
 from storage import database, metrics, runs
 from storage.runs import Run
+from tests import measured
 
 T = TypeVar("T")
 CACHED = Settings().data_dir / "fashion-mnist"
@@ -56,14 +57,18 @@ def eventually(check: Callable[[], T], within_s: float = 60.0, every_s: float = 
 
 
 class Lab:
-    """A store of its own, with what is needed to run things in it and to look."""
+    """A store of its own, with what is needed to run things in it and to look.
 
-    def __init__(self, store: Path, **overrides: Any) -> None:
+    `is_measured`: with the coverage of its supervisors and their trainers.
+    """
+
+    def __init__(self, store: Path, is_measured: bool = False, **overrides: Any) -> None:
         overrides = {"warm": "none"} | overrides
         self.settings = Settings(store=store, **overrides)
         self.store = store
         self.env = os.environ | {"ACCELBOARD_STORE": str(store)}
         self.env |= {f"ACCELBOARD_{k.upper()}": str(v) for k, v in overrides.items()}
+        self._is_measured = is_measured
         self._started: list[subprocess.Popen[bytes]] = []
         database.prepare(store)
 
@@ -82,18 +87,18 @@ class Lab:
             )
 
     def supervise(self, wait: bool = True) -> subprocess.Popen[bytes]:
-        process = self.start("-m", "engine", "supervisor")
+        process = self.start("-m", "engine", "supervisor", is_measured=self._is_measured)
         if wait:
             eventually(lambda: launch.supervisor_pid(self.settings) == process.pid, 30)
         return process
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, is_measured: bool = False) -> subprocess.Popen[bytes]:
         """A Python process of the project, ended with the lab."""
         with self._output(len(self._started)).open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=PROJECT,
-                env=self.env,
+                env=self.env | (measured.environment() if is_measured else {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -113,7 +118,7 @@ class Lab:
         return subprocess.run(
             [sys.executable, "-m", "engine", *arguments],
             cwd=PROJECT,
-            env=self.env,
+            env=self.env | measured.environment(),
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -134,9 +139,19 @@ class Lab:
     def over(self, run_id: str, within_s: float = 90.0) -> Run:
         return eventually(lambda: (r := self.run(run_id)) and not r.active and r, within_s)
 
+    def begun(self, run_id: str) -> Run:
+        """The run once its trainer's first event is in the store: before it imports a framework."""
+        return eventually(lambda: (r := self.run(run_id)).last_seq >= 1 and r)
+
     def training(self, run_id: str, epochs: float = 1.0) -> Run:
-        """The run once it has trained for that many epochs and its process is known."""
-        return eventually(lambda: (r := self.run(run_id)).pid and r.epoch >= epochs and r, 90)
+        """The run once it has trained for that many epochs and its process is known.
+
+        From then on it leaves the cores to who needs them: it may train for as long as a test.
+        """
+        found = eventually(lambda: (r := self.run(run_id)).pid and r.epoch >= epochs and r, 90)
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(found.pid).nice(10)
+        return found
 
     def journal(self, run_id: str) -> Path:
         return supervisor.run_dir_of(self.store, run_id) / "events.jsonl"
@@ -181,6 +196,10 @@ class Lab:
 
     def end(self) -> None:
         """End what was started here, and what that started."""
+        leaving = launch.supervisor_pid(self.settings) if self._is_measured else None
+        if leaving:  # in order, as one that is killed keeps nothing of its coverage
+            os.kill(leaving, signal.SIGTERM)
+            eventually(lambda: not alive(leaving))
         pids = [process.pid for process in self._started if process.poll() is None]
         pids.append(launch.supervisor_pid(self.settings) or 0)
         with database.opened(self.store) as db:
@@ -200,8 +219,8 @@ def _summary(values: list[float | None]) -> tuple[int, float | None, float | Non
 
 
 @contextmanager
-def lab(store: Path, **overrides: Any) -> Iterator[Lab]:
-    made = Lab(store, **overrides)
+def lab(store: Path, is_measured: bool = False, **overrides: Any) -> Iterator[Lab]:
+    made = Lab(store, is_measured, **overrides)
     try:
         yield made
     finally:

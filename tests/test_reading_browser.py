@@ -195,6 +195,7 @@ def test_a_browser_too_slow_to_stop_asking_for_the_page_it_left_shows_the_other_
     eventually(lambda: page.locator(".accelboard-plot[data-state=drawn]").count() >= 3, 20)
     named = parse_qs(urlsplit(page.evaluate("location.href")).query)["runs"]
     assert set(named) == {first, second}
+    assert "does not exist anymore" not in (site.lab.store / "process-0.log").read_text()
 
 
 def test_a_run_that_arrives_and_figures_that_change_leave_a_short_table_where_it_was(

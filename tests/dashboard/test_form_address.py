@@ -26,6 +26,7 @@ WRONG = [
     {"epochs": "-1"},
     {"epochs": "1000000000"},
     {"epochs": "1.5"},
+    {"epochs": "lots"},
     {"epochs.x": "3"},
     {"batch_size": "70000"},
     {"learning_rate": "0"},
@@ -35,12 +36,14 @@ WRONG = [
     {"accelerator": "tpu"},
     {"framework": "keras", "accelerator": "tpu"},
     {"accelerator": "gpu", "devices": "gpu:99"},
+    {"framework": "jax"},
     {"accelerator": ""},
     {"framework": "torch_xla", "accelerator": "gpu"},
     {"precision": "fp16"},
     {"workload": "vit", "workload.heads": "3"},
     {"workload.heads": "3"},
     {"warmup": "3"},
+    {"epohcs": "3"},
 ]
 NAMES = ["<b>x</b>", "# **m** [l](javascript:x)", "'q\" OR 1=1 --", "two\nlines", "🚀", ""]
 

@@ -25,7 +25,7 @@ def here(tmp_path, monkeypatch):
         yield tmp_path
 
 
-def create(folder, name="a run", **fields):
+def create(folder, name="a run", tags=("mine",), **fields):
     config = RunConfig.parse(fields)
     with database.opened(folder) as db:
         return runs.create(
@@ -34,7 +34,7 @@ def create(folder, name="a run", **fields):
             config=config.model_dump(mode="json"),
             total_steps=config.total_steps,
             submitted_by="test",
-            tags=["mine"],
+            tags=tags,
         )
 
 
