@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from engine.metrics import describe
 
 UNKNOWN = "—"
+ROUNDED = 0.9995  # from there on, three digits round to the next thousand
 
 
 def figure(value: float | None, digits: int = 3) -> str:
     """Significant digits, with thousands separated: 0.0123, 4.56, 12,300.
 
-    >>> figure(12345.6), figure(0.012345), figure(None)
-    ('12,346', '0.0123', '—')
+    >>> figure(12345.6), figure(999.7), figure(0.012345), figure(None)
+    ('12,346', '1,000', '0.0123', '—')
     """
     if value is None:
         return UNKNOWN
-    if abs(value) >= 1000 or (isinstance(value, int)):
+    if abs(value) >= 1000 - 0.5 * 10 ** (3 - digits) or isinstance(value, int):
         return f"{value:,.0f}"
     return f"{value:.{digits}g}"
 
@@ -55,23 +56,27 @@ def gib(size_bytes: int | None) -> str:
 def amount(value: float | None, unit: str) -> str:
     """With a decimal prefix: `54.3 MFLOP`, `50.4 MB`.
 
-    >>> amount(54_270_724, "FLOP"), amount(12, "B")
-    ('54.3 MFLOP', '12 B')
+    >>> amount(54_270_724, "FLOP"), amount(999_900_000, "FLOP"), amount(12, "B")
+    ('54.3 MFLOP', '1 GFLOP', '12 B')
     """
     if value is None:
         return UNKNOWN
     for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= size:
+        if abs(value) >= size * ROUNDED:
             return f"{value / size:.3g} {prefix}{unit}"
     return f"{value:.3g} {unit}"
 
 
 def step_time(seconds: float | None) -> str:
-    """`61.6 µs`, `251 ms`, `1.2 s`."""
+    """`61.6 µs`, `251 ms`, `1.2 s`.
+
+    >>> step_time(0.000_999_9), step_time(0.9999)
+    ('1 ms', '1 s')
+    """
     if seconds is None:
         return UNKNOWN
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
+        if seconds >= size * ROUNDED:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 1e-6:.3g} µs"
 
