@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.charts import color, literal, shortened
+from dashboard.charts import color, literal, shortened, uid_of
 from dashboard.study_charts import LEGEND, NO_FIGURE
 from engine.studies import cost
 from engine.studies.evidence import Learning
@@ -110,7 +110,7 @@ def three_scales(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "uid": f"three-{arm}",
+                "uid": uid_of(f"three-{arm}"),
                 "name": literal(shortened(arm)),
                 "x": ["Time", "Energy", "Cost"],
                 "y": shares,
@@ -147,7 +147,7 @@ def _roof(roof: Roof, reach: tuple[float, float], is_measured: bool) -> dict[str
     return {
         "type": "scatter",
         "mode": "lines",
-        "uid": f"roof-{roof.name}",
+        "uid": uid_of(f"roof-{roof.name}"),
         "name": literal(shortened(f"Roof: {roof.name}")),
         "x": [left, ridge, right],
         "y": [left * roof.bytes_per_s / 1e9, peak, peak],
@@ -174,7 +174,7 @@ def _dot(
     return {
         "type": "scatter",
         "mode": "markers",
-        "uid": f"{kind}-{name}",
+        "uid": uid_of(f"{kind}-{name}"),
         "name": literal(shortened(name)),
         "x": [intensity],
         "y": [flops_per_s / 1e9],
@@ -188,7 +188,7 @@ def _repeat(one: Learning, name: str, index: int) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(one.at_s) == 1 else "lines",
-        "uid": f"repeat-{one.run_id}",
+        "uid": uid_of(f"repeat-{one.run_id}"),
         "name": name,
         "legendgroup": name,
         "showlegend": False,
@@ -208,7 +208,7 @@ def _median(of_arm: Sequence[Learning], name: str, index: int) -> dict[str, Any]
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "uid": f"median-{name}",
+        "uid": uid_of(f"median-{name}"),
         "name": name,
         "legendgroup": name,
         "x": at,
@@ -223,7 +223,7 @@ def _front(on_front: Sequence[Spot], group: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
-        "uid": f"front-{group}",
+        "uid": uid_of(f"front-{group}"),
         "name": literal(shortened(f"Nothing is better on both{f' ({group})' if group else ''}")),
         "x": [spot.x for spot in on_front],
         "y": [spot.y for spot in on_front],
@@ -237,7 +237,7 @@ def _spot(spot: Spot, is_unbeaten: bool) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
-        "uid": f"spot-{spot.arm}",
+        "uid": uid_of(f"spot-{spot.arm}"),
         "name": literal(shortened(spot.arm)),
         "x": [spot.x],
         "y": [spot.y],
