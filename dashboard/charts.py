@@ -84,13 +84,14 @@ def curves(
     seam: float | None = None,
     legend: bool = True,
     robust: bool = False,
+    awaited: bool = True,
 ) -> Drawing:
     """Curves that share both axes. With unit "%", values are fractions of one.
 
     `seam` is where on the x axis a run was resumed. Without `legend`, only an exported picture has
     one. With `robust`, outliers do not stretch a linear axis: its edge marks each curve's farthest,
     and `beyond` in the layout's `meta` is how many points lie beyond; of curves with others faint
-    behind them, those are what was measured.
+    behind them, those are what was measured. Curves that are `awaited` may get points yet.
     """
     scale, x_unit = _x_unit(drawn, x_axis)
     hover = f"{_x_hover(x_axis, x_unit)}<br>{_y_hover(drawn, unit)}"
@@ -101,6 +102,8 @@ def curves(
     layout = _layout(drawn, y_title, unit, x_axis, x_unit, log_y)
     if log_x and x_axis != "clock":  # a date has no logarithm
         layout["xaxis"] |= {"type": "log", "dtick": None, "uirevision": f"{x_axis} {x_unit} log"}
+    if not _is_drawn(drawn):
+        layout["annotations"] = [_NOTHING | {"text": _why_nothing(drawn, awaited)}]
     layout["showlegend"] = legend and sum(not curve.faint for curve in drawn) > 1
     within = None if log_y else ranges.shown(_extents(drawn), unit, robust=robust)
     layout["yaxis"]["autorange"] = within is None  # else Plotly keeps the range of earlier points
@@ -311,10 +314,7 @@ def _hover_name(name: str) -> str:
 
 
 def _identities(drawn: Sequence[Curve]) -> Iterator[str]:
-    """A trace's `uid`, its own even where two curves have one run and one name.
-
-    Letters and digits only: Plotly puts it into a CSS selector when a chart goes away.
-    """
+    """A trace's `uid`, its own even where two curves have one run and one name."""
     seen: dict[str, int] = {}
     for curve in drawn:
         identity = f"{curve.run_id}/{curve.name}"
@@ -324,7 +324,7 @@ def _identities(drawn: Sequence[Curve]) -> Iterator[str]:
 
 
 def uid_of(identity: str) -> str:
-    """A name that tells a trace from others at every poll, and that a CSS selector can hold."""
+    """Letters and digits only: Plotly puts it into a CSS selector when a chart goes away."""
     return hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
 
 
@@ -367,7 +367,7 @@ def _layout(
 ) -> dict[str, Any]:
     """`uirevision` names what a zoom belongs to: new points keep it, another axis drops it."""
     x_title = f"Time ({x_unit})" if x_axis == "time" else x_axis.capitalize()
-    empty = not any(np.isfinite(curve.y).any() for curve in drawn)
+    empty = not _is_drawn(drawn)
     is_date = x_axis == "clock"
     return {
         "template": None,
@@ -376,7 +376,7 @@ def _layout(
         "hovermode": "closest",
         "hoverdistance": -1,
         "legend": _LEGEND,
-        "annotations": [_NO_POINTS] if empty else [],
+        "annotations": [],
         "xaxis": {
             "title": {"text": x_title},
             "uirevision": f"{x_axis} {x_unit}",
@@ -393,6 +393,16 @@ def _layout(
             "visible": not empty,
         },
     }
+
+
+def _is_drawn(drawn: Sequence[Curve]) -> bool:
+    return any(np.isfinite(curve.y).any() for curve in drawn)
+
+
+def _why_nothing(drawn: Sequence[Curve], awaited: bool) -> str:
+    if any(len(curve.y) for curve in drawn):
+        return "No finite values"
+    return "No points yet" if awaited else "No points"
 
 
 def _few_epochs(drawn: Sequence[Curve]) -> bool:
@@ -435,8 +445,7 @@ _SEAM = {
         "yanchor": "top",
     },
 }
-_NO_POINTS = {
-    "text": "No points yet",
+_NOTHING = {
     "showarrow": False,
     "xref": "paper",
     "yref": "paper",

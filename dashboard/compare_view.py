@@ -187,7 +187,8 @@ def told(found: Verdict | None) -> None:
 def charts(shown: Compared) -> None:
     """One chart a metric, two side by side where there is room."""
     if not shown.metrics:
-        st.info("No points yet: these runs have recorded nothing.", icon=":material/hourglass:")
+        yet = " yet" if any(run.active for run in shown.picked) else ""
+        st.info(f"No points{yet}: these runs have recorded nothing.", icon=":material/hourglass:")
         return
     grid = st.grid(1 if len(shown.metrics) == 1 else 2, min_column_width=290)
     for key in shown.metrics:

@@ -89,7 +89,8 @@ def version(run: Run) -> tuple[object, ...]:
 def of_run(db: Database, run: Run, keys: tuple[str, ...], view: CurveView) -> Drawing:
     """One run's metrics in one chart; with smoothing, what was measured lies faint behind."""
     lines = [Line(run, key, SHORT.get(key, key), place) for place, key in enumerate(keys)]
-    return _figure(_drawn(db, lines, view), keys[0], view, seam=_seam(run, view.x))
+    drawn, seam = _drawn(db, lines, view), _seam(run, view.x)
+    return _figure(drawn, keys[0], view, seam=seam, awaited=run.active)
 
 
 def _seam(run: Run, x_axis: XAxis) -> float | None:

@@ -201,7 +201,7 @@ def _figure(run: Run, of_panel: dict[tuple[str, str], Series], key: str) -> char
         at, value = with_gaps(*series)
         scaled = value / 2**30 if unit == "GiB" else value
         drawn.append(charts.Curve(device, f"{run.id}.{device}.{key}", at - began, scaled, number))
-    return charts.curves(drawn, y_title="", unit=unit, x_axis="time")
+    return charts.curves(drawn, y_title="", unit=unit, x_axis="time", awaited=run.active)
 
 
 def with_gaps(

@@ -109,6 +109,10 @@ def unit(word: str) -> str:
     return metrics.describe(metric_of(word)[0]).unit if is_figure(word) else ""
 
 
+def is_share(word: str) -> bool:
+    return unit(word) == "%"
+
+
 def raw(run: Run, words: Sequence[str], baseline: Run | None) -> dict[str, Any]:
     """A row of a file: values as they are, and beside each its distance from the baseline's."""
     row: dict[str, Any] = {"id": run.id}
@@ -188,9 +192,8 @@ def shown(word: str, cells: Sequence[Any], pinned: bool = False) -> Any:
         return column.TextColumn(**about, alignment="right")
     if word == "priority" or (are_numbers(cells) and word.startswith("config.")):
         return column.NumberColumn(**about, format="plain")
-    if is_figure(word):
-        is_share = metrics.describe(metric_of(word)[0]).unit == "%"
-        return column.NumberColumn(**about, format="percent" if is_share else "localized")
+    if is_figure(word):  # "percent" would leave out zeros at the end: 88.1 under 88.15
+        return column.NumberColumn(**about, format="%.2f %%" if is_share(word) else "localized")
     return column.TextColumn(**about)
 
 

@@ -145,6 +145,8 @@ def _cells(
     cells: dict[str, list[Any]] = {"open": [run.id for run in listed]}
     for word in columns:
         cells[word] = [run_columns.cell(run, word) for run in listed]
+        if run_columns.is_share(word):
+            cells[word] = [None if cell is None else 100 * cell for cell in cells[word]]
         if word.startswith("config.") and not run_columns.are_numbers(cells[word]):
             cells[word] = [None if cell is None else str(cell) for cell in cells[word]]
         if baseline and run_columns.has_distance(word):

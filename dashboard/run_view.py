@@ -17,6 +17,7 @@ from storage.run_list import Wanted
 
 FILTERS = ("status", "framework", "accelerator", "device", "workload", "tag", "since", "until",
            "archived")  # fmt: skip
+A_COLUMN = "a column, a metric or a key of the configuration"
 GROUP_TITLES = {REPEATS: "Repeats (all but the seed)"}
 QUERY_HELP = (
     "Words: status, framework, accelerator, device, workload, dataset, tag, name, submitted, any "
@@ -80,8 +81,11 @@ def view(text: str, query: str) -> RunView:
     )  # fmt: skip
     columns = tuple(dict.fromkeys(filter(_is_column(), given("columns")))) or default_columns()
     pinned = tuple(column for column in given("pinned") if column in columns)
-    sort = st.query_params.get("sort", run_list.NEWEST)
-    return RunView(wanted, columns, pinned, sort, _text("group"), _text("baseline"))
+    is_field = _is_field()
+    sort, group = _text("sort") or run_list.NEWEST, _text("group")
+    sort = sort if is_field(_sorted_by(sort)) else run_list.NEWEST
+    group = group if is_field(group) else ""
+    return RunView(wanted, columns, pinned, sort, group, _text("baseline"))
 
 
 def _begin_anew() -> None:
@@ -121,8 +125,13 @@ def rules() -> dict[str, links.Rule]:
     """Of the address: what it asks for must be there to be shown."""
     given = st.query_params.get_all("columns") or default_columns()
     shown = links.one_of(tuple(filter(_is_column(), given)), "a column that is shown")
-    column = (_is_column(), "a column, a metric or a key of the configuration")
-    return links.OF_RUNS | {"columns": column, "pinned": shown}
+    column, is_field = (_is_column(), A_COLUMN), _is_field()
+    sort = (
+        lambda word: is_field(_sorted_by(word.strip())),
+        f"{A_COLUMN}, or one with a minus before it",
+    )
+    group = (lambda word: not word.strip() or is_field(word.strip()), A_COLUMN)
+    return links.OF_RUNS | {"columns": column, "pinned": shown, "sort": sort, "group": group}
 
 
 def _is_column() -> Callable[[str], bool]:
@@ -132,6 +141,22 @@ def _is_column() -> Callable[[str], bool]:
     with store.opened() as db:
         keys = fields.metric_keys(db)
     return lambda word: run_columns.is_column(word, keys)
+
+
+def _is_field() -> Callable[[str], bool]:
+    """Whether runs can be sorted and grouped by a word. The store is asked only for those of a
+    link."""
+    if not _text("sort") and not _text("group"):
+        return (_sorted_by(run_list.NEWEST), "").__contains__
+    with store.opened() as db:
+        keys = fields.metric_keys(db)
+    vocabulary = queries.vocabulary()
+    return lambda word: fields.is_field(word, vocabulary, keys)
+
+
+def _sorted_by(sort: str) -> str:
+    """The word that runs are sorted by, without its direction."""
+    return sort.lstrip("-")
 
 
 def absent() -> list[str]:

@@ -89,7 +89,7 @@ def _tags(model: type[BaseModel]) -> set[str]:
 
 
 def _sentence(details: ErrorDetails, field: str, model: type[BaseModel]) -> str:
-    label = field.split(".")[-1].replace("_", " ").removesuffix(" s").capitalize()
+    label = _label(field)
     value, context = shown(details["input"]), details.get("ctx", {})
     typed = "nothing" if details["input"] == "" else value
     match details["type"]:
@@ -127,6 +127,14 @@ def _sentence(details: ErrorDetails, field: str, model: type[BaseModel]) -> str:
             return f"This is not valid JSON: {context['error']}."
         case _:
             return f"{label}: {details['msg']}, got {value}."
+
+
+def _label(field: str) -> str:
+    """A field's name in words; of one entry of a list, the list's name."""
+    *above, last = field.split(".")
+    if last.isdigit() and above:
+        return f"Each of the {above[-1].replace('_', ' ')}"
+    return last.replace("_", " ").removesuffix(" s").capitalize()
 
 
 def _as_number(value: Any) -> str:

@@ -137,6 +137,15 @@ class Statement:
         return f"Unknown field {word[:60]!r}. {hint}"
 
 
+def is_field(word: str, vocabulary: Vocabulary, metric_keys: Collection[str]) -> bool:
+    """Whether runs can be sorted and grouped by it."""
+    try:
+        Statement(vocabulary, metric_keys).field(word)
+    except BadQuery:
+        return False
+    return True
+
+
 def metric_keys(db: Database) -> list[str]:
     """Each key that any run has, by jumps through the index: not one row a series."""
     rows = db.execute(

@@ -7,7 +7,7 @@ needs nothing of a study, and no process of its own has to live for it.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine import launch
@@ -45,13 +45,27 @@ def find(db: Database, study_id: str) -> Study:
 def check(raw: Any, settings: Settings, hardware: Hardware) -> Question:
     """Validate a question, against this host too. Raise `ConfigError`, a sentence a problem."""
     question = Question.parse(raw)
-    problems: dict[str, Problem] = {}
+    problems = {problem.sentence: problem for problem in _named_in_vain(question)}
     for arm in question.arms():
         for problem in launch.problems_here(arm.config, settings, hardware):
             problems.setdefault(problem.sentence, problem)
     if problems:
         raise ConfigError(problems.values())
     return question
+
+
+def _named_in_vain(question: Question) -> Iterator[Problem]:
+    """Of frameworks and kinds of hardware, all kinds of study but one would take the first only."""
+    if question.kind == "run_on":
+        return
+    for field, noun in (("frameworks", "framework"), ("devices", "kind of hardware")):
+        named = dict.fromkeys(getattr(question, field))
+        if len(named) > 1:
+            yield Problem(
+                field,
+                f"A study of this kind has one {noun}, got {', '.join(named)}. Choose one, or ask "
+                "a study for each.",
+            )
 
 
 def default_name(question: Question) -> str:

@@ -303,9 +303,10 @@ def _learned(question: Question, cards: Sequence[Card]) -> Check:
 
     Where batch or precision is varied on purpose, learning changes with it: amber.
     """
+    unknown = [card.arm for card in cards if card.final_accuracy is None]
+    if unknown:
+        return Check("amber", f"Final accuracy is not known of {in_a_row(unknown)}.")
     known = [card.final_accuracy for card in cards if card.final_accuracy is not None]
-    if len(known) < len(cards):
-        return Check("amber", "The final accuracy of an arm is not known.")
     apart, tolerance = max(known) - min(known), question.accuracy_tolerance
     told = in_a_row([f"{100 * accuracy:.1f} %" for accuracy in known])
     if apart <= tolerance:

@@ -147,10 +147,18 @@ def test_points_are_marked_where_they_are_few():
     assert draw(curve(np.ones(51))).data[0].mode == "lines"
 
 
-@pytest.mark.parametrize("drawn", [[], [curve([])], [curve([np.nan])]])
-def test_nothing_to_draw_is_said_in_words(drawn):
-    figure = draw(*drawn)
-    assert figure.layout.annotations[0].text == "No points yet"
+@pytest.mark.parametrize(
+    ("drawn", "awaited", "said"),
+    [
+        ([], True, "No points yet"),
+        ([curve([])], True, "No points yet"),
+        ([curve([])], False, "No points"),
+        ([curve([np.nan])], True, "No finite values"),
+    ],
+)
+def test_nothing_to_draw_is_said_in_words(drawn, awaited, said):
+    figure = draw(*drawn, awaited=awaited)
+    assert figure.layout.annotations[0].text == said
     assert not figure.layout.xaxis.visible
 
 

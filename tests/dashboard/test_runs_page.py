@@ -197,3 +197,21 @@ def test_columns_of_numbers_are_numbers_and_move_by_a_place(here):  # noqa: F811
     opened(at, "show-menu")
     at.button(key="move-right").click().run()
     assert list(at.dataframe[0].value.columns)[1:3] == ["config.seed", "name"]
+
+
+def test_what_a_link_groups_and_sorts_by_in_vain_is_told_and_left_out(here):  # noqa: F811
+    finished(here, "one")
+    at = visit(group="nope", sort="-zzz")
+    of_sort, of_group = (warning.value.replace("\\", "") for warning in at.warning)
+    assert "The link's 'sort' must be a column" in of_sort
+    assert "The link's 'group' must be a column" in of_group
+    assert names(at) == ["one"]
+    assert "newest first" in told(at)
+
+
+def test_accuracies_are_shown_with_as_many_digits_in_each_row(here):  # noqa: F811
+    finished(here, "one")
+    at = visit(columns=["accuracy", "last.validation_accuracy"])
+    assert at.dataframe[0].value["accuracy"].tolist() == pytest.approx([80.0])
+    for word in ("accuracy", "last.validation_accuracy"):
+        assert run_columns.shown(word, [80.0])["type_config"]["format"] == "%.2f %%"

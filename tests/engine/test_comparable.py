@@ -152,7 +152,7 @@ def test_pairs_that_are_alike_one_by_one_and_not_together_are_told_one_by_one(se
     ("of_all", "level", "sentence"),
     [
         ({"environment": {"git": CHANGED}}, "green", "with the same changes to its files"),
-        ({"accuracy": None}, "amber", "The final accuracy of an arm is not known"),
+        ({"accuracy": None}, "amber", "Final accuracy is not known of"),
         ({"status": "FAILED"}, "red", "no run of 5 succeeded. It broke."),
     ],
 )

@@ -1,8 +1,15 @@
 """Figures as people read them: no exponent where a word or a comma would do."""
 
+import doctest
+
 import pytest
 
 from engine import format
+
+
+def test_the_examples_of_each_formatter_are_true():
+    found = doctest.testmod(format)
+    assert (found.failed, found.attempted >= 4) == (0, True)
 
 
 @pytest.mark.parametrize(

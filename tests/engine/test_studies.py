@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dashboard import study_sections
+from engine import devices, supervision, workloads
 from engine import settings as settings_module
-from engine import supervision, workloads
 from engine.config import RunConfig
 from engine.problems import ConfigError
 from engine.studies import actions, advice, findings, giving_up, plan, report, saturation
@@ -663,3 +663,37 @@ def test_what_the_tpus_compiler_said_of_the_same_step_is_a_bound_and_no_point(se
     assert {point.arm for point in found.points} == {"PyTorch on CPU", "Keras/TensorFlow on CPU"}
     assert {point.flops_per_s for point in found.points} == {1e9}  # 1,000 steps a second
     assert [roof.name for roof in found.roofs] == ["A CPU, fp32", "TPU v5e chip, bf16"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        (
+            {"kind": "saturation", "frameworks": ["torch", "keras"]},
+            "A study of this kind has one framework, got torch, keras.",
+        ),
+        (
+            {"kind": "input", "frameworks": ["torch"], "devices": ["cpu", "gpu"]},
+            "A study of this kind has one kind of hardware, got cpu, gpu.",
+        ),
+        (
+            {"kind": "scaling", "device_counts": ["1", "a"]},
+            "Each of the device counts must be a whole number, got 'a'.",
+        ),
+    ],
+)
+def test_what_a_study_would_not_use_or_cannot_read_is_refused(settings, fields, sentence):
+    raw = {"base": SMALL, "frameworks": ["torch"], "seeds": 1} | fields
+    with pytest.raises(ConfigError) as refused:
+        actions.check(raw, settings, devices.find())
+    assert sentence in str(refused.value)
+
+
+def test_arms_of_which_no_accuracy_is_known_are_named(settings, db):
+    study_id = actions.submit(settings, question(seeds=1), by="test")
+    for trial in studies.trials(db, study_id):
+        failed = trial.member.arm == "PyTorch on CPU"
+        end(db, trial.member.run_id, "FAILED" if failed else "SUCCEEDED")
+    shown = report.of(db, studies.get(db, study_id))
+    said = [check.sentence for check in shown.verdict.checks]
+    assert any("Final accuracy is not known of PyTorch on CPU." in one for one in said)
