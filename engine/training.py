@@ -45,7 +45,8 @@ def train(
     ledger.switch("import")
     yield events.PhaseStarted("import")
     with frameworks.importing():
-        packages = (framework := frameworks.load(job.config.framework)).environment()
+        framework = frameworks.load(job.config.framework)
+        packages = framework.environment()
     yield events.Started(environment.of_trainer(job) | {"packages": packages})
     yield events.Facts({"before": {"gpus": job.gpus_before}})
     ledger.switch("data")
