@@ -2,8 +2,9 @@
 
     python -m tests.engine.poor_chip RUN_DIR
 
-There are no chips here: torch_xla is told that it counted two, and that each of its processes has
-a CPU. They share nothing, so the first one trains on, as one that waits for its peer would wait.
+There are no chips here: what counts them is a stand-in, of torch_xla too, since its parent wants
+nothing else of it; and each of its processes is told that it has a CPU. They share nothing, so the
+first one trains on, as one that waits for its peer would wait.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-
-from torch_xla._internal import tpu
+from types import ModuleType
+from typing import Any
 
 from engine import frameworks, trainer
 from engine.config import RunConfig
@@ -32,7 +33,14 @@ def main(job: Job, replica: Replica) -> None:
     trainer.run(job, replica)
 
 
+def stand_in(name: str, **has: Any) -> ModuleType:
+    module = sys.modules[name] = ModuleType(name)
+    vars(module).update(has)
+    return module
+
+
 if __name__ == "__main__":
-    tpu.num_local_processes = lambda: 2
+    tpu = stand_in("torch_xla._internal.tpu", num_local_processes=lambda: 2)
+    stand_in("torch_xla._internal", tpu=tpu)
     processes.GRACE_S = 1.0
     frameworks.load("torch_xla").launch(main, Job.load(Path(sys.argv[1])))

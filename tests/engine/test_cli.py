@@ -35,23 +35,40 @@ def lines(done):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("framework", ["keras", "torch", "torch_xla"])
-def test_submit_and_watch_ends_with_the_runs_outcome(here, framework):
-    done = here.cli("submit", "--framework", framework, *SMALL_SET, "--watch", "--json")
+def test_submit_and_watch_ends_with_the_runs_outcome(here):
+    done = here.cli("submit", *SMALL_SET, "--watch", "--json")
     assert done.returncode == 0, done.stderr
     last = lines(done)[-1]
     assert last["status"] == "SUCCEEDED"
     assert set(last["metrics"]["validation_accuracy"]) == {"best", "last"}
     assert last["metrics"]["train_loss"]["best"] <= last["metrics"]["train_loss"]["last"]
-    assert here.run(last["id"]).framework == framework
+    assert here.run(last["id"]).framework == "torch"
 
 
-def test_submit_and_watch_of_a_run_that_fails_is_status_1_and_says_why(here):
-    rate = ("--set", "optimizer=adamw", "--set", "learning_rate=1000")
-    done = here.cli("submit", *SMALL_SET, *rate, "--watch", "--json")
+@pytest.mark.parametrize("framework", ["keras", "torch", "torch_xla"])
+def test_a_run_is_submitted_in_the_framework_that_is_named(tmp_path, framework):
+    here = Lab(tmp_path)
+    with supervision.locked(here.store):  # so that nothing is started
+        asked = local(here, "submit", "--framework", framework, *SMALL_SET, "--json")
+    (told,) = lines(asked)
+    assert (told["status"], here.run(told["id"]).framework) == ("PENDING", framework)
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A store whose trainers cannot be started."""
+    not_python = tmp_path / "python"
+    not_python.write_text("no program")
+    with lab(tmp_path / "store", python_torch=not_python) as made:
+        yield made
+
+
+def test_submit_and_watch_of_a_run_that_fails_is_status_1_and_says_why(broken):
+    done = broken.cli("submit", *SMALL_SET, "--watch", "--json")
     assert done.returncode == 1, done.stderr
     last = lines(done)[-1]
-    assert (last["status"], last["failure_kind"]) == ("FAILED", "diverged")
+    assert (last["status"], last["failure_kind"]) == ("FAILED", "framework_error")
+    assert str(broken.settings.python_torch) in last["failure"]
 
 
 RUN_ON = ["study", "run-on", "--frameworks", "torch", "--devices", "cpu", "--cool-down", "0"]
@@ -90,17 +107,14 @@ def test_a_study_of_no_runs_or_of_too_many_is_status_2_and_nothing_is_submitted(
     assert f"A study has 1 to 500 runs, got {int(seeds):,} (1 arm x" in done.stderr
 
 
-def test_a_study_of_which_every_run_fails_stops_after_a_few_with_status_1_and_says_why(tmp_path):
-    not_python = tmp_path / "python"
-    not_python.write_text("no program")
-    with lab(tmp_path / "store", python_torch=not_python) as broken:
-        done = broken.cli(*RUN_ON, *SMALL_SET, "--seeds", "9", "--watch", "--json")
+def test_a_study_of_which_every_run_fails_stops_after_a_few_with_status_1_and_says_why(broken):
+    done = broken.cli(*RUN_ON, *SMALL_SET, "--seeds", "9", "--watch", "--json")
     assert done.returncode == 1, done.stderr
     last = lines(done)[-1]
     assert (last["status"], last["verdict"]["level"]) == ("FAILED", "red")
     assert (last["progress"]["runs"], last["progress"]["failed"]) == (10, 3)
     assert "3 runs failed and none succeeded" in last["stopped_because"]
-    assert str(not_python) in last["stopped_because"]
+    assert str(broken.settings.python_torch) in last["stopped_because"]
 
 
 def test_list_and_show_tell_of_the_run_in_tables_and_in_json(here):
@@ -118,14 +132,14 @@ def test_list_and_show_tell_of_the_run_in_tables_and_in_json(here):
     assert whole["name"] == "told <b>\n\x1b[31mred"
 
 
-def test_a_shown_config_can_be_submitted_again(here, tmp_path):
-    run_id = here.submit(SMALL | {"seed": 3})
-    here.over(run_id)
+def test_a_shown_config_can_be_submitted_again(tmp_path):
+    here, run_id = over(tmp_path, "one", seed=3)
     file = tmp_path / "config.json"
-    (whole,) = lines(here.cli("show", run_id, "--json"))
+    (whole,) = lines(local(here, "show", run_id, "--json"))
     file.write_text(json.dumps(whole["config"]))
-    done = here.cli("submit", "--config", str(file), "--set", "epochs=1", "--watch", "--json")
-    assert lines(done)[-1]["config"] == whole["config"] | {"epochs": 1}
+    with supervision.locked(here.store):  # so that nothing is started
+        done = local(here, "submit", "--config", str(file), "--set", "epochs=1", "--json")
+    assert here.run(lines(done)[0]["id"]).config == whole["config"] | {"epochs": 1}
 
 
 @pytest.mark.parametrize(
@@ -185,8 +199,8 @@ def test_a_hand_edited_config_file_gets_a_sentence(here, tmp_path, text, sentenc
     ],
 )
 def test_an_unknown_run_is_status_4(here, command, run_id):
-    done = here.cli(command, run_id)
-    assert done.returncode == 4
+    done = local(here, command, run_id)
+    assert done.exit_code == 4
     assert "No run has the id" in done.stderr
 
 
@@ -225,13 +239,14 @@ def test_ctrl_c_while_watching_leaves_the_run_running(here, monkeypatch):
     assert here.over(run_id).status == "STOPPED"
 
 
-def test_retry_is_a_new_run_of_the_same_config(here):
-    first = here.submit(SMALL | {"seed": 9}, name="again")
-    here.over(first)
-    done = here.cli("retry", first, "--watch", "--json")
-    second = lines(done)[-1]
-    assert (done.returncode, second["cloned_from"], second["name"]) == (0, first, "again")
-    assert second["config"] == here.run(first).config
+def test_retry_is_a_new_run_of_the_same_config(tmp_path):
+    here, first = over(tmp_path, "again", seed=9)
+    with supervision.locked(here.store):  # so that nothing is started
+        done = local(here, "retry", first, "--json")
+    second = here.run(lines(done)[-1]["id"])
+    assert (done.exit_code, second.status) == (0, "PENDING")
+    assert (second.cloned_from, second.name) == (first, "again")
+    assert second.config == here.run(first).config
 
 
 def test_devices_names_the_hardware_and_why_the_rest_is_missing(here):
@@ -300,9 +315,9 @@ def local(here, *arguments, **options):
     return CliRunner().invoke(cli.main, command, **options)
 
 
-def over(store, name):
+def over(store, name, **config):
     made = Lab(store)
-    run_id = made.submit(SMALL, name=name, tags=["a"])
+    run_id = made.submit(SMALL | config, name=name, tags=["a"])
     with database.opened(store) as db:
         runs.finish(db, run_id, "STOPPED", finished_at=1.0)
     return made, run_id

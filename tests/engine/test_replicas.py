@@ -1,10 +1,12 @@
 """One run on several devices of a host: on virtual ones of a CPU, as GPUs and chips are found."""
 
 import dataclasses
+import importlib.util
 import os
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -21,13 +23,9 @@ FRAMEWORKS = ["torch", "torch_xla", "keras"]
 @pytest.fixture(scope="module", params=FRAMEWORKS)
 def pair(request, tmp_path_factory):
     """The same run on one device and on two."""
-    made = tmp_path_factory.mktemp("runs")
-    found = []
-    for count in (1, 2):
-        folder = made / str(count)
-        folder.mkdir()
-        found.append(trainers.train(folder, framework=request.param, devices=count))
-    return found
+    one = trainers.trained_once(tmp_path_factory, request.param)
+    folder = tmp_path_factory.mktemp("two")
+    return one, trainers.train(folder, is_measured=True, framework=request.param, devices=2)
 
 
 def test_two_virtual_devices_do_the_job_of_one(pair):
@@ -106,15 +104,9 @@ def test_replicas_leave_when_their_parent_is_killed(tmp_path):
     assert not alive
 
 
-def test_sigterm_stops_all_replicas_in_good_order(tmp_path):
-    job, process, _ = training(tmp_path)
-    os.killpg(process.pid, signal.SIGTERM)
-    stopped = trainers.outcome(job, process)
-    assert stopped.exit_code == 0, stopped.log
-    assert stopped.events[-1] == Finished("STOPPED")
-
-
-def test_replicas_feed_themselves_by_workers_of_their_own(tmp_path):
+def test_replicas_feed_themselves_by_workers_of_their_own_and_sigterm_stops_all_in_good_order(
+    tmp_path,
+):
     job, process, replicas = training(tmp_path, input="host_loader", loader_workers=1)
     workers = [worker for replica in replicas for worker in replica.children()]
     assert len(workers) >= 2
@@ -165,12 +157,17 @@ def test_any_replica_that_runs_out_of_memory_says_so_for_the_run(tmp_path):
 def test_the_run_failed_as_its_first_replica_that_failed(tmp_path):
     """And not as replica 0, which failed for want of it, and was gone sooner."""
     job = trainers.job(tmp_path, framework="torch", devices=2)
-    ended = trainers.outcome(job, trainers.start(job, "tests.engine.failing_replicas"))
+    ended = trainers.outcome(
+        job, trainers.start(job, "tests.engine.failing_replicas", is_measured=True)
+    )
     assert ended.exit_code == EXIT_FAILED, ended.log
     assert ended.events == [Failed("data_missing", "Process 2 of the run's 2 failed. No data.")]
 
 
 def test_a_chip_that_fails_ends_those_that_wait_for_it_and_says_why(tmp_path):
+    package = importlib.util.find_spec("torch_xla").origin
+    real = (Path(package).parent / "_internal" / "tpu.py").read_text("utf-8")
+    assert "\ndef num_local_processes() -> int:" in real  # what has a stand-in here
     chip = Device("tpu:0", "tpu", "a chip", "test")
     job = trainers.job(tmp_path, chip, framework="torch_xla", devices=2, epochs=100_000)
     ended = trainers.outcome(job, trainers.start(job, "tests.engine.poor_chip"))

@@ -5,8 +5,9 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from click.testing import CliRunner
 
-from engine import settings, workloads
+from engine import cli, settings, workloads
 from engine.config import WORKLOADS, RunConfig
 from engine.problems import ConfigError
 from engine.tpu import check, chips, environment, program, results
@@ -167,13 +168,12 @@ def test_the_command_line_tells_it_as_json_and_keeps_it_for_runs_with_the_same_p
     ],
 )
 def test_bad_input_is_one_sentence_status_2_and_nothing_written(tmp_path, arguments, sentence):
-    with lab(tmp_path / "store") as here:
-        database_file = database.path_of(here.store)
-        before = database_file.exists() and database_file.read_bytes()
-        done = here.cli("tpu-check", *arguments)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith(f"Error: {sentence}")
-        assert (database_file.exists() and database_file.read_bytes()) == before
+    database.prepare(tmp_path)
+    before = database.path_of(tmp_path).read_bytes()
+    done = CliRunner().invoke(cli.main, ["--store", str(tmp_path), "tpu-check", *arguments])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Error: {sentence}")
+    assert database.path_of(tmp_path).read_bytes() == before
 
 
 def test_a_compiler_that_is_not_there_is_one_sentence_with_the_way_out(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -10,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from engine import events, journal
 from engine.config import RunConfig
 from engine.job import Device, Job
 from engine.settings import PROJECT
+from tests import measured
 
 CPU = Device("cpu:0", "cpu", "CPU", "test")
 TIMEOUT_S = 240
@@ -67,13 +71,15 @@ def job(folder: Path, device: Device = CPU, **config: Any) -> Job:
     return made
 
 
-def start(made: Job, module: str = "engine.trainer") -> subprocess.Popen[bytes]:
+def start(
+    made: Job, module: str = "engine.trainer", is_measured: bool = False
+) -> subprocess.Popen[bytes]:
     with made.log.open("wb") as log:
         command = [sys.executable, "-m", module, str(made.run_dir)]
         return subprocess.Popen(
             command,
             cwd=PROJECT,
-            env=environment(made),
+            env=environment(made, is_measured),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -81,10 +87,11 @@ def start(made: Job, module: str = "engine.trainer") -> subprocess.Popen[bytes]:
         )
 
 
-def environment(made: Job) -> dict[str, str]:
+def environment(made: Job, is_measured: bool = False) -> dict[str, str]:
     """As the launcher has it."""
     gpus = ",".join(device.uuid or "" for device in made.devices)
-    return os.environ | {"PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": gpus}
+    beside = {"PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": gpus}
+    return os.environ | beside | (measured.environment() if is_measured else {})
 
 
 def outcome(made: Job, process: subprocess.Popen[bytes]) -> Outcome:
@@ -93,12 +100,32 @@ def outcome(made: Job, process: subprocess.Popen[bytes]) -> Outcome:
     finally:
         process.kill()
         process.wait()
+    return _told(made, code)
+
+
+def _told(made: Job, code: int) -> Outcome:
     records = journal.read(made.journal, 0).records
     return Outcome(
         code, made.log.read_text("utf-8", "replace"), records, made.run_dir, made.begun_at or 0.0
     )
 
 
-def train(folder: Path, device: Device = CPU, **config: Any) -> Outcome:
+def train(folder: Path, device: Device = CPU, is_measured: bool = False, **config: Any) -> Outcome:
     made = job(folder, device, **config)
-    return outcome(made, start(made))
+    return outcome(made, start(made, is_measured=is_measured))
+
+
+def trained_once(factory: pytest.TempPathFactory, framework: str) -> Outcome:
+    """A whole run on the CPU, for all tests to look at: the first that asks has it trained, in
+    whichever worker of the test run it is.
+    """
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"whole-{framework}"
+    folder.mkdir(exist_ok=True)
+    code = folder / "exit_code"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not code.exists():
+            run = train(folder, framework=framework, is_measured=True)
+            code.write_text(str(run.exit_code))
+    return _told(Job.load(folder), int(code.read_text()))
