@@ -130,7 +130,8 @@ def not_taken(name: str, wanted: str, given: str) -> str:
 
 def one_of(choices: Collection[str], told: str = "") -> Rule:
     """`told` is what they are, where they are too many to name."""
-    return (lambda value: value in choices), told or f"one of {', '.join(choices)}"
+    named = f"one of {', '.join(choices)}" if len(choices) > 1 else next(iter(choices), "nothing")
+    return (lambda value: value in choices), told or named
 
 
 A_PRICE = "a price from 0 to a million"

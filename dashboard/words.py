@@ -22,16 +22,21 @@ STATUS_ICONS = {
     "STOPPED": "stop_circle",
 }
 # Every mark that Markdown or Streamlit's extensions of it could take for their own.
+# Streamlit writes these as arrows, dashes and the like, and a colon with a word as an emoji or an
+# icon; `09:30` is neither.
+SIGN = re.compile(r"(?<!\S)(<|>|~|-)(->|-|>|=)(?!\S)")
+SHORTCODE = re.compile(r":(?=\S)(?!\d+(?![\w+:-]))")
 MARKUP = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def plain(text: str) -> str:
     """Text for a place that reads Markdown, so that it shows as it is, in one line.
 
-    Streamlit turns `:word:` into an emoji or an icon even behind a backslash; a word joiner, which
-    has no width, between colon and word keeps them apart.
+    Streamlit turns `:word:` into an emoji or an icon and ` <= ` into one sign even behind a
+    backslash; a word joiner, which has no width, keeps their parts apart.
     """
-    joined = re.sub(r":(?=\S)", ":\u2060", " ".join(text.split()))
+    joined = SHORTCODE.sub(":\u2060", " ".join(text.split()))
+    joined = SIGN.sub("\\1\u2060\\2", joined)
     return MARKUP.sub(r"\\\1", joined)
 
 

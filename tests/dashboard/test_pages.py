@@ -1,5 +1,7 @@
 """Each page as a script: what it says and does with each kind of address. No browser."""
 
+import re
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -125,7 +127,7 @@ def test_runs_are_listed_newest_first_with_their_figures(here):
     frame = visit().dataframe[0].value
     assert list(frame["open"]) == [newer, older]
     assert list(frame["status"]) == ["◔ Pending", "✓ Succeeded"]
-    assert frame["accuracy"][1] == 0.8
+    assert frame["accuracy"][1] == pytest.approx(80.0)  # %
     assert frame["took"][1] == "30 s"
 
 
@@ -420,6 +422,17 @@ def test_a_store_that_cannot_be_read_is_said_in_words(here, monkeypatch):
     assert "file is not a database" in visit().error[0].value
 
 
+# As its Markdown turns them into one sign each.
+STREAMLIT_SIGNS = re.compile(r"(^|\s)(<->|->|<-|--|>=|<=|~=)(\s|$)")
+
+
+@pytest.mark.parametrize("text", ["a <= b", "1 -> 2", "-- dashes", "x <-> y", "q ~= z", ">="])
+def test_plain_keeps_signs_from_becoming_others_and_a_time_as_it_can_be_copied(text):
+    assert not STREAMLIT_SIGNS.search(words.plain(text).replace("\\", ""))
+    assert "T09:30," in words.plain("2025-01-31T09:30, or 7d").replace("\\", "")
+    assert ":smile:" not in words.plain(":smile:").replace("\\", "")
+
+
 @pytest.mark.parametrize("text", ["**b**", "[l](http://x)", "$x$", ":smile:", "<b>", "a\nb", "`c`"])
 def test_plain_leaves_no_mark_of_markdown_bare(text):
     escaped = words.plain(text)
@@ -593,7 +606,7 @@ def test_links_saved_by_the_first_version_keep_working(here):
     ("page", "query", "sentence"),
     [
         ("runs", {"status": "FOO"}, "must be one of PENDING"),
-        ("runs", {"archived": "yes"}, "must be one of 1, got 'yes'"),
+        ("runs", {"archived": "yes"}, "must be 1, got 'yes'"),
         ("run", {"x": "weeks"}, "must be one of epoch, step, time, clock, got 'weeks'"),
         ("run", {"smooth": "lots"}, "must be a number from 0 to 0.99, got 'lots'"),
         ("run", {"smooth": "nan"}, "got 'nan'"),
