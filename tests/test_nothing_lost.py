@@ -439,7 +439,7 @@ def test_a_damaged_checkpoint_is_refused_and_nothing_is_written(trained):
 def test_a_run_takes_the_trainer_that_waits_but_a_studys_run_does_not_and_no_second_is_lost(
     tmp_path,
 ):
-    with lab(tmp_path / "store", is_measured=True, warm="torch") as here:
+    with lab(tmp_path / "store", warm="torch") as here:
         supervisor = here.supervise()
         waiting = eventually(lambda: on_standby(supervisor.pid))
         eventually(lambda: waiting.cpu_percent(0.5) < 5, 60)  # it has imported all
@@ -466,7 +466,7 @@ def test_a_run_takes_the_trainer_that_waits_but_a_studys_run_does_not_and_no_sec
 
 
 def test_a_waiting_trainer_that_is_killed_costs_no_run(tmp_path):
-    with lab(tmp_path / "store", warm="torch") as here:
+    with lab(tmp_path / "store", is_measured=True, warm="torch") as here:
         supervisor = here.supervise()
         kill(eventually(lambda: on_standby(supervisor.pid)).pid)
         assert here.begun(here.submit(SMALL)).status == "RUNNING"

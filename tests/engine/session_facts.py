@@ -24,6 +24,7 @@ from engine import (
     workloads,
 )
 from engine.config import RunConfig
+from engine.failures import RunFailed
 from engine.frameworks import Framework, Replica, Session
 from engine.job import Job
 
@@ -39,13 +40,14 @@ def write(found: dict[str, Any], folder: Path) -> None:
 
 
 def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
-    framework.environment()
+    with frameworks.importing():
+        framework.environment()
+    in_parcels = parcelled(framework, job, replica)
+    of_adam = [totals.mean_loss for totals in in_parcels["totals"][:2]]
+    of_adamw = losses(framework, changed(job, optimizer="adamw"), replica)
     return {
-        "parcelled": parcelled(framework, job, replica),
-        "losses": {
-            name: losses(framework, changed(job, optimizer=name), replica)
-            for name in ("adam", "adamw", "sgd")
-        },
+        "parcelled": in_parcels,
+        "losses": {"adam": of_adam, "adamw": of_adamw},
         "resumed": resumed(framework, job, replica),
         "host_loader": losses(framework, changed(job, input="host_loader"), replica),
         "workers": losses(
@@ -63,8 +65,8 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
         "diverged": losses(framework, changed(job, optimizer="adamw", learning_rate=1000), replica),
         "logits": logits(job) if job.config.framework != "torch_xla" else None,
         "out_of_memory": whose_memory(job.config.framework),
-        "agreed": session_of(framework, job, replica).agree(7),
         "subnormal": subnormal() if job.config.framework == "torch" else None,
+        "gone": gone(framework, job, replica),
     }
 
 
@@ -84,10 +86,14 @@ def order(config: RunConfig, epoch: int) -> Any:
 
 
 def parcelled(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
-    """Each epoch's sums, taken in parcels of many sizes, and what was compiled for that."""
+    """Each epoch's sums, taken in parcels of many sizes, and what was compiled for that. There is a
+    checkpoint of before the last one.
+    """
     session = session_of(framework, job, replica)
     totals, compiles = [], [session.compiles()]
     for epoch in range(job.config.epochs):
+        if epoch == job.config.epochs - 1:
+            save(session, job, epoch)
         session.begin_epoch(order(job.config, epoch), schedules.rates(job.config, epoch))
         left = job.config.steps_per_epoch
         for parcel in (1, 1, 3, 7, left - 12):
@@ -95,7 +101,8 @@ def parcelled(framework: Framework, job: Job, replica: Replica) -> dict[str, Any
         totals.append(last)
         compiles.append(session.compiles())
     evaluations = [session.evaluate() for _ in range(2)]
-    return {"totals": totals, "compiles": compiles, "evaluations": evaluations}
+    agreed = session.agree(7)
+    return {"totals": totals, "compiles": compiles, "evaluations": evaluations, "agreed": agreed}
 
 
 def ragged(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
@@ -116,18 +123,21 @@ def ragged(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
 
 def resumed(framework: Framework, job: Job, replica: Replica) -> str:
     """Digest of the state after all epochs, the last of them in a session that was restored."""
-    *earlier, last = range(job.config.epochs)
-    first = session_of(framework, job, replica)
-    for epoch in earlier:
-        train_epoch(first, job.config, epoch)
-    path = job.run_dir / "facts.safetensors"
-    save = {"run_id": "test", "config": job.config, "at": 0.0}
-    checkpoints.write(path, first.state(), epoch=last, **save)
-    second = session_of(framework, changed(job, seed=job.config.seed), replica)
-    second.restore(checkpoints.load(path, job.config)[1])
-    train_epoch(second, job.config, last)
-    checkpoints.write(path, second.state(), epoch=last + 1, **save)
+    path, last = checkpoint_of(job), job.config.epochs - 1
+    session = session_of(framework, changed(job, seed=job.config.seed), replica)
+    session.restore(checkpoints.load(path, job.config)[1])
+    train_epoch(session, job.config, last)
+    save(session, job, last + 1)
     return checkpoints.origin_of(path).digest
+
+
+def checkpoint_of(job: Job) -> Path:
+    return job.run_dir / "facts.safetensors"
+
+
+def save(session: Session, job: Job, epoch: int) -> None:
+    noted = {"run_id": "test", "config": job.config, "at": 0.0}
+    checkpoints.write(checkpoint_of(job), session.state(), epoch=epoch, **noted)
 
 
 def train_epoch(session: Session, config: RunConfig, epoch: int) -> float:
@@ -234,6 +244,17 @@ def subnormal() -> int:
 
     smallest = torch.full((1_000_000,), torch.finfo(torch.float32).tiny)
     return int((smallest / 2).count_nonzero())
+
+
+def gone(framework: Framework, job: Job, replica: Replica) -> list[str] | None:
+    """How a run fails whose GPU has gone since it was queued; None where it could not go."""
+    if job.config.accelerator == "gpu" or job.config.framework == "torch_xla":
+        return None
+    try:
+        session_of(framework, changed(job, accelerator="gpu"), replica)
+    except RunFailed as failed:
+        return [failed.kind, failed.sentence]
+    raise AssertionError("There was a GPU")
 
 
 def whose_memory(name: str) -> str | None:

@@ -3,6 +3,7 @@
 Each framework runs in processes of its own: torch_xla and TensorFlow do not share one.
 """
 
+import gc
 import json
 import math
 import signal
@@ -28,6 +29,7 @@ ON_GPU = [
     pytest.param((framework, "gpu"), marks=pytest.mark.gpu, id=f"{framework}-gpu")
     for framework in ("torch", "keras")
 ]
+GONE = devices.Device("gpu:0", "gpu", "a GPU", "test", uuid="")
 EPOCH_KEYS = {
     *("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"),
     *("learning_rate", "epoch_s", "samples_per_s", "compiles"),
@@ -51,6 +53,8 @@ def case(request):
 def run(case, tmp_path_factory):
     """One whole run, for many tests to look at."""
     framework, device = case
+    if device == trainers.CPU:
+        return trainers.trained_once(tmp_path_factory, framework)
     return trainers.train(tmp_path_factory.mktemp("run"), device, framework=framework)
 
 
@@ -87,7 +91,11 @@ def facts_of(folder, framework, device):
         job = trainers.job(folder, device, framework=framework)
         command = [sys.executable, "-m", "tests.engine.session_facts", str(folder)]
         done = subprocess.run(
-            command, cwd=PROJECT, env=trainers.environment(job), timeout=240, capture_output=True
+            command,
+            cwd=PROJECT,
+            env=trainers.environment(job, is_measured=True),
+            timeout=240,
+            capture_output=True,
         )
         assert done.returncode == 0, done.stderr.decode()[-3000:]
         KNOWN_FACTS[key] = json.loads((folder / "facts.json").read_text("utf-8"))
@@ -167,6 +175,8 @@ def test_a_smaller_last_batch_trains_alike_and_is_compiled_once(facts, reference
 
 
 def test_a_changing_rate_with_momentum_trains_as_it_does_in_pytorch(facts, reference):
+    """With SGD, which a rate that stays is no other arithmetic for."""
+    assert facts["scheduled"][1] < facts["scheduled"][0]
     assert facts["scheduled"] == pytest.approx(reference["scheduled"], rel=1e-3)
 
 
@@ -213,7 +223,7 @@ def test_nothing_is_compiled_for_a_number_of_steps_nor_for_a_step(facts):
     assert set(later) == {first_epoch}
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 def test_each_optimizer_trains_as_it_does_in_pytorch(facts, reference, optimizer):
     losses = facts["losses"][optimizer]
     assert losses[1] < losses[0]
@@ -246,7 +256,7 @@ def test_its_own_out_of_memory_is_known_as_such(facts):
 
 
 def test_one_replica_agrees_with_itself(facts):
-    assert facts["agreed"] == 7
+    assert facts["parcelled"]["agreed"] == 7
 
 
 def test_keras_and_pytorch_models_start_as_one(facts, reference):
@@ -285,24 +295,28 @@ def wait_for_metrics(job, process):
         time.sleep(0.05)
 
 
-def test_a_diverged_run_fails_with_the_way_out(tmp_path):
-    run = trainers.train(tmp_path, framework="torch", optimizer="adamw", learning_rate=1000)
-    assert run.exit_code == EXIT_FAILED
-    failed = run.events[-1]
-    assert isinstance(failed, Failed)
-    assert failed.kind == "diverged"
-    assert failed.sentence.startswith("The loss became ")
-    assert failed.sentence.endswith("Try a learning rate below 1000.")
-
-
-@pytest.mark.parametrize(("framework", "sees"), [("torch", "PyTorch"), ("keras", "TensorFlow")])
-def test_a_device_that_is_not_there_fails_the_run(framework, sees, tmp_path):
+def test_a_device_that_is_not_there_fails_the_run(tmp_path):
     """CUDA_VISIBLE_DEVICES is empty, as if the GPU had gone since the run was queued."""
-    gone = devices.Device("gpu:0", "gpu", "a GPU", "test", uuid="")
-    run = trainers.train(tmp_path, gone, framework=framework)
+    run = trainers.train(tmp_path, GONE, is_measured=True, framework="torch")
     assert run.exit_code == EXIT_FAILED
     assert run.events[-1].kind == "device_missing"
-    assert sees in run.events[-1].sentence
+    assert "PyTorch" in run.events[-1].sentence
+
+
+def test_each_framework_says_that_it_sees_no_gpu(case, facts):
+    if facts["gone"] is None:
+        pytest.skip("PyTorch/XLA takes none, and where there is one it is not gone")
+    kind, sentence = facts["gone"]
+    assert kind == "device_missing"
+    assert {"torch": "PyTorch", "keras": "TensorFlow"}[case[0]] in sentence
+
+
+def test_nothing_that_is_imported_is_searched_for_garbage():
+    with frameworks.importing():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
 
 
 def test_more_replicas_than_the_run_asked_for_refuse_it():

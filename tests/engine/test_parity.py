@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from engine import cli, parity
 from engine.parity import Figure
 from engine.problems import ConfigError
+from tests import measured
 
 TINY = [
     *("--set", "workload.width=8", "--set", "dataset=synthetic", "--set", "dataset.height=8"),
@@ -16,7 +17,9 @@ TINY = [
 ]
 
 
-def test_the_command_tells_a_figure_for_every_framework_and_epoch(tmp_path):
+def test_the_command_tells_a_figure_for_every_framework_and_epoch(tmp_path, monkeypatch):
+    for name, value in measured.environment().items():
+        monkeypatch.setenv(name, value)
     arguments = ["parity", "--workload", "mlp", *TINY, "--samples", "256", "--json"]
     done = CliRunner().invoke(cli.main, ["--store", str(tmp_path), *arguments])
     assert done.exit_code == 0, done.output

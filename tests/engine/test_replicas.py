@@ -69,7 +69,7 @@ def replicas_of(process):
 def training(tmp_path, **config):
     """A run of two replicas that goes on until it is ended, and its processes."""
     job = trainers.job(tmp_path, framework="torch", devices=2, epochs=100_000, **config)
-    process = trainers.start(job)
+    process = trainers.start(job, is_measured=True)
     give_up = time.monotonic() + 120
     while not (job.journal.exists() and b"epoch_s" in job.journal.read_bytes()):
         assert process.poll() is None, job.log.read_text("utf-8")

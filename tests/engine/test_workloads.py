@@ -32,7 +32,11 @@ def facts(tmp_path_factory):
         job = trainers.job(folder, framework=framework)
         command = [sys.executable, "-m", "tests.engine.workload_facts", str(folder)]
         done = subprocess.run(
-            command, cwd=PROJECT, env=trainers.environment(job), timeout=280, capture_output=True
+            command,
+            cwd=PROJECT,
+            env=trainers.environment(job, is_measured=True),
+            timeout=280,
+            capture_output=True,
         )
         assert done.returncode == 0, done.stderr.decode()[-3000:]
         found[framework] = json.loads((folder / "facts.json").read_text("utf-8"))

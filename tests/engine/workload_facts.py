@@ -8,6 +8,7 @@ RUN_DIR/job.json says which framework. The facts go to RUN_DIR/facts.json.
 from __future__ import annotations
 
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,18 @@ def main() -> None:
 
 def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
     """Models of each shape; training of the odd one only, since compiling takes its time."""
-    framework.environment()
-    found = {name: trained(framework, case(job, name, "odd"), replica) for name in WORKLOADS}
+    with frameworks.importing():
+        framework.environment()
+    again = {name: [] for name in RESUMED.get(job.config.framework, ())}
+    found = {
+        name: trained(framework, case(job, name, "odd"), replica, again.get(name))
+        for name in WORKLOADS
+    }
     if job.config.framework == "torch_xla":
         return {"trained": found}  # its models are PyTorch's, and so is how they are restored
     models = {
         f"{name}-{shape}": model(case(job, name, shape)) for name in WORKLOADS for shape in DATASETS
     }
-    names = RESUMED[job.config.framework]
-    again = {name: resumed(framework, case(job, name, "odd"), replica) for name in names}
     found = {"trained": found, "models": models, "resumed": again}
     if job.config.framework == "torch":
         cases = {name: case(job, name, "odd") for name in WORKLOADS}
@@ -113,8 +117,14 @@ def kept_bytes(config: RunConfig) -> int:
     return sum(kept.values())
 
 
-def trained(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
-    """One epoch, in parcels, two looks at what came of it, and two epochs more."""
+def trained(
+    framework: Framework, job: Job, replica: Replica, digests: list[str] | None
+) -> dict[str, Any]:
+    """One epoch, in parcels, two looks at what came of it, and two epochs more.
+
+    `digests` gets those of the state after the second: here, and in a session that was restored
+    after the first.
+    """
     session = session_facts.session_of(framework, job, replica)
     compiles = [session.compiles()]
     session.begin_epoch(session_facts.order(job.config, 0), schedules.rates(job.config, 0))
@@ -122,23 +132,24 @@ def trained(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
         totals = session.run(steps)
         compiles.append(session.compiles())
     evaluations = [session.evaluate().mean_loss for _ in range(2)]
-    return {
+    after_first = deepcopy(session.state())
+    second_loss = session_facts.train_epoch(session, job.config, 1)
+    if digests is not None:
+        digests.append(checkpoints.digest(session.state()))
+    third_loss = session_facts.train_epoch(session, job.config, 2)
+    told = {
         "loss": totals.mean_loss,
         "evaluations": evaluations,
-        "later_losses": [session_facts.train_epoch(session, job.config, e) for e in (1, 2)],
+        "later_losses": [second_loss, third_loss],
         "compiles": compiles,
         "fallbacks": fallbacks(job.config),
     }
-
-
-def resumed(framework: Framework, job: Job, replica: Replica) -> list[str]:
-    """Digests of the state after two epochs: in one session, and with a restored one."""
-    whole, first, second = (session_facts.session_of(framework, job, replica) for _ in range(3))
-    for session, epoch in ((whole, 0), (whole, 1), (first, 0)):
-        session_facts.train_epoch(session, job.config, epoch)
-    second.restore(first.state())
-    session_facts.train_epoch(second, job.config, 1)
-    return [checkpoints.digest(session.state()) for session in (whole, second)]
+    if digests is not None:
+        other = session_facts.session_of(framework, job, replica)
+        other.restore(after_first)
+        session_facts.train_epoch(other, job.config, 1)
+        digests.append(checkpoints.digest(other.state()))
+    return told
 
 
 def replayed(framework: Framework, job: Job, replica: Replica) -> list[bool]:
