@@ -101,7 +101,7 @@ def _pipeline(report: Report) -> str:
 
 def _card(report: Report, prices: Prices) -> str:
     arms = [card.arm for card in report.cards]
-    told = [*study_table.notes(report.cards), f"Costs by: {cost.in_words(prices)}."]
+    told = [*study_table.notes(report.cards, prices), f"Costs by: {cost.in_words(prices)}."]
     return _table(arms, study_table.rows(report.cards, prices)) + "".join(map(paragraph, told))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.format import UNKNOWN, amount, duration, figure, gib, in_a_row
@@ -21,9 +21,15 @@ def rows(cards: Sequence[Card], prices: Prices | None = None) -> dict[str, list[
     return facts | {name: [of(one) for one in costs] for name, of in _COSTS.items()}
 
 
-def notes(cards: Sequence[Card]) -> list[str]:
-    """What is said below the card: what its percentiles are of, and which energy is not known."""
-    return [*_windows(cards), *_no_energy(cards)]
+def notes(cards: Sequence[Card], prices: Prices | None = None) -> list[str]:
+    """What is said below the card: what its percentiles are of, and what is not known and why."""
+    no_energy = {c.arm: c.energy_provenance for c in cards if c.energy_j is None}
+    told = [*_windows(cards), *_not_known("Energy", no_energy, len(cards))]
+    if prices is None or not prices.given:
+        return told
+    costs = {card.arm: cost.of(card, prices) for card in cards}
+    no_cost = {arm: of.why_not for arm, of in costs.items() if of.why_not}
+    return [*told, *_not_known("Cost", no_cost, len(cards))]
 
 
 def _windows(cards: Sequence[Card]) -> list[str]:
@@ -34,15 +40,14 @@ def _windows(cards: Sequence[Card]) -> list[str]:
     )
 
 
-def _no_energy(cards: Sequence[Card]) -> list[str]:
-    """Why the energy of arms is not known: a sentence for each reason."""
+def _not_known(what: str, whys: Mapping[str, str], of_arms: int) -> list[str]:
+    """Why it is not known of arms: a sentence for each reason."""
     arms: dict[str, list[str]] = {}
-    for card in cards:
-        if card.energy_j is None:
-            arms.setdefault(card.energy_provenance, []).append(card.arm)
-    if len(arms) == 1 and len(cards) == sum(map(len, arms.values())):
-        return [f"Energy: {why}." for why in arms]
-    return [f"Energy of {in_a_row(names)}: {why}." for why, names in arms.items()]
+    for arm, why in whys.items():
+        arms.setdefault(why, []).append(arm)
+    if len(arms) == 1 and len(whys) == of_arms:
+        return [f"{what}: {why}." for why in arms]
+    return [f"{what} of {in_a_row(names)}: {why}." for why, names in arms.items()]
 
 
 def raw(cards: Sequence[Card], prices: Prices) -> list[dict[str, Any]]:
@@ -141,7 +146,7 @@ def _per_sample(card: Card) -> str:
 
 
 def _cost(of: Cost) -> str:
-    return of.why_not or estimate(of.usd, cost.usd)
+    return estimate(of.usd, cost.usd)
 
 
 _COSTS: dict[str, Callable[[Cost], str]] = {

@@ -86,8 +86,8 @@ def follow(study_id: str) -> None:
 def _draw(study_id: str, was_active: bool) -> None:
     with store.opened() as db:
         shown = report.of(db, actions.find(db, study_id), links.baseline())
-    if was_active and shown.status not in runs.ACTIVE:
-        st.rerun()
+    if was_active != (shown.status in runs.ACTIVE):
+        st.rerun()  # its runs are over, or were resumed: how often it is drawn changes
     _header(shown)
     _state(shown)
     if notice := scaling.notice(shown.question):
@@ -154,10 +154,11 @@ def _state(shown: Report) -> None:
     progress, predicted = shown.progress, shown.study.predicted_s
     told = f"{progress.over:,} of {progress.runs:,} runs over, warm-ups included"
     if shown.status in runs.ACTIVE:
-        told += f" · {duration(progress.remaining_s)} left"
+        left = progress.remaining_s
+        told += " · time left not known yet" if left is None else f" · {duration(left)} left"
     elif progress.actual_s is not None:
         told += f" · {duration(progress.actual_s)} of runs"
-    told += f" · predicted: {duration(predicted)}" if predicted else " · no prediction was possible"
+    told += f" · predicted: {duration(predicted)}" if predicted else " · no time was predicted"
     if shown.prediction_error is not None:
         told += f", {100 * shown.prediction_error:+.0f} % off"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -222,7 +223,7 @@ def _report_card(shown: Report) -> Prices:
             "Medians over repeats with bootstrapped 95 % intervals; warm-up runs are left out. "
             f"Speed-up is of samples/s, against {plain(shown.question.baseline_label())}."
         )
-        for told in study_table.notes(shown.cards):
+        for told in study_table.notes(shown.cards, prices):
             st.caption(plain(told))
     return prices
 

@@ -398,3 +398,20 @@ def test_a_saved_view_shows_the_same_to_whoever_opens_its_short_link(site, new_p
     assert fresh.evaluate("location.href") == page.evaluate("location.href")
     expect(fresh.get_by_text(re.compile(r"^2 of \d+ runs, by name, rising"))).to_be_visible()
     eventually(lambda: in_order(fresh, "viewed ") == ["o", "t"], 20)
+
+
+def test_a_study_that_is_resumed_is_followed_and_its_charts_go_away_cleanly(site, browser_page):
+    study_id = ask(site.lab.settings, name="resumed")
+    rates = {"PyTorch on CPU": 1000.0, "Keras/TensorFlow on CPU": 500.0}
+    finish_runs(site.lab.store, study_id, rates, failing=["Keras/TensorFlow on CPU"])
+    complaints = []
+    browser_page.on("console", lambda said: complaints.append(said.text))
+    page = site.visit(browser_page, f"/study?id={study_id}")
+    page.wait_for_selector(".accelboard-plot[data-state=drawn]")
+    page.get_by_role("button", name="Resume").first.click()
+    expect(page.locator(".st-key-stop-study button")).to_be_visible()
+    finish_runs(site.lab.store, study_id, rates)
+    expect(page.get_by_text("12 of 12 runs over")).to_be_visible(timeout=15_000)
+    page.get_by_role("link", name="Hardware").click()
+    expect(page.locator(".accelboard-plot")).to_have_count(0)
+    assert not [said for said in complaints if "querySelector" in said]

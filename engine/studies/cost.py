@@ -172,7 +172,7 @@ def _hourly(card: Card, prices: Prices) -> tuple[float | None, str]:
     """$ an hour of all its devices; None, and why, where the cost of a run cannot be told."""
     price = prices.per_hour.get(card.accelerator)
     if prices.per_kwh is not None and card.energy_j is None:
-        return None, f"energy has a price, and {card.arm} has no measured energy"
+        return None, "energy has a price and was not measured"
     if price is None and prices.per_kwh is None:
         return None, f"no price is given for a {ACCELERATOR_NAMES[card.accelerator]}"
     return (price or 0.0) * card.devices, ""

@@ -277,3 +277,11 @@ def test_a_study_stops_with_all_its_runs(here, settings):
 @pytest.mark.parametrize("query", [{}, {"id": "nope"}, {"id": "0" * 12}])
 def test_a_link_to_no_study_leads_to_a_plain_page(here, query):
     assert "Not found" in told(visit("study", **query))
+
+
+def test_why_a_cost_is_not_known_is_said_below_the_card_and_not_in_its_cells(here, settings):
+    study_id = ask(settings)
+    finish_runs(here, study_id, {"PyTorch on CPU": 1000.0, "Keras/TensorFlow on CPU": 500.0})
+    at = visit("study", id=study_id, cpu="0.5", kwh="0.3")
+    assert at.dataframe[0].value.loc["Cost of a run"].tolist() == ["—", "—"]
+    assert "Cost: energy has a price and was not measured." in said(told(at))

@@ -46,7 +46,7 @@ def test_electricity_is_added_where_it_was_measured_and_else_there_is_no_cost():
     assert found.co2_g == pytest.approx(800.0)
     unknown = cost.of(card(), prices)
     assert (unknown.usd, unknown.co2_g) == (None, None)
-    assert "no measured energy" in unknown.why_not
+    assert unknown.why_not == "energy has a price and was not measured"
 
 
 def test_without_a_price_there_is_no_cost_and_a_reason():
