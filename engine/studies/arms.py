@@ -36,9 +36,9 @@ class Arms:
 
 def of(db: Database, study: Study, question: Question) -> Arms:
     """`question` is the study's; its baseline may be another one."""
-    trials = studies.trials(db, study.id)
+    trials, found = studies.trials(db, study.id), runs.of_study(db, study.id)
+    trials = [t for t in trials if t.member.run_id in found]  # one may have been deleted just now
     latest = studies.latest(trials)
-    found = runs.of_study(db, study.id)
     known = {run.id: evidence.of(db, run) for run in found.values() if run.status == "SUCCEEDED"}
     target = question.target_accuracy
     cards = [measured.card(arm, latest, found, known, target) for arm in question.arms()]

@@ -512,6 +512,20 @@ def test_while_no_measured_run_is_over_nothing_is_called_failed(settings, db):
     assert {check.level for check in shown.verdict.checks} == {"amber"}
 
 
+def test_a_run_that_is_deleted_while_its_study_is_read_breaks_no_report(settings, db):
+    study_id = actions.submit(settings, question(), by="test")
+    end_all(db, study_id)
+    study, gone = actions.find(db, study_id), studies.trials(db, study_id)[-1].member.run_id
+
+    def delete(statement):
+        if "study_runs" in statement and "metrics" in statement:  # the runs, after their places
+            with database.opened(settings.store) as other:
+                runs.delete(other, gone)
+
+    db.set_trace_callback(delete)
+    assert sum(len(card.repeats) for card in report.of(db, study).cards) == 5
+
+
 def test_a_target_that_was_not_reached_has_no_number(settings, db):
     study_id = actions.submit(settings, question(target_accuracy=0.85), by="test")
     for trial in studies.trials(db, study_id):
