@@ -28,7 +28,8 @@ from engine.job import EXIT_FAILED, EXIT_JOURNAL_LOST, Job
 from engine.out_of_memory import Whose
 
 EXIT_PEER_LOST = 75  # of a replica that cannot go on, since another is gone
-GRACE_S = 20.0  # for the others to end by themselves once one has
+GRACE_S = 20.0  # for all to end by themselves once one has failed
+LOOK_S = 1.0
 
 Main = Callable[[Job, Replica], None]
 
@@ -64,7 +65,8 @@ def launch(main: Main, job: Job, world: int | None = None) -> None:
         process.start()
     if asked_to_stop.is_raised:  # while some had not started
         hand_on()
-    fall = _first_to_fall(replicas)
+    last_words = [job.last_words(rank) for rank in range(world)]
+    fall = _first_to_fall(replicas, lambda: any(path.exists() for path in last_words))
     told = fall and _told(job, world, fall)
     _tidy(job, world)
     if fall is not None:
@@ -107,22 +109,26 @@ def _leave_with_parent() -> None:
         os._exit(EXIT_PEER_LOST)
 
 
-def _first_to_fall(replicas: Sequence[BaseProcess]) -> Fall | None:
+def _first_to_fall(
+    replicas: Sequence[BaseProcess], has_one_failed: Callable[[], bool]
+) -> Fall | None:
     """Wait until all are over; the first that ended badly, None if none did.
 
-    From then on the others have `GRACE_S` to end by themselves.
+    Once one has, or told that it will, all have `GRACE_S` to end by themselves: a framework may
+    hang while a process that failed leaves.
     """
     fall, give_up = None, None
     while running := [process for process in replicas if process.exitcode is None]:
-        left = None if give_up is None else max(0.0, give_up - time.monotonic())
-        if not connection.wait([process.sentinel for process in running], left):
+        left = LOOK_S if give_up is None else max(0.0, give_up - time.monotonic())
+        ended = connection.wait([process.sentinel for process in running], left)
+        if give_up is not None and not ended:
             for process in running:
                 process.kill()
         for process in running:
             process.join(0)
-        if fall is None:
-            fall = _culprit(replicas)
-            give_up = None if fall is None else time.monotonic() + GRACE_S
+        fall = fall or _culprit(replicas)
+        if give_up is None and (fall or has_one_failed()):
+            give_up = time.monotonic() + GRACE_S
     return fall
 
 

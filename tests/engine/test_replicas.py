@@ -154,11 +154,14 @@ def test_any_replica_that_runs_out_of_memory_says_so_for_the_run(tmp_path):
     assert not list(tmp_path.glob("replica*"))
 
 
-def test_the_run_failed_as_its_first_replica_that_failed(tmp_path):
-    """And not as replica 0, which failed for want of it, and was gone sooner."""
+@pytest.mark.parametrize("how", [(), ("stuck",)])
+def test_the_run_failed_as_its_first_replica_that_failed(tmp_path, how):
+    """And not as replica 0, which failed for want of it, and was gone sooner; also if neither
+    goes by itself.
+    """
     job = trainers.job(tmp_path, framework="torch", devices=2)
     ended = trainers.outcome(
-        job, trainers.start(job, "tests.engine.failing_replicas", is_measured=True)
+        job, trainers.start(job, "tests.engine.failing_replicas", *how, is_measured=True)
     )
     assert ended.exit_code == EXIT_FAILED, ended.log
     assert ended.events == [Failed("data_missing", "Process 2 of the run's 2 failed. No data.")]

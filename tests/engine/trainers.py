@@ -72,10 +72,10 @@ def job(folder: Path, device: Device = CPU, **config: Any) -> Job:
 
 
 def start(
-    made: Job, module: str = "engine.trainer", is_measured: bool = False
+    made: Job, module: str = "engine.trainer", *arguments: str, is_measured: bool = False
 ) -> subprocess.Popen[bytes]:
     with made.log.open("wb") as log:
-        command = [sys.executable, "-m", module, str(made.run_dir)]
+        command = [sys.executable, "-m", module, str(made.run_dir), *arguments]
         return subprocess.Popen(
             command,
             cwd=PROJECT,
