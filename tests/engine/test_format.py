@@ -28,3 +28,11 @@ def test_the_examples_of_each_formatter_are_true():
 )
 def test_a_figure_just_below_a_thousand_is_not_written_with_a_power_of_ten(told, wanted):
     assert told == wanted
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.0, "0.0 s"), (0.0762, "0.076 s"), (0.13, "0.13 s"), (0.999, "1.0 s"), (9.94, "9.9 s")],
+)
+def test_a_short_time_keeps_two_digits(seconds, told):
+    assert formatted.duration(seconds) == told
