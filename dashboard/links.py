@@ -129,9 +129,10 @@ def not_taken(name: str, wanted: str, given: str) -> str:
 
 
 def one_of(choices: Collection[str], told: str = "") -> Rule:
-    """`told` is what they are, where they are too many to name."""
-    named = f"one of {', '.join(choices)}" if len(choices) > 1 else next(iter(choices), "nothing")
-    return (lambda value: value in choices), told or named
+    """`told` is what they are, where they are too many to name. An empty one is not named."""
+    named = [choice for choice in choices if choice]
+    first = "one of " if len(named) > 1 else ""
+    return (lambda value: value in choices), told or first + ", ".join(named)
 
 
 A_PRICE = "a price from 0 to a million"

@@ -295,9 +295,10 @@ def _follow(settings: Settings, study_id: str, as_json: bool) -> Report:
             if as_json and state != before:
                 json_line({"id": study_id, "status": now.status} | asdict(now.progress))
             done = f"{now.progress.over}/{now.progress.runs} runs"
-            left = f"{duration(now.progress.remaining_s)} left"
-            if in_lines and state != before:
-                click.echo(f"{done}, {left}", err=True)
+            seconds = now.progress.remaining_s
+            left = "" if seconds is None else f"{duration(seconds)} left"
+            if in_lines and (before is None or state[1] != before[1]):
+                click.echo(", ".join(filter(None, (done, left))), err=True)
             before = state
             bar.update(task, total=now.progress.runs, completed=now.progress.over,
                        description=done, left=left)  # fmt: skip

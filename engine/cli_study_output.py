@@ -172,6 +172,9 @@ def _share(value: float | None) -> str:
 
 def _duration(shown: Report) -> str:
     predicted, actual = shown.study.predicted_s, shown.progress.actual_s
+    if predicted is None:
+        took = "" if actual is None else f"Took {duration(actual)} of runs. "
+        return f"{took}No time was predicted."
     if actual is None:
         return f"Predicted: {duration(predicted)}."
     error = shown.prediction_error

@@ -33,9 +33,15 @@ def metric(key: str, value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`0.8 s`, `42 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
+    """`0.076 s`, `4.2 s`, `42 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`.
+
+    >>> duration(0.0761), duration(4.21), duration(185)
+    ('0.076 s', '4.2 s', '3 min 5 s')
+    """
     if seconds is None:
         return UNKNOWN
+    if 0.0005 <= seconds < 0.995:
+        return f"{seconds:.2g} s"
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -337,3 +337,11 @@ def test_a_name_that_someone_else_changed_meanwhile_is_not_overwritten(here):
     assert "changed the name" in at.error[0].value
     with database.opened(here) as db:
         assert runs.get(db, run_id).name == "their name"
+
+
+@pytest.mark.parametrize(
+    ("choices", "wanted"),
+    [(("1",), "1"), (("a", "b"), "one of a, b"), (("a", "b", ""), "one of a, b"), ((), "")],
+)
+def test_what_a_parameter_may_be_is_told_without_a_choice_that_is_empty(choices, wanted):
+    assert links.one_of(choices)[1] == wanted

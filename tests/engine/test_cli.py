@@ -94,8 +94,8 @@ def test_a_study_that_is_watched_ends_with_its_report_and_show_has_the_whole_car
     assert here.cli("study", "stop", last["id"]).returncode == 5
     more = here.cli("study", "resume", last["id"], "--seeds", "1", "--watch")
     assert more.returncode == 0
-    assert more.stderr.startswith("2/3 runs, ")
-    assert "\n3/3 runs, " in more.stderr
+    assert more.stderr.startswith("2/3 runs")
+    assert "\n3/3 runs\n" in more.stderr
     assert here.cli("study", "show", "nope").returncode == 4
 
 

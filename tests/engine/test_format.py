@@ -41,3 +41,11 @@ def test_an_amount_has_the_prefix_of_what_is_shown(value, told):
 )  # fmt: skip
 def test_a_steps_time_has_the_unit_of_what_is_shown(seconds, told):
     assert format.step_time(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.0, "0.0 s"), (0.0762, "0.076 s"), (0.13, "0.13 s"), (0.999, "1.0 s"), (9.94, "9.9 s")],
+)
+def test_a_short_time_keeps_two_digits(seconds, told):
+    assert format.duration(seconds) == told
