@@ -17,6 +17,7 @@ from storage.runs import Run
 MOST_OPENED = 3
 MOST_WEIGHED = 200  # of which all files are looked at before they are deleted
 MOST_REFUSALS = 5
+SAID = "said-of-selected"
 
 
 def of_selected(ids: Sequence[str], baseline: str) -> None:
@@ -133,9 +134,14 @@ def _each(ids: Sequence[str], change: Callable[..., None], done: str) -> None:
                     changed += 1
                 except clicks.REFUSED as error:
                     refused.append(str(error))
-        st.toast(f"{counted(changed, 'run')} {done}.")
-        for sentence in refused[:MOST_REFUSALS]:
-            st.toast(plain(sentence), icon=":material/error:")
+        said = [f"{counted(changed, 'run')} {done}.", *refused[:MOST_REFUSALS]]
         if len(refused) > MOST_REFUSALS:
-            st.toast(f"{len(refused) - MOST_REFUSALS:,} more could not be {done}.")
+            said.append(f"{len(refused) - MOST_REFUSALS:,} more could not be {done}.")
+        st.session_state[SAID] = said
         st.rerun()
+
+
+def say_how_it_went() -> None:
+    """Of the last action; by the run of the script that follows it, whose toasts are not lost."""
+    for place, sentence in enumerate(st.session_state.pop(SAID, [])):
+        st.toast(plain(sentence), icon=":material/error:" if place else None)

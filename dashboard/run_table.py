@@ -41,6 +41,7 @@ ROW_PX, HEADER_PX, MOST_ROWS = 36, 40, 16
 def show() -> None:
     """The filters, and under them the table, which is drawn again every two seconds."""
     st.session_state.pop("listed", None)
+    run_actions.say_how_it_went()
     _table(run_view.controls())
 
 

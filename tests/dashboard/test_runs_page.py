@@ -117,6 +117,7 @@ def test_tags_of_selected_runs_are_added_and_removed_beside_those_of_others(here
         runs.add_tags(db, first, ["theirs"])
     at.text_input(key="tag-selected-text").set_value("new").run()
     at.button(key="tag-selected").click().run()
+    assert [toast.value for toast in at.toast] == ["2 runs tagged\\."]
     assert tags(here, first) == ("mine", "new", "theirs")
     assert tags(here, second) == ("mine", "new")
     at.session_state["tag-selected-menu"] = True
