@@ -144,8 +144,7 @@ def _is_column() -> Callable[[str], bool]:
 
 
 def _is_field() -> Callable[[str], bool]:
-    """Whether runs can be sorted and grouped by a word. The store is asked only for those of a
-    link."""
+    """Whether runs can be sorted and grouped by a word. Only for a link's is the store asked."""
     if not _text("sort") and not _text("group"):
         return (_sorted_by(run_list.NEWEST), "").__contains__
     with store.opened() as db:

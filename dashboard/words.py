@@ -21,11 +21,11 @@ STATUS_ICONS = {
     "FAILED": "error",
     "STOPPED": "stop_circle",
 }
-# Every mark that Markdown or Streamlit's extensions of it could take for their own.
 # Streamlit writes these as arrows, dashes and the like, and a colon with a word as an emoji or an
 # icon; `09:30` is neither.
 SIGN = re.compile(r"(?<!\S)(<|>|~|-)(->|-|>|=)(?!\S)")
 SHORTCODE = re.compile(r":(?=\S)(?!\d+(?![\w+:-]))")
+# Every mark that Markdown or Streamlit's extensions of it could take for their own.
 MARKUP = re.compile(r"([!-/:-@\[-`{-~])")
 
 

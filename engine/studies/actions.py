@@ -134,9 +134,8 @@ def extend(settings: Settings, study_id: str, *, seeds: int, by: str) -> int:
 
 
 def _submit_missing(db: Database, study_id: str, by: str, more_seeds: int = 0) -> int:
-    """What was read and what is written belong to one transaction: two who resume add it once,
-
-    and of two who extend neither takes back what the other asked for.
+    """What was read and what is written belong to one transaction: two who resume add it once, and
+    of two who extend neither takes back what the other asked for.
     """
     with database.transaction(db):
         study = find(db, study_id)
