@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import click
+from msgspec import structs
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -45,7 +46,7 @@ def run_json(run: Run) -> dict[str, Any]:
         for key, s in run.metrics.items()
     }
     hidden = ("process", "journal_offset")
-    shown = {k: v for k, v in asdict(run).items() if k not in hidden}
+    shown = {k: v for k, v in structs.asdict(run).items() if k not in hidden}
     return shown | {"stopping": run.stopping, "metrics": best}
 
 

@@ -119,7 +119,9 @@ class Statement:
             return f"(SELECT {column} FROM series WHERE run_id = runs.id AND key = {mark})"  # noqa: S608  own words
         if key not in self._joined:
             self._joined[key] = (self.bind(key), f"m{len(self._joined)}")
-        return f"{self._joined[key][1]}.{column}"
+        # A bare column in WHERE would let SQLite join the other way round: metrics first, and then
+        # each run's whole row by its id.
+        return f"coalesce({self._joined[key][1]}.{column}, NULL)"
 
     def _is_config(self, word: str) -> bool:
         named = word in self._vocabulary.config

@@ -91,17 +91,25 @@ def page(
     """
     statement = Statement(wanted.vocabulary, fields.metric_keys(db))
     where = _where(statement, wanted)
-    by = f"runs.submitted_at {_way(sort)}, runs.id {_way(sort)}"
+    counted = f"SELECT count(*) FROM runs {statement.joins} WHERE {where}"  # noqa: S608
+    way, key, filters_metrics = _way(sort), "NULL", bool(statement.joins)
+    by = f"submitted_at {way}, id {way}"
     if sort.lstrip("-") != "submitted":
         found = statement.field(sort.lstrip("-"))
         letters = " COLLATE NOCASE" if found.kind == "text" else ""
-        by = f"({found.sql}){letters} {_way(sort)} NULLS LAST, runs.submitted_at DESC, runs.id DESC"
-    limits = f"LIMIT {int(limit)} OFFSET {int(offset)}"
-    of_runs = f"FROM runs {statement.joins} WHERE {where}"
-    query = f"SELECT runs.id, count(*) OVER () {of_runs} ORDER BY {by} {limits}"
+        key, by = found.sql, f"key{letters} {way} NULLS LAST, submitted_at DESC, id DESC"
+    # To count takes no metric that is only sorted by. Where metrics are looked up for both, once.
+    once = filters_metrics and key != "NULL"
+    query = (
+        f"WITH found AS {'' if once else 'NOT'} MATERIALIZED (SELECT runs.id AS id, "  # noqa: S608
+        f"runs.submitted_at AS submitted_at, {key} AS key FROM runs {statement.joins} "
+        f"WHERE {where}) SELECT id, ({'SELECT count(*) FROM found' if once else counted}) "
+        f"FROM found ORDER BY {by} LIMIT {int(limit)} OFFSET {int(offset)}"
+    )
     rows = db.execute(query, statement.values).fetchall()
-    total = rows[0][1] if rows else _count(db, wanted) if offset else 0
-    return Page(of_ids(db, [row[0] for row in rows]), total)
+    beyond = offset and not rows
+    total = db.execute(counted, statement.values).fetchone()[0] if beyond else 0
+    return Page(of_ids(db, [row[0] for row in rows]), rows[0][1] if rows else total)
 
 
 def of_ids(db: Database, run_ids: Sequence[str]) -> list[Run]:
@@ -222,13 +230,6 @@ def _number(statement: Statement, word: str) -> str:
     if found.kind == "config":  # of text or a truth value there is no mean
         return f"iif(typeof({found.sql}) IN ('integer', 'real'), {found.sql}, NULL)"
     return found.sql
-
-
-def _count(db: Database, wanted: Wanted) -> int:
-    statement = Statement(wanted.vocabulary, fields.metric_keys(db))
-    where = _where(statement, wanted)
-    query = f"SELECT count(*) FROM runs {statement.joins} WHERE {where}"  # noqa: S608
-    return db.execute(query, statement.values).fetchone()[0]
 
 
 def _where(statement: Statement, wanted: Wanted) -> str:

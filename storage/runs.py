@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from storage import ids
 from storage.database import Database, change
@@ -16,8 +17,7 @@ FINAL = ("SUCCEEDED", "FAILED", "STOPPED")
 STATUSES = ACTIVE + FINAL
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """What is known of one metric of one run without reading its points."""
 
     points: int
@@ -26,8 +26,7 @@ class Summary:
     max: float | None
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """One row. Times are Unix seconds; None is unknown or not yet."""
 
     id: str
@@ -102,6 +101,7 @@ VERSION_TRAINED = "coalesce(json_extract(environment, '$.workload_version'), 1)"
 # Whether it took steps of its own, and not only over.
 TRAINED = """step > coalesce(resumed_epoch, 0) * total_steps / json_extract(config, '$.epochs')"""
 NEWEST_FIRST = "submitted_at DESC, id DESC"
+_tags, _summaries = msgspec.json.Decoder(tuple[str, ...]), msgspec.json.Decoder(dict[str, Summary])
 
 
 def create(
@@ -360,18 +360,25 @@ def leases(db: Database) -> dict[str, str]:
 
 def from_row(row: Any) -> Run:
     """A row of `SELECT`."""
-    fields = dict(row)
-    summaries = json.loads(fields.pop("metrics"))
+    fields = dict(zip(row.keys(), row, strict=True))  # dict(row) looks each name up, in a row
     return Run(
         **fields
         | {
-            "tags": tuple(json.loads(fields["tags"])),
-            "config": json.loads(fields["config"]),
-            "devices": json.loads(fields["devices"]),
-            "environment": json.loads(fields["environment"]),
-            "facts": json.loads(fields["facts"]),
-            "process": json.loads(fields["process"] or "null"),
+            "tags": _tags.decode(fields["tags"]),
+            "config": _decoded(fields["config"]),
+            "devices": _decoded(fields["devices"]),
+            "environment": _decoded(fields["environment"]),
+            "facts": _decoded(fields["facts"]),
+            "process": _decoded(fields["process"] or "null"),
             "archived": bool(fields["archived"]),
-            "metrics": {key: Summary(*values) for key, values in summaries.items()},
+            "metrics": _summaries.decode(fields["metrics"]),
         }
     )
+
+
+def _decoded(text: str) -> Any:
+    """JSON; a name of a file may hold half a surrogate pair, which only the slower parser takes."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)

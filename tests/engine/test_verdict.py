@@ -1,8 +1,7 @@
 """How a run ended is decided from what it said, how it exited, and what was asked."""
 
-import dataclasses
-
 import pytest
+from msgspec import structs
 
 from engine import verdict
 from engine.config import RunConfig
@@ -23,7 +22,7 @@ def run(tmp_path):
     with database.opened(tmp_path) as db:
         run_id = runs.create(db, name="", config=config, total_steps=9, submitted_by="test")
         row = runs.get(db, run_id)
-    return dataclasses.replace(
+    return structs.replace(
         row, status="RUNNING", started_at=1000.0, last_event_at=1990.0, step=3, epoch=1.5
     )
 
@@ -41,15 +40,13 @@ def test_a_run_that_said_it_succeeded_did_at_that_time(run):
 
 
 def test_success_before_the_stop_arrived_is_success(run):
-    asked = dataclasses.replace(run, stop_requested_at=1994.0)
+    asked = structs.replace(run, stop_requested_at=1994.0)
     assert decide(asked, said(Finished("SUCCEEDED")), 0).status == "SUCCEEDED"
 
 
 @pytest.mark.parametrize("code", [0, -9])
 def test_a_run_that_was_asked_to_stop_is_stopped_however_it_left(run, code):
-    assert (
-        decide(dataclasses.replace(run, stop_requested_at=1994.0), None, code).status == "STOPPED"
-    )
+    assert decide(structs.replace(run, stop_requested_at=1994.0), None, code).status == "STOPPED"
 
 
 def test_a_signal_without_a_name_is_told_by_its_number(run):
@@ -97,7 +94,7 @@ def test_a_kill_for_want_of_memory_is_told_from_one_by_hand(run, by_oom_killer, 
 
 
 def test_time_used_up_and_silence_are_told_apart(run):
-    late = dataclasses.replace(run, started_at=NOW - 5001)
+    late = structs.replace(run, started_at=NOW - 5001)
     timed_out = verdict.overdue(late, NOW, 5.0, STALL_S)
     stalled = verdict.overdue(run, NOW, STALL_S + 1, STALL_S)
     assert (timed_out.kind, stalled.kind) == ("timed_out", "stalled")
@@ -119,11 +116,11 @@ def test_a_run_past_its_time_whose_supervisor_went_away_too_has_timed_out(
     run, ended, last_event_at
 ):
     """The supervisor that asked it to stop is gone before it has stopped."""
-    row = dataclasses.replace(run, last_event_at=last_event_at)
+    row = structs.replace(run, last_event_at=last_event_at)
     record = Record(9, 6001.0, ended) if ended else None
     end = verdict.of(row, record, Exit(None, watched=False), 6050.0)
     assert (end.status, end.failure_kind, end.finished_at) == ("FAILED", "timed_out", 6001.0)
-    asked = dataclasses.replace(row, stop_requested_at=5900.0)
+    asked = structs.replace(row, stop_requested_at=5900.0)
     assert verdict.of(asked, record, Exit(None, watched=False), 6050.0).status == "STOPPED"
 
 
