@@ -140,7 +140,7 @@ def _library(browser: Any, address: str, drawn: str) -> Iterator[Figure]:
     yield Figure("Plotly's script is loaded, a visit", float(len(answers)), "times", "<= 1",
                  note=note)  # fmt: skip
     size_mb = answers[0].request.sizes()["responseBodySize"] / 1e6
-    yield Figure("Plotly's script on the wire", size_mb, "MB", "<= 1.6")
+    yield Figure("Plotly's script on the wire", size_mb, "MB", "<= 0.5")
     page.close()
 
 

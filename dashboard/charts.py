@@ -30,7 +30,10 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 MAX_POINTS = 2_000
 CHART_POINTS = 24_000  # of all curves: a browser draws that many without a pause
 FEWEST_POINTS = 300
-MARKED_POINTS = 50  # with so few, each is marked; a single point would not be seen otherwise
+# So few points of a curve are marked: a single one would not be seen otherwise. So are of a chart.
+MARKED_POINTS, MARKED_IN_CHART = 50, 300
+# What labels take as a rule. A margin that has to grow for them has the whole chart drawn twice.
+MARGIN = {"l": 48, "r": 8, "t": 8, "b": 42}
 FEW_EPOCHS = 12
 LEGEND_LETTERS = 28
 HOVER_LETTERS = 44
@@ -98,7 +101,8 @@ def curves(
     most = max(FEWEST_POINTS, min(MAX_POINTS, CHART_POINTS // max(1, len(drawn))))
     identified = list(zip(drawn, _identities(drawn), strict=True))
     traces = [_band(curve, uid, scale) for curve, uid in identified if curve.low is not None]
-    traces += [_trace(curve, uid, scale, hover, most) for curve, uid in identified]
+    marked = min(MARKED_POINTS, max(1, MARKED_IN_CHART // max(1, len(drawn))))
+    traces += [_trace(curve, uid, scale, hover, most, marked) for curve, uid in identified]
     layout = _layout(drawn, y_title, unit, x_axis, x_unit, log_y)
     if log_x and x_axis != "clock":  # a date has no logarithm
         layout["xaxis"] |= {"type": "log", "dtick": None, "uirevision": f"{x_axis} {x_unit} log"}
@@ -194,7 +198,9 @@ def _first_gaps(finite: NDArray[Any], kept: NDArray[Any]) -> NDArray[Any]:
     return finite[gaps[first]] + 1
 
 
-def _trace(curve: Curve, uid: str, scale: float, hover: str, most: int) -> dict[str, Any]:
+def _trace(
+    curve: Curve, uid: str, scale: float, hover: str, most: int, marked: int
+) -> dict[str, Any]:
     x, y = thinned(np.asarray(curve.x), np.asarray(curve.y, dtype=np.float64), most)
     ends = {}
     if curve.low is not None and curve.high is not None and len(curve.low) == len(y):
@@ -218,7 +224,7 @@ def _trace(curve: Curve, uid: str, scale: float, hover: str, most: int) -> dict[
             "x": _scaled(x, scale),
             # Of many points, seven digits are more than a hover shows.
             "y": y if len(y) <= FEWEST_POINTS else y.astype(np.float32),
-            "mode": "lines+markers" if len(y) <= MARKED_POINTS else "lines",
+            "mode": "lines+markers" if len(y) <= marked else "lines",
             "line": {
                 "color": color(curve.color_index),
                 "dash": curve.dash or dash(curve.color_index),
@@ -372,7 +378,7 @@ def _layout(
     return {
         "template": None,
         "uirevision": "kept",
-        "margin": {"l": 4, "r": 8, "t": 8, "b": 4},
+        "margin": MARGIN,
         "hovermode": "closest",
         "hoverdistance": -1,
         "legend": _LEGEND,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from dashboard.charts import color, dash, literal, shortened
+from dashboard.charts import MARGIN, color, dash, literal, shortened
 from engine.format import UNKNOWN, figure
 
 LOG_SPAN = 10.0  # an axis whose largest value is so many times its least is logarithmic
@@ -70,7 +70,7 @@ def scatter(runs: Sequence[Named], x: Axis, y: Axis) -> go.Figure:
         }
         for run, at, value in known
     ]
-    layout = _LAYOUT | {"xaxis": _axis(x), "yaxis": _axis(y)}
+    layout = _LAYOUT | {"margin": MARGIN, "xaxis": _axis(x), "yaxis": _axis(y)}
     if not known:
         layout |= {"annotations": [_NONE]}
     return go.Figure(traces, layout)

@@ -5,6 +5,7 @@ import re
 import time
 import urllib.error
 import urllib.request
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -171,13 +172,24 @@ def test_plotly_is_served_compressed_and_kept_by_the_browser(url):
     assert headers["Content-Encoding"] == "gzip"
     assert headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert headers["Content-Type"].startswith("text/javascript")
-    assert int(headers["Content-Length"]) == len(body) < 1_600_000
+    assert int(headers["Content-Length"]) == len(body) < 450_000
     assert gzip.decompress(body) == assets.plotly_js().plain
 
     request.add_header("If-None-Match", headers["ETag"])
     with pytest.raises(urllib.error.HTTPError) as unchanged:
         urllib.request.urlopen(request)
     assert unchanged.value.code == 304
+
+
+def test_the_drawing_library_is_the_version_that_figures_are_made_for():
+    whole = files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")[:200]
+    versions = [re.findall(r"v(\d+\.\d+\.\d+)", text) for text in (whole, library_head())]
+    assert versions[0] == versions[1] != []
+    assert f"-{versions[0][0]}." in assets.PLOTLY_PATH
+
+
+def library_head():
+    return assets.plotly_js().plain[:200].decode()
 
 
 def test_plotly_is_served_plain_to_a_client_without_gzip(url):
