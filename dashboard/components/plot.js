@@ -39,6 +39,7 @@ const HIDE = "accelboard-hide"; // the event that says that other curves are hid
 // Runs, or on a run's page curves, whose names were clicked.
 const hidden = (window.accelboardHidden ??= new Set());
 const charts = new WeakMap(); // root element -> its chart
+const queued = new Set(); // charts that are to be drawn
 let library;
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -49,7 +50,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   root.setAttribute("aria-label", chart.alt);
   root.style.height = `${chart.height}px`;
   load(chart.script).then(
-    () => draw(chart),
+    () => queue(chart),
     (error) => fail(chart, error, UNLOADED),
   );
   // Also called when a newer run overtakes this one: only a chart off the page is torn down.
@@ -75,6 +76,29 @@ function load(path) {
     throw error;
   });
   return library;
+}
+
+// One by one, from the top of the page, with what is drawn shown before the next is begun.
+async function queue(chart) {
+  queued.add(chart);
+  if (queued.drawing) return;
+  queued.drawing = true;
+  try {
+    await pause(); // the page's other charts come in the same go
+    while (queued.size) {
+      const top = ({ root }) => root.getBoundingClientRect().top;
+      const next = [...queued].reduce((one, other) => (top(other) < top(one) ? other : one));
+      queued.delete(next);
+      await draw(next);
+      await pause();
+    }
+  } finally {
+    queued.drawing = false;
+  }
+}
+
+function pause() {
+  return new Promise((resolve) => setTimeout(resolve));
 }
 
 function create(root) {
