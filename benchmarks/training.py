@@ -77,7 +77,7 @@ def figures(
             theirs.append(pattern(framework, epochs, data_dir))
             mine += [ours(framework, epochs, 2 * repeat + extra, data_dir) for extra in (1, 2)]
         yield from compared(framework, mine, theirs)
-    yield overhead.figure(data_dir)
+    yield from overhead.figures(data_dir)
     yield from start_to_point.figures(frameworks)
 
 

@@ -2,8 +2,8 @@
 
 Run by the interpreter of an environment that has jax and libtpu and nothing of this project:
 `python compile.py FOLDER`. It reads `FOLDER/compile.json` (`{"topology": …, "options": …,
-"programs": [{"number": N, "chips": …}, …]}`), and `N.mlir` and `N.json` as export.py wrote them. It
-writes `compiler.json`, libtpu's version; `N.hlo`, the compiled program; and `N.compiled.json`:
+"programs": [{"number": N, "chips": …}, …]}`), and `N.mlir` and `N.json` as export.py wrote them,
+or a program as text. It writes `compiler.json`, libtpu's version; `N.hlo`, the compiled program; and `N.compiled.json`:
 memory in bytes and FLOPs of each chip, and the seconds it took, or `message`.
 """
 
@@ -21,7 +21,9 @@ from jax.errors import JaxRuntimeError  # pyright: ignore[reportMissingImports]
 from jax.experimental import topologies  # pyright: ignore[reportMissingImports]
 from jax.interpreters.mlir import ir, make_ir_context  # pyright: ignore[reportMissingImports]
 from jaxlib import xla_client  # pyright: ignore[reportMissingImports]
+from jaxlib.mlir.dialects import stablehlo  # pyright: ignore[reportMissingImports]
 
+BYTECODE = b"ML\xefR"  # what MLIR's begins with
 MEMORY = ("argument", "output", "alias", "temp", "generated_code")
 
 
@@ -39,8 +41,8 @@ def main(folder: Path) -> None:
 
 
 def _compile(folder: Path, number: int, chips: list[Any]) -> dict[str, Any]:
-    with make_ir_context():
-        module = ir.Module.parse((folder / f"{number}.mlir").read_text("utf-8"))
+    with make_ir_context() as context:
+        module = _read(folder / f"{number}.mlir", context)
         signature = json.loads((folder / f"{number}.json").read_text("utf-8"))
         _sign(module, signature, len(chips))
         begun = time.perf_counter()
@@ -56,6 +58,13 @@ def _compile(folder: Path, number: int, chips: list[Any]) -> dict[str, Any]:
     sizes = {f"{part}_bytes": getattr(memory, f"{part}_size_in_bytes") for part in MEMORY}
     flops = executable.cost_analysis().get("flops", 0.0)  # XLA leaves out what is 0
     return sizes | {"flops": flops, "compile_s": compile_s}
+
+
+def _read(path: Path, context: Any) -> Any:
+    program = path.read_bytes()
+    if program.startswith(BYTECODE):
+        return stablehlo.deserialize_portable_artifact(context, program)
+    return ir.Module.parse(program.decode("utf-8"))
 
 
 def _sign(module: Any, signature: dict[str, dict[str, int]], chips: int) -> None:

@@ -1,7 +1,8 @@
 """A run's training step as StableHLO, recorded on this host's CPU and never run.
 
 A process of its own: `python -m engine.tpu.export FOLDER` reads `FOLDER/configs.json` and writes,
-for config N, `N.mlir` and `N.json` (see `Signature`). A step that cannot be recorded leaves
+for config N, `N.mlir` and `N.json` (see `Signature`). It is in StableHLO's portable form, which a
+compiler of another version reads, too: text, for one, packs bits as its own version does. A step that cannot be recorded leaves
 `{"message": …}` in `N.json` instead.
 
 What is recorded is the step that `XlaSession` trains with. Its data set is all zeros, because only
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Signature(TypedDict):
-    """What of the program's text is not in it, by positions of arguments and results."""
+    """What of the program is not in it, by positions of arguments and results."""
 
     aliases: dict[int, int]  # argument -> the result that takes its place in memory
     batch_dims: dict[int, int]  # argument -> which of its dimensions counts a batch's samples
@@ -42,15 +43,15 @@ def main(folder: Path) -> None:
     _fail_before_the_host_does()
     for number, raw in enumerate(json.loads((folder / "configs.json").read_text("utf-8"))):
         try:
-            text, signature = record(RunConfig.parse(raw), folder)
+            step, signature = record(RunConfig.parse(raw), folder)
         except (RuntimeError, ValueError, MemoryError, ImportError, RunFailed) as error:
             (folder / f"{number}.json").write_text(json.dumps({"message": str(error)}), "utf-8")
             continue
-        (folder / f"{number}.mlir").write_text(text, "utf-8")
+        (folder / f"{number}.mlir").write_bytes(step)
         (folder / f"{number}.json").write_text(json.dumps(signature), "utf-8")
 
 
-def record(config: RunConfig, folder: Path) -> tuple[str, Signature]:
+def record(config: RunConfig, folder: Path) -> tuple[bytes, Signature]:
     """The step over the whole batch; how chips share it is the compiler's to say."""
     import torch_xla.core.xla_model as xm
 
@@ -68,7 +69,7 @@ def record(config: RunConfig, folder: Path) -> tuple[str, Signature]:
             arguments.index(_argument_ids([tensor])[0]): dim for tensor, dim in batch_dims
         },
     }
-    return xm.get_stablehlo(state), signature
+    return xm.get_stablehlo_bytecode(state), signature
 
 
 def _fail_before_the_host_does() -> None:

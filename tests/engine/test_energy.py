@@ -1,9 +1,8 @@
 """Energy: from counters, from power, or not at all; always with where it comes from."""
 
-import dataclasses
-
 import numpy as np
 import pytest
+from msgspec import structs
 
 from engine import energy
 from engine.config import RunConfig
@@ -281,7 +280,7 @@ def test_what_is_unavailable_says_why_in_the_words_that_were_kept_with_the_run(d
 
 @pytest.mark.parametrize("watts", [None, 300])
 def test_epochs_that_a_resumed_run_took_over_are_none_of_its_own(db, watts):
-    run = dataclasses.replace(trained(db, [GPU]), resumed_epoch=1)
+    run = structs.replace(trained(db, [GPU]), resumed_epoch=1)
     if watts:
         read(db, run, "gpu:0", "energy_j", 95, 135, watts)
     during, (of_gpu, _) = energy.of_run(db, run)
