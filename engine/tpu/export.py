@@ -69,7 +69,8 @@ def record(config: RunConfig, folder: Path) -> tuple[bytes, Signature]:
             arguments.index(_argument_ids([tensor])[0]): dim for tensor, dim in batch_dims
         },
     }
-    return xm.get_stablehlo_bytecode(state), signature
+    # Its type says one tensor; it takes a list, as `get_stablehlo` does.
+    return xm.get_stablehlo_bytecode(state), signature  # pyright: ignore[reportArgumentType]
 
 
 def _fail_before_the_host_does() -> None:
