@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,14 @@ def write(found: dict[str, Any], folder: Path) -> None:
 def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
     with frameworks.importing():
         framework.environment()
+    # TensorFlow waits ten seconds for memory to come free: beside the rest.
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(whose_memory, job.config.framework)
+        found = of_sessions(framework, job, replica)
+        return found | {"out_of_memory": asked.result()}
+
+
+def of_sessions(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
     in_parcels = parcelled(framework, job, replica)
     of_adam = [totals.mean_loss for totals in in_parcels["totals"][:2]]
     of_adamw = losses(framework, changed(job, optimizer="adamw"), replica)
@@ -64,7 +73,6 @@ def facts(framework: Framework, job: Job, replica: Replica) -> dict[str, Any]:
         "fp16": fp16(framework, job, replica) if job.config.framework != "torch_xla" else None,
         "diverged": losses(framework, changed(job, optimizer="adamw", learning_rate=1000), replica),
         "logits": logits(job) if job.config.framework != "torch_xla" else None,
-        "out_of_memory": whose_memory(job.config.framework),
         "subnormal": subnormal() if job.config.framework == "torch" else None,
         "gone": gone(framework, job, replica),
     }
