@@ -198,6 +198,12 @@ def _first_gaps(finite: NDArray[Any], kept: NDArray[Any]) -> NDArray[Any]:
     return finite[gaps[first]] + 1
 
 
+def _has_lone(y: NDArray[np.float64]) -> bool:
+    """Whether a point has gaps on both sides: no line would show it."""
+    known = np.concatenate([[False], np.isfinite(y), [False]])
+    return bool((known[1:-1] & ~known[:-2] & ~known[2:]).any())
+
+
 def _trace(
     curve: Curve, uid: str, scale: float, hover: str, most: int, marked: int
 ) -> dict[str, Any]:
@@ -224,7 +230,7 @@ def _trace(
             "x": _scaled(x, scale),
             # Of many points, seven digits are more than a hover shows.
             "y": y if len(y) <= FEWEST_POINTS else y.astype(np.float32),
-            "mode": "lines+markers" if len(y) <= marked else "lines",
+            "mode": "lines+markers" if len(y) <= marked or _has_lone(y) else "lines",
             "line": {
                 "color": color(curve.color_index),
                 "dash": curve.dash or dash(curve.color_index),

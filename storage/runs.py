@@ -371,7 +371,7 @@ def from_row(row: Any) -> Run:
             "facts": _decoded(fields["facts"]),
             "process": _decoded(fields["process"] or "null"),
             "archived": bool(fields["archived"]),
-            "metrics": _summaries.decode(fields["metrics"]),
+            "metrics": _summaries_of(fields["metrics"]),
         }
     )
 
@@ -382,3 +382,11 @@ def _decoded(text: str) -> Any:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
         return json.loads(text)
+
+
+def _summaries_of(text: str) -> dict[str, Summary]:
+    """SQLite writes fifteen digits, so the greatest of floats becomes one that is none."""
+    try:
+        return _summaries.decode(text)
+    except msgspec.DecodeError:
+        return {key: Summary(*values) for key, values in json.loads(text).items()}

@@ -78,23 +78,32 @@ function load(path) {
   return library;
 }
 
-// One by one, from the top of the page, with what is drawn shown before the next is begun.
+// One by one, those in view first, with what is drawn shown before the next is begun.
 async function queue(chart) {
   queued.add(chart);
   if (queued.drawing) return;
   queued.drawing = true;
-  try {
-    await pause(); // the page's other charts come in the same go
-    while (queued.size) {
-      const top = ({ root }) => root.getBoundingClientRect().top;
-      const next = [...queued].reduce((one, other) => (top(other) < top(one) ? other : one));
-      queued.delete(next);
+  await pause(); // the page's other charts come in the same go
+  while (queued.size) {
+    const next = [...queued].sort(higher).find(isInView) ?? queued.values().next().value;
+    queued.delete(next);
+    try {
       await draw(next);
-      await pause();
+    } catch (error) {
+      fail(next, error, UNDRAWN);
     }
-  } finally {
-    queued.drawing = false;
+    await pause();
   }
+  queued.drawing = false;
+}
+
+function higher(one, other) {
+  return one.root.getBoundingClientRect().top - other.root.getBoundingClientRect().top;
+}
+
+function isInView({ root }) {
+  const { top, bottom } = root.getBoundingClientRect();
+  return bottom > 0 && top < window.innerHeight;
 }
 
 function pause() {
@@ -103,13 +112,13 @@ function pause() {
 
 function create(root) {
   const chart = { root, canvas: root.querySelector(".accelboard-plot-canvas"), held: false };
-  chart.observer = new ResizeObserver(() => draw(chart));
+  chart.observer = new ResizeObserver(() => queue(chart));
   chart.observer.observe(root);
   root.addEventListener("pointerdown", () => hold(chart));
   chart.gone = new AbortController();
   const { signal } = chart.gone;
   document.addEventListener(LIGHT, ({ detail }) => shade(chart, detail), { signal });
-  document.addEventListener(HIDE, () => draw(chart), { signal });
+  document.addEventListener(HIDE, () => queue(chart), { signal });
   root.addEventListener("pointerover", ({ target }) => {
     const entry = target.closest(".legend .traces");
     if (entry) light(entry.__data__?.[0]?.trace?.meta?.runs ?? []);

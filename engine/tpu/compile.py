@@ -3,8 +3,9 @@
 Run by the interpreter of an environment that has jax and libtpu and nothing of this project:
 `python compile.py FOLDER`. It reads `FOLDER/compile.json` (`{"topology": …, "options": …,
 "programs": [{"number": N, "chips": …}, …]}`), and `N.mlir` and `N.json` as export.py wrote them,
-or a program as text. It writes `compiler.json`, libtpu's version; `N.hlo`, the compiled program; and `N.compiled.json`:
-memory in bytes and FLOPs of each chip, and the seconds it took, or `message`.
+or a program as text. It writes `compiler.json`, libtpu's version; `N.hlo`, the compiled program;
+and `N.compiled.json`: memory in bytes and FLOPs of each chip, and the seconds it took, or
+`message`.
 """
 
 from __future__ import annotations

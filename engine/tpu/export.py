@@ -2,8 +2,8 @@
 
 A process of its own: `python -m engine.tpu.export FOLDER` reads `FOLDER/configs.json` and writes,
 for config N, `N.mlir` and `N.json` (see `Signature`). It is in StableHLO's portable form, which a
-compiler of another version reads, too: text, for one, packs bits as its own version does. A step that cannot be recorded leaves
-`{"message": …}` in `N.json` instead.
+compiler of another version reads, too: text, for one, packs bits as its own version does. A step
+that cannot be recorded leaves `{"message": …}` in `N.json` instead.
 
 What is recorded is the step that `XlaSession` trains with. Its data set is all zeros, because only
 shapes make a program.

@@ -145,6 +145,8 @@ def test_curve_without_any_value_is_drawn_empty():
 def test_points_are_marked_where_they_are_few():
     assert draw(curve([1])).data[0].mode == "lines+markers"
     assert draw(curve(np.ones(51))).data[0].mode == "lines"
+    ten = draw(*[curve(np.ones(31))] * 9, curve([np.nan, 1, np.nan, *np.ones(28)])).data
+    assert [trace.mode for trace in ten] == ["lines"] * 9 + ["lines+markers"]
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,13 @@ def test_only_a_run_that_never_began_goes_back_to_the_queue(db):
     assert runs.leases(db) == {"gpu:0": begun}
 
 
+def test_a_run_is_read_whose_metric_is_the_greatest_of_numbers(db):
+    """SQLite writes fifteen of its digits, which together are more than any float."""
+    run_id, greatest = create(db), sys.float_info.max
+    metrics.ingest(db, run_id, [Point("loss", 1, 1.0, 1.0, greatest)], last_seq=1, offset=9)
+    assert runs.get(db, run_id).metrics["loss"].last >= greatest
+
+
 def test_summaries_follow_the_points(db):
     run_id = create(db)
     values = [3.0, None, 1.0, 2.0]
