@@ -46,7 +46,7 @@ def served(store: Path, warm: str = "none") -> Iterator[Served]:
     )
     try:
         address = f"http://127.0.0.1:{port}"
-        _until_healthy(address)
+        _until_healthy(address, server)
         yield Served(given, address, server.pid)
     finally:
         server.terminate()
@@ -55,8 +55,9 @@ def served(store: Path, warm: str = "none") -> Iterator[Served]:
             launch.end_supervisor(given)
 
 
-def _until_healthy(address: str) -> None:
+def _until_healthy(address: str, server: subprocess.Popen[bytes]) -> None:
     while True:
+        assert server.poll() is None, f"The server ended with status {server.returncode}"
         try:
             urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
             return

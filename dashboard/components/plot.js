@@ -40,6 +40,7 @@ const HIDE = "accelboard-hide"; // the event that says that other curves are hid
 const hidden = (window.accelboardHidden ??= new Set());
 const charts = new WeakMap(); // root element -> its chart
 const queued = new Set(); // charts that are to be drawn
+let drawing = false;
 let library;
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -81,8 +82,8 @@ function load(path) {
 // One by one, those in view first, with what is drawn shown before the next is begun.
 async function queue(chart) {
   queued.add(chart);
-  if (queued.drawing) return;
-  queued.drawing = true;
+  if (drawing) return;
+  drawing = true;
   await pause(); // the page's other charts come in the same go
   while (queued.size) {
     const next = [...queued].sort(higher).find(isInView) ?? queued.values().next().value;
@@ -94,7 +95,7 @@ async function queue(chart) {
     }
     await pause();
   }
-  queued.drawing = false;
+  drawing = false;
 }
 
 function higher(one, other) {

@@ -182,14 +182,11 @@ def test_plotly_is_served_compressed_and_kept_by_the_browser(url):
 
 
 def test_the_drawing_library_is_the_version_that_figures_are_made_for():
-    whole = files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")[:200]
-    versions = [re.findall(r"v(\d+\.\d+\.\d+)", text) for text in (whole, library_head())]
-    assert versions[0] == versions[1] != []
-    assert f"-{versions[0][0]}." in assets.PLOTLY_PATH
-
-
-def library_head():
-    return assets.plotly_js().plain[:200].decode()
+    whole = files("plotly").joinpath("package_data/plotly.min.js").read_bytes()
+    heads = [script[:200].decode() for script in (whole, assets.plotly_js().plain)]
+    theirs, ours = (re.findall(r"v(\d+\.\d+\.\d+)", head) for head in heads)
+    assert theirs == ours != []
+    assert f"-{ours[0]}." in assets.PLOTLY_PATH
 
 
 def test_plotly_is_served_plain_to_a_client_without_gzip(url):
