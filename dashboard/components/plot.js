@@ -2,6 +2,7 @@
 // Streamlit calls the default export on each run with new data, and when the theme changes.
 
 const RELEASE_MS = 350; // Plotly waits 300 ms after a click, in case it was the first of two
+const SHOWN_MS = 200; // of drawing charts, until the page shows those that are drawn
 const UNDRAWN = "This chart could not be drawn. The browser's console says why.";
 const UNLOADED =
   "This chart could not be drawn, because its drawing library did not load. " +
@@ -79,27 +80,31 @@ function load(path) {
   return library;
 }
 
-// One by one, those in view first, with what is drawn shown before the next is begun.
+// One by one, those in view first and then from the top of the page; what is drawn is shown every
+// now and then, before the next is begun.
 async function queue(chart) {
   queued.add(chart);
   if (drawing) return;
   drawing = true;
   await pause(); // the page's other charts come in the same go
+  let shown = performance.now();
   while (queued.size) {
-    const next = [...queued].sort(higher).find(isInView) ?? queued.values().next().value;
+    const [next] = [...queued].sort((a, b) => isInView(b) - isInView(a) || top(a) - top(b));
     queued.delete(next);
     try {
       await draw(next);
     } catch (error) {
       fail(next, error, UNDRAWN);
     }
+    if (performance.now() - shown < SHOWN_MS) continue;
     await pause();
+    shown = performance.now();
   }
   drawing = false;
 }
 
-function higher(one, other) {
-  return one.root.getBoundingClientRect().top - other.root.getBoundingClientRect().top;
+function top({ root }) {
+  return root.getBoundingClientRect().top;
 }
 
 function isInView({ root }) {
