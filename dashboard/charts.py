@@ -33,7 +33,7 @@ FEWEST_POINTS = 300
 # So few points of a curve are marked: a single one would not be seen otherwise. So are of a chart.
 MARKED_POINTS, MARKED_IN_CHART = 50, 300
 # What labels take as a rule. A margin that has to grow for them has the whole chart drawn twice.
-MARGIN = {"l": 48, "r": 8, "t": 8, "b": 42}
+MARGIN = {"l": 54, "r": 18, "t": 8, "b": 42}
 FEW_EPOCHS = 12
 LEGEND_LETTERS = 28
 HOVER_LETTERS = 44

@@ -27,7 +27,7 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
-from dashboard import links, points, saved_views
+from dashboard import document, links, points, saved_views
 from dashboard.components import assets
 from dashboard.plain_page import UnknownPage, plain_page
 from engine import launch, run_files, settings, transfer
@@ -215,7 +215,7 @@ def _view(view_id: str) -> View | None:
         return views.get(db, view_id)
 
 
-MIDDLEWARE = (Middleware(assets.Preload), Middleware(UnknownPage))
+MIDDLEWARE = (Middleware(UnknownPage),)
 ROUTES = (
     Route(links.path("v/{view_id}"), to_view),
     Route(links.path("export/{run_id}"), to_export),
@@ -225,4 +225,5 @@ ROUTES = (
     Route(links.path("run/{run_id}"), to_run),
     Route(links.path("_accelboard"), whose),
     *assets.routes(),
+    *document.routes(),
 )

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard import links
 
@@ -22,9 +21,6 @@ PLOTLY_PATH = f"assets/{PLOTLY_JS.name}"
 """Relative, so that it resolves beside any page of ours, under a base URL path too."""
 
 FOREVER = "public, max-age=31536000, immutable"
-
-
-PAGES_OF_CHARTS = ("run", "compare", "study")
 
 
 class Asset(NamedTuple):
@@ -44,27 +40,6 @@ def routes() -> list[BaseRoute]:
     """What `st.App(routes=...)` needs for our components to work."""
     plotly_js()
     return [Route(links.path(PLOTLY_PATH), serve_plotly)]
-
-
-class Preload:
-    """Has the browser fetch plotly.js as a page of charts opens, not when its first chart comes."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        pages = [links.path(page) for page in PAGES_OF_CHARTS]
-        if scope["type"] != "http" or scope["path"].rstrip("/") not in pages:
-            await self.app(scope, receive, send)
-            return
-
-        async def send_with_link(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                named = f"<{links.path(PLOTLY_PATH)}>; rel=preload; as=script"
-                message["headers"] = [*message["headers"], (b"link", named.encode())]
-            await send(message)
-
-        await self.app(scope, receive, send_with_link)
 
 
 async def serve_plotly(request: Request) -> Response:
