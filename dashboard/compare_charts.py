@@ -16,6 +16,7 @@ LOG_SPAN = 10.0  # an axis whose largest value is so many times its least is log
 MOST_LEVELS = 12  # of texts on one axis that are written beside it
 AXIS_LETTERS = 18
 NAME_LETTERS, LEVEL_LETTERS = 10, 13
+LINE_PX = 16  # of a label; margins for all lines spare Plotly a second drawing
 
 Values = Sequence[float | str | None]
 
@@ -82,6 +83,8 @@ def parallel(runs: Sequence[Named], axes: Sequence[Axis]) -> go.Figure:
     Of scatter traces, since Plotly's own parallel coordinates can light up no single line.
     """
     heights = [_heights(axis) for axis in axes]
+    names = [_name(axis) for axis in axes]
+    lines = 1 + max((name.count("<br>") for name in names), default=0)
     traces = [
         _trace(run)
         | {
@@ -101,6 +104,7 @@ def parallel(runs: Sequence[Named], axes: Sequence[Axis]) -> go.Figure:
         traces,
         _LAYOUT
         | {
+            "margin": {"l": 4, "r": 8, "t": 8, "b": 6 + LINE_PX * lines},
             "shapes": [_LINE | {"x0": at, "x1": at} for at in range(len(axes))],
             "annotations": [
                 note | (_beside(at, len(axes)) if axis.is_text else {})
@@ -109,7 +113,7 @@ def parallel(runs: Sequence[Named], axes: Sequence[Axis]) -> go.Figure:
             ],
             "xaxis": {
                 "tickvals": list(range(len(axes))),
-                "ticktext": list(map(_name, axes)),
+                "ticktext": names,
                 "range": [-0.3, len(axes) - 1 + 0.3],
                 "showgrid": False,
                 "ticklabeloverflow": "allow",
@@ -211,7 +215,6 @@ def _told(axis: Axis, value: float | str | None) -> str:
 _LAYOUT: dict[str, Any] = {
     "template": None,
     "uirevision": "kept",
-    "margin": {"l": 4, "r": 8, "t": 8, "b": 4},
     "hovermode": "closest",
     "showlegend": False,
 }

@@ -1,8 +1,8 @@
-"""The HTML document that each page opens as: Streamlit's own, with what it has to find out told."""
+"""The HTML document as which each page opens: Streamlit's own, told what it would have to find."""
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import streamlit
@@ -15,30 +15,25 @@ from dashboard.components import assets
 
 PAGES_OF_CHARTS = ("run", "compare", "study")
 _STREAMLITS = Path(streamlit.__file__).parent / "static" / "index.html"
-# Streamlit looks for its server below the page's own path first, and a fifth of a second later
-# beside it. It is where the document's own scripts are.
+# Streamlit looks for its server below the path of the page, and a fifth of a second later beside
+# it. It is where the document's own scripts are.
 _HEAD = """<head>
-    <script>window.__streamlit = { BACKEND_BASE_URL: new URL(".", location).href };</script>"""
+    <script>window.__streamlit = { BACKEND_BASE_URL: new URL(".", location).href }</script>"""
+# Fetched as the page opens, not as its first chart comes.
 _PRELOAD = f"""
     <link rel="preload" href="./{assets.PLOTLY_PATH}" as="script" />"""
 
 
 def routes() -> list[BaseRoute]:
-    return [Route(links.path(page), partial(_serve, page)) for page in links.PAGES]
+    """Of all pages. Raises ValueError if Streamlit's document has no place for what we tell it."""
+    with_charts, plain = text(has_charts=True), text(has_charts=False)
+    return [
+        Route(links.path(page), partial(_serve, with_charts if page in PAGES_OF_CHARTS else plain))
+        for page in links.PAGES
+    ]
 
 
-async def _serve(page: str, _: Request) -> HTMLResponse:
-    return HTMLResponse(
-        text(page in PAGES_OF_CHARTS), headers={"Cache-Control": "no-cache"}
-    )
-
-
-@cache
-def text(has_charts: bool) -> str:
-    """With charts, the browser fetches plotly.js as the page opens, not as the first chart comes.
-
-    Raises ValueError if this version of Streamlit's document has no place for what we tell.
-    """
+def text(*, has_charts: bool) -> str:
     told = {
         "<head>": _HEAD + (_PRELOAD if has_charts else ""),
         "<title>Streamlit</title>": "<title>Accelboard</title>",
@@ -46,6 +41,10 @@ def text(has_charts: bool) -> str:
     document = _STREAMLITS.read_text("utf-8")
     for place, ours in told.items():
         if document.count(place) != 1:
-            raise ValueError(f"{_STREAMLITS} has no single {place}: pin an earlier Streamlit")
+            raise ValueError(f"{_STREAMLITS} has no single {place}. Pin the Streamlit before it.")
         document = document.replace(place, ours)
     return document
+
+
+async def _serve(document: str, _: Request) -> HTMLResponse:
+    return HTMLResponse(document, headers={"Cache-Control": "no-cache"})

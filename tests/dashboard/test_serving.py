@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from dashboard import __main__ as serving
 from dashboard import links
+from dashboard.components import assets
 from engine import launch, supervision
 from engine.settings import Settings
 from storage import database, views
@@ -37,7 +38,7 @@ def test_two_dashboards_on_one_store_share_its_supervisor(tmp_path):
                 assert answer.read().decode() == str(here.store)
         for page, is_named in (("compare?runs=a", True), ("hardware", False)):
             with urllib.request.urlopen(f"http://127.0.0.1:{ports[0]}/{page}") as answer:
-                assert ("rel=preload" in (answer.headers["link"] or "")) is is_named
+                assert (assets.PLOTLY_PATH in answer.read().decode()) is is_named
         assert alive(launch.supervisor_pid(here.settings))
         log = (here.store / "supervisor.log").read_text()
         assert log.count("Supervising") == 1
@@ -152,7 +153,7 @@ def test_under_a_path_every_address_of_ours_leads_where_it_led(prefixed):
             assert is_file == (asked == led)  # Streamlit answers what it does not know with a page
     for page in links.PAGES:
         with urllib.request.urlopen(f"{base}/{page}") as answer:
-            assert "<title>Streamlit</title>" in answer.read().decode()
+            assert "<title>Accelboard</title>" in answer.read().decode()
     for unknown in ("v/none", "none", "run/a/b", "index.html", "%3Cb%3E"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"{base}/{unknown}")
@@ -169,8 +170,13 @@ def test_under_a_path_pages_link_to_each_other_and_to_files(prefixed, browser_pa
     (store / "runs" / first).mkdir(parents=True)
     (store / "runs" / first / "trainer.log").write_text("a line")
     page = browser_page
+    asked, failed = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("response", lambda answer: answer.status < 400 or failed.append(answer.url))
     page.goto(f"{base}/compare?runs={first}&runs={second}")
     page.locator(f'.cmp a[href*="{first}"]').first.click()
+    assert [url for url in asked if url.endswith("/health")] == [f"{base}/_stcore/health"]
+    assert failed == []
     expect(page.locator("h1.page-title")).to_have_text("first", timeout=20_000)
     assert page.evaluate("location.href") == f"{base}/run?id={first}"
     page.get_by_role("tab", name="Files").click()
