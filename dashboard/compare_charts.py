@@ -7,9 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import plotly.graph_objects as go
-
-from dashboard.charts import MARGIN, color, dash, literal, shortened
+from dashboard.charts import MARGIN, Drawing, color, dash, literal, shortened
 from engine.format import UNKNOWN, figure
 
 LOG_SPAN = 10.0  # an axis whose largest value is so many times its least is logarithmic
@@ -54,7 +52,7 @@ class Named(NamedTuple):
     color_index: int
 
 
-def scatter(runs: Sequence[Named], x: Axis, y: Axis) -> go.Figure:
+def scatter(runs: Sequence[Named], x: Axis, y: Axis) -> Drawing:
     """A point a run; those without one of the two are left out."""
     pairs = zip(runs, x.values, y.values, strict=True)
     known = [(run, at, value) for run, at, value in pairs if None not in (at, value)]
@@ -74,10 +72,10 @@ def scatter(runs: Sequence[Named], x: Axis, y: Axis) -> go.Figure:
     layout = _LAYOUT | {"margin": MARGIN, "xaxis": _axis(x), "yaxis": _axis(y)}
     if not known:
         layout |= {"annotations": [_NONE]}
-    return go.Figure(traces, layout)
+    return {"data": traces, "layout": layout}
 
 
-def parallel(runs: Sequence[Named], axes: Sequence[Axis]) -> go.Figure:
+def parallel(runs: Sequence[Named], axes: Sequence[Axis]) -> Drawing:
     """A line a run across the axes, each from its least value below to its greatest above.
 
     Of scatter traces, since Plotly's own parallel coordinates can light up no single line.
@@ -100,28 +98,25 @@ def parallel(runs: Sequence[Named], axes: Sequence[Axis]) -> go.Figure:
         }
         for place, run in enumerate(runs)
     ]
-    return go.Figure(
-        traces,
-        _LAYOUT
-        | {
-            "margin": {"l": 4, "r": 8, "t": 8, "b": 6 + LINE_PX * lines},
-            "shapes": [_LINE | {"x0": at, "x1": at} for at in range(len(axes))],
-            "annotations": [
-                note | (_beside(at, len(axes)) if axis.is_text else {})
-                for at, axis in enumerate(axes)
-                for note in _ticks(axis, at)
-            ],
-            "xaxis": {
-                "tickvals": list(range(len(axes))),
-                "ticktext": names,
-                "range": [-0.3, len(axes) - 1 + 0.3],
-                "showgrid": False,
-                "ticklabeloverflow": "allow",
-                "autotickangles": [0, 90],
-            },
-            "yaxis": {"visible": False, "range": [-0.14, 1.2]},
+    layout = _LAYOUT | {
+        "margin": {"l": 4, "r": 8, "t": 8, "b": 6 + LINE_PX * lines},
+        "shapes": [_LINE | {"x0": at, "x1": at} for at in range(len(axes))],
+        "annotations": [
+            note | (_beside(at, len(axes)) if axis.is_text else {})
+            for at, axis in enumerate(axes)
+            for note in _ticks(axis, at)
+        ],
+        "xaxis": {
+            "tickvals": list(range(len(axes))),
+            "ticktext": names,
+            "range": [-0.3, len(axes) - 1 + 0.3],
+            "showgrid": False,
+            "ticklabeloverflow": "allow",
+            "autotickangles": [0, 90],
         },
-    )
+        "yaxis": {"visible": False, "range": [-0.14, 1.2]},
+    }
+    return {"data": traces, "layout": layout}
 
 
 def _trace(run: Named) -> dict[str, Any]:

@@ -127,8 +127,9 @@ def _scatter(shown: Compared, parameters: list[str], metrics: list[str]) -> None
 
 
 def _parallel(shown: Compared, parameters: list[str], metrics: list[str]) -> list[Axis]:
-    first = dict.fromkeys((*distinct.FIRST, *parameters))  # what is said first of runs elsewhere
-    differing = [w for w in first if w in parameters and w != "seed" and _differs(shown, w)]
+    differ = comparison.differing(shown.picked)
+    first = dict.fromkeys((*distinct.FIRST, *differ))  # what is said first of runs elsewhere
+    differing = [word for word in first if word in differ and word != "seed"]
     words, default = [*parameters, *metrics], [*differing[:FIRST_AXES], metrics[0]]
     given = [word for word in dict.fromkeys(st.query_params.get_all("dims")) if word in words]
     chosen = st.multiselect(
@@ -165,10 +166,6 @@ def _axis_choice(
 
 def _axis(shown: Compared, word: str) -> Axis:
     return Axis(_title(shown, word), comparison.values(shown.picked, word, shown.end))
-
-
-def _differs(shown: Compared, word: str) -> bool:
-    return len(set(comparison.values(shown.picked, word, shown.end))) > 1
 
 
 def _title(shown: Compared, word: str) -> str:

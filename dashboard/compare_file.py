@@ -83,6 +83,6 @@ def _chart(shown: Compared, key: str) -> str:
 
 
 def _explored(shown: Compared, axes: Sequence[Axis]) -> str:
-    figure = compare_charts.parallel(shown.named, axes)
+    figure = go.Figure(compare_charts.parallel(shown.named, axes))
     figure.update_layout(template="plotly_white", margin={"l": 20, "r": 20, "t": 10, "b": 40})
     return section("Parameters and metrics", chart(figure, CHART_PX))

@@ -164,7 +164,7 @@ def verdict(picked: Sequence[Run]) -> Verdict | None:
 
 
 @st.cache_data(max_entries=100, ttl=10, show_spinner=False)  # readings come late
-def _verdict(where: str, state: tuple[object, ...], _picked: Sequence[Run]) -> Verdict | None:
+def _verdict(where: str, state: str, _picked: Sequence[Run]) -> Verdict | None:
     with store.opened() as db:
         known = {run.id: evidence.of(db, run) for run in _picked}
     return comparable.speeds(_picked, known)
@@ -192,7 +192,7 @@ def charts(shown: Compared) -> None:
         return
     grid = st.grid(1 if len(shown.metrics) == 1 else 2, min_column_width=290)
     for key in shown.metrics:
-        title, state = describe(key).title, (*_state(shown.picked), tuple(shown.names.values()))
+        title, state = describe(key).title, f"{_state(shown.picked)} {[*shown.names.values()]}"
         with grid.cell(), st.container(border=True, gap="small", key=f"panel-{key}"):
             st.markdown(f"**{plain(title)}**")
             data, beyond = _drawn(
@@ -216,7 +216,7 @@ def outlying(count: int) -> str:
 
 @st.cache_data(max_entries=100, show_spinner=False)
 def _drawn(
-    where: str, state: tuple[object, ...], key: str, view: CurveView, full: bool, group: str,
+    where: str, state: str, key: str, view: CurveView, full: bool, group: str,
     _shown: Compared,
 ) -> tuple[bytes, int]:  # fmt: skip
     """A chart as it is sent, and how many points lie beyond it: made once for one state of runs."""
@@ -236,6 +236,6 @@ def figure_of(shown: Compared, key: str) -> Drawing:
         return curves.of_runs(db, shown.picked, shown.names, key, shown.view, robust=not shown.full)
 
 
-def _state(picked: Sequence[Run]) -> tuple[object, ...]:
+def _state(picked: Sequence[Run]) -> str:
     """Of what is recorded: what was made of it stands while this is the same."""
-    return tuple((run.id, run.last_seq, run.status, run.earlier_s) for run in picked)
+    return repr([(run.id, run.last_seq, run.status, run.earlier_s) for run in picked])

@@ -196,16 +196,16 @@ def environment(run: Run) -> dict[str, str]:
 
 def group_words(picked: Sequence[Run]) -> list[str]:
     """By what these runs can be grouped: what differs between some and is the same in some."""
-    keys = dict.fromkeys(key for run in picked for key in configuration(run))
-    words = ["device", *(key for key in keys if key != "seed")]
-    found = [word for word in words if 1 < len(set(_values(picked, word))) < len(picked)]
-    return ([REPEATS] if len(set(_values(picked, REPEATS))) < len(picked) else []) + found
+    asked = _asked(picked)
+    words = [word for word in _words(asked) if word != "seed"]
+    found = [word for word in words if 1 < len(set(_told(asked, word))) < len(picked)]
+    return ([REPEATS] if len(set(_told(asked, REPEATS))) < len(picked) else []) + found
 
 
 def groups(picked: Sequence[Run], by: str) -> dict[str, list[Run]]:
     """The runs under what they have in common, in the order of the first of each."""
     members: dict[str, list[Run]] = {}
-    for run, value in zip(picked, _values(picked, by), strict=True):
+    for run, value in zip(picked, _told(_asked(picked), by), strict=True):
         members.setdefault(value, []).append(run)
     firsts = [runs[0] for runs in members.values()]
     if by != REPEATS:
@@ -220,20 +220,33 @@ def _group_name(by: str, value: str) -> str:
     return value if by in ("device", "workload", "dataset") else f"{by.replace('_', ' ')} {value}"
 
 
-def _values(picked: Sequence[Run], word: str) -> list[str]:
-    if word == "device":
-        return [device_names(run) for run in picked]
-    flat = [configuration(run) for run in picked]
-    if word == REPEATS:
-        return [json.dumps(f | {"seed": ""}, sort_keys=True) for f in flat]
-    return [f.get(word, UNKNOWN) for f in flat]
-
-
 def parameters(picked: Sequence[Run]) -> list[str]:
     """Keys that a chart can have as an axis: what differs between the runs first."""
-    keys = [key for key in dict.fromkeys(k for run in picked for k in configuration(run))]
-    keys = ["device", *keys]
-    return sorted(keys, key=lambda key: (len(set(_values(picked, key))) < 2, key == "seed"))
+    differ = differing(picked)
+    return [*differ, *(word for word in _words(_asked(picked)) if word not in differ)]
+
+
+def differing(picked: Sequence[Run]) -> list[str]:
+    """Of the parameters, those that are not the same in all runs; the seed last."""
+    asked = _asked(picked)
+    found = [word for word in _words(asked) if len(set(_told(asked, word))) > 1]
+    return sorted(found, key=lambda word: word == "seed")
+
+
+def _asked(picked: Sequence[Run]) -> list[dict[str, str]]:
+    """Of each run, where it ran and what it was asked."""
+    return [{"device": device_names(run)} | configuration(run) for run in picked]
+
+
+def _words(asked: Sequence[dict[str, str]]) -> list[str]:
+    return list(dict.fromkeys(word for one in asked for word in one))
+
+
+def _told(asked: Sequence[dict[str, str]], word: str) -> list[str]:
+    if word == REPEATS:
+        apart = {"device": "", "seed": ""}
+        return [json.dumps(one | apart, sort_keys=True) for one in asked]
+    return [one.get(word, UNKNOWN) for one in asked]
 
 
 def values(picked: Sequence[Run], word: str, end: End) -> list[float | str | None]:
@@ -241,7 +254,7 @@ def values(picked: Sequence[Run], word: str, end: End) -> list[float | str | Non
     if word.startswith(METRIC):
         key = word.removeprefix(METRIC)
         return [run_columns.figure(run, f"{end}.{key}") for run in picked]
-    texts = _values(picked, word)
+    texts = _told(_asked(picked), word)
     try:
         return [None if text == UNKNOWN else float(text) for text in texts]
     except ValueError:

@@ -272,9 +272,8 @@ NAMED = [Named(f"r{i}", name, i) for i, name in enumerate(("one", HOSTILE, "thre
 
 
 def test_a_scatter_leaves_out_runs_without_one_of_the_two():
-    figure = compare_charts.scatter(
-        NAMED, Axis("Rate", [0.1, None, 0.001]), Axis("Accuracy (%)", [0.5, 0.6, 0.7])
-    )
+    rate, accuracy = Axis("Rate", [0.1, None, 0.001]), Axis("Accuracy (%)", [0.5, 0.6, 0.7])
+    figure = go.Figure(compare_charts.scatter(NAMED, rate, accuracy))
     assert [trace.x[0] for trace in figure.data] == [0.1, 0.001]
     assert figure.layout.xaxis.type == "log"
     assert figure.data[0].customdata[0][1] == "Accuracy (%) 50.0 %"
@@ -283,7 +282,7 @@ def test_a_scatter_leaves_out_runs_without_one_of_the_two():
 def test_parallel_axes_go_from_the_least_to_the_greatest_or_by_name():
     axes = [Axis("Rate", [0.1, 0.01, 0.001]), Axis("Kind", ["b", "a", "<b>"]),
             Axis("Loss", [1.0, None, 3.0])]  # fmt: skip
-    figure = compare_charts.parallel(NAMED, axes)
+    figure = go.Figure(compare_charts.parallel(NAMED, axes))
     assert [list(trace.y) for trace in figure.data] == [
         pytest.approx([1, 1, 0]),
         [pytest.approx(0.5), 0.5, None],
