@@ -104,8 +104,7 @@ def _why_none(shown: Compared, search: str, every: bool) -> str:
 
 def explore(shown: Compared) -> list[Axis]:
     """Any parameter against any metric, of two and of many. Returns the axes of the many."""
-    parameters = comparison.parameters(shown.picked)
-    metrics = [f"{METRIC}{key}" for key in comparison.metric_keys(shown.picked)]
+    parameters, metrics = _explored(shown)
     if len(shown.picked) < 2 or not metrics:
         return []
     st.markdown("**Parameters and metrics**")
@@ -113,7 +112,21 @@ def explore(shown: Compared) -> list[Axis]:
     with grid.cell(), st.container(border=True, gap="small"):
         _scatter(shown, parameters, metrics)
     with grid.cell(), st.container(border=True, gap="small"):
-        return _parallel(shown, parameters, metrics)
+        return _parallel(shown, [*parameters, *metrics])
+
+
+def axes(shown: Compared) -> list[Axis]:
+    """Those of the address, or those that `explore` begins with."""
+    parameters, metrics = _explored(shown)
+    if len(shown.picked) < 2 or not metrics:
+        return []
+    chosen = _given([*parameters, *metrics]) or _first(shown)
+    return [_axis(shown, word) for word in chosen]
+
+
+def _explored(shown: Compared) -> tuple[list[str], list[str]]:
+    keys = comparison.metric_keys(shown.picked)
+    return comparison.parameters(shown.picked), [f"{METRIC}{key}" for key in keys]
 
 
 def _scatter(shown: Compared, parameters: list[str], metrics: list[str]) -> None:
@@ -126,14 +139,10 @@ def _scatter(shown: Compared, parameters: list[str], metrics: list[str]) -> None
          alt=f"{_title(shown, y)} by {_title(shown, x)}")  # fmt: skip
 
 
-def _parallel(shown: Compared, parameters: list[str], metrics: list[str]) -> list[Axis]:
-    differ = comparison.differing(shown.picked)
-    first = dict.fromkeys((*distinct.FIRST, *differ))  # what is said first of runs elsewhere
-    differing = [word for word in first if word in differ and word != "seed"]
-    words, default = [*parameters, *metrics], [*differing[:FIRST_AXES], metrics[0]]
-    given = [word for word in dict.fromkeys(st.query_params.get_all("dims")) if word in words]
+def _parallel(shown: Compared, words: list[str]) -> list[Axis]:
+    default = _first(shown)
     chosen = st.multiselect(
-        "Axes", words, default=given[:MOST_AXES] or default, key="compare-dims",
+        "Axes", words, default=_given(words) or default, key="compare-dims",
         format_func=lambda word: _title(shown, word), max_selections=MOST_AXES,
     )  # fmt: skip
     links.put(dims=None if chosen == default else chosen)
@@ -145,6 +154,19 @@ def _parallel(shown: Compared, parameters: list[str], metrics: list[str]) -> lis
     plot(figure, key="plot-compare-parallel", height=EXPLORED_PX,
          alt="Parameters and metrics of each run")  # fmt: skip
     return axes
+
+
+def _given(words: Sequence[str]) -> list[str]:
+    given = dict.fromkeys(st.query_params.get_all("dims"))
+    return [word for word in given if word in words][:MOST_AXES]
+
+
+def _first(shown: Compared) -> list[str]:
+    """What differs, in the order in which it is said of runs elsewhere, then the first metric."""
+    differ = comparison.differing(shown.picked)
+    ordered = dict.fromkeys((*distinct.FIRST, *differ))
+    differing = [word for word in ordered if word in differ and word != "seed"]
+    return [*differing[:FIRST_AXES], f"{METRIC}{comparison.metric_keys(shown.picked)[0]}"]
 
 
 def _axis_choice(

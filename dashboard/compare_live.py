@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import compare_details, compare_view, comparison
 from dashboard.compare_charts import Axis
 from dashboard.compare_view import Compared
+from dashboard.components.drawn import drawn
 from engine.studies.comparable import Verdict
 
 POLL_S = 2.0
@@ -38,7 +39,12 @@ def _draw(latest: Latest, was_active: bool) -> None:
     latest.verdict = compare_view.verdict(shown.picked)
     compare_view.told(latest.verdict)
     compare_details.legend(shown)
-    compare_view.charts(shown)
+    with st.container(gap=None):
+        compare_view.charts(shown)
+        is_drawn = not shown.metrics or drawn("compare-drawn")
+    if not is_drawn:  # the charts are what a reader came for: what is below comes when they stand
+        latest.shown, latest.axes = shown, compare_details.axes(shown)
+        return
     latest.shown = shown = compare_details.results(shown)
     compare_details.differences(shown)
     latest.axes = compare_details.explore(shown)

@@ -37,6 +37,7 @@ const CONFIG = {
 const FORMULA = /^[=+\-@\t\r]/; // a spreadsheet would take such a name for a formula
 const LIGHT = "accelboard-light"; // the event that says which runs are pointed at
 const HIDE = "accelboard-hide"; // the event that says that other curves are hidden now
+const DRAWN = "accelboard-drawn"; // the event that says that no chart waits for being drawn
 // Runs, or on a run's page curves, whose names were clicked.
 const hidden = (window.accelboardHidden ??= new Set());
 const charts = new WeakMap(); // root element -> its chart
@@ -101,6 +102,7 @@ async function queue(chart) {
     shown = performance.now();
   }
   drawing = false;
+  document.dispatchEvent(new CustomEvent(DRAWN));
 }
 
 function top({ root }) {
@@ -178,6 +180,7 @@ function fail({ root }, error, words) {
   console.error(error);
   root.setAttribute("data-state", "failed");
   root.querySelector(".accelboard-plot-message").textContent = words;
+  document.dispatchEvent(new CustomEvent(DRAWN));
 }
 
 // What is pointed at in one chart, or in anything with a run's id, is lit up everywhere.

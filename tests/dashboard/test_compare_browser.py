@@ -43,6 +43,8 @@ def settle(page: Page) -> None:
     page.wait_for_selector(SETTLED, timeout=60_000)
     assert page.locator('[data-testid="stException"]').count() == 0
     page.wait_for_selector(".accelboard-plot[data-state=drawn]", timeout=60_000)
+    page.wait_for_selector(".cmp", timeout=60_000)  # what is below the charts comes after them
+    page.wait_for_selector(SETTLED, timeout=60_000)
     waiting = "document.querySelectorAll('.accelboard-plot[data-state=loading]').length"
     eventually(lambda: page.evaluate(waiting) == 0, 30)
 
@@ -218,6 +220,29 @@ def test_a_comparison_is_one_file_that_opens_without_a_network(
         assert alone.locator("img[src=x]").count() == 0
     finally:
         context.close()
+
+
+def test_what_is_below_the_charts_comes_once_they_are_drawn(site, browser_page):
+    held = []
+    browser_page.route("**/assets/plotly*", lambda route: held.append(route))
+    browser_page.goto(site.path(site.ids, metric="train_loss"))
+    expect(browser_page.locator(".st-key-panel-train_loss .accelboard-plot")).to_be_visible()
+    browser_page.wait_for_selector(SETTLED)
+    assert browser_page.locator(".cmp").count() == 0
+    with browser_page.expect_download() as exported:  # of all, though not all is there
+        browser_page.get_by_role("button", name="Export (HTML)").click()
+    assert "Parameters and metrics" in Path(exported.value.path()).read_text()
+    for route in held:
+        route.continue_()
+    expect(browser_page.locator(".cmp")).to_have_count(2)
+    expect(browser_page.locator("[class*=st-key-plot-] [data-state=drawn]")).to_have_count(3)
+
+
+def test_what_is_below_the_charts_comes_though_they_cannot_be_drawn(site, browser_page):
+    browser_page.route("**/assets/plotly*", lambda route: route.abort())
+    browser_page.goto(site.path(site.ids))
+    expect(browser_page.locator(".cmp")).to_have_count(2)
+    expect(browser_page.locator(".accelboard-plot[data-state=failed]")).to_have_count(4)
 
 
 def test_all_that_was_chosen_is_restored_in_a_fresh_browser(site, new_page):

@@ -70,6 +70,8 @@ def visit(page="runs", **query):
     at.run()
     if page != "runs":
         at.switch_page(str(server.NAVIGATION.parent / f"{page}.py"))
+        if page == "compare":
+            at.session_state["compare-drawn"] = {"drawn": True}  # as a browser tells it
         for name, value in query.items():
             at.query_params[name] = value
         at.run()
