@@ -10,6 +10,7 @@ from dashboard import compare_details, compare_view, comparison
 from dashboard.compare_charts import Axis
 from dashboard.compare_view import Compared
 from dashboard.components.drawn import drawn
+from dashboard.polls import polled
 from engine.studies.comparable import Verdict
 
 POLL_S = 2.0
@@ -27,7 +28,7 @@ class Latest:
 def follow(latest: Latest) -> None:
     """Draw the comparison now, and every two seconds while a run is not over."""
     active = any(run.active for run in latest.shown.picked)
-    st.fragment(_draw, run_every=POLL_S if active else None)(latest, active)
+    polled(_draw, POLL_S if active else None)(latest, active)
 
 
 def _draw(latest: Latest, was_active: bool) -> None:

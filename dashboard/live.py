@@ -10,6 +10,7 @@ from dashboard import curve_controls, curves, host, links, run_header, run_tabs,
 from dashboard.components import plot
 from dashboard.curves import CurveView
 from dashboard.header import warn_of_link
+from dashboard.polls import polled
 from dashboard.words import plain
 from engine import launch
 from engine.describe import device_names, remaining_s, throughput, took
@@ -45,8 +46,7 @@ def follow(run_id: str) -> None:
     warn_of_link(links.OF_RUN | {"hide": links.one_of(known, "a curve of this run")})
     links.keep_hidden(f"run {run_id}", known)
     run_header.draw(run)
-    every_s = POLL_S if run.active else None
-    st.fragment(_draw, run_every=every_s)(run_id, _seldom(run))
+    polled(_draw, POLL_S if run.active else None)(run_id, _seldom(run))
     run_tabs.draw(run)
 
 
@@ -76,12 +76,12 @@ def _draw(run_id: str, drawn_from: tuple[object, ...]) -> None:
 
 
 def _charts(run: Run, panels: dict[str, tuple[str, ...]], view: CurveView) -> None:
-    grid = st.grid(2, min_column_width=340)
+    grid, where = st.grid(2, min_column_width=340), store.configured().store
     for name, keys in panels.items():
         with grid.cell(), st.container(border=True, gap="small", key=f"panel-{keys[0]}"):
             st.markdown(f"**{plain(name)}**")
             drawn = curves.drawn(
-                store.configured().store, run.id, curves.version(run), keys, view, CHART_HEIGHT,
+                where, run.id, curves.version(run), keys, view, CHART_HEIGHT,
                 f"{name} by {view.x}",
             )  # fmt: skip
             if drawn:  # not of a run that was deleted meanwhile

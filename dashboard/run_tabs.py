@@ -18,6 +18,7 @@ from dashboard import (
     tpu_view,
     words,
 )
+from dashboard.polls import polled
 from engine import launch
 from engine.describe import configuration, flattened, leaves
 from storage.runs import Run
@@ -43,7 +44,7 @@ def draw(run: Run) -> None:
     ):
         if tab.open:
             with tab:
-                st.fragment(_of_now, run_every=poll_s)(run.id, body) if poll_s else body(run)
+                polled(_of_now, poll_s)(run.id, body) if poll_s else body(run)
 
 
 def _of_now(run_id: str, body: Draw) -> None:
