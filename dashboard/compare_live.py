@@ -42,8 +42,10 @@ def _draw(latest: Latest, was_active: bool) -> None:
     compare_details.legend(shown)
     with st.container(gap=None):
         compare_view.charts(shown)
-        is_drawn = not shown.metrics or drawn("compare-drawn")
-    if not is_drawn:  # the charts are what a reader came for: what is below comes when they stand
+        is_drawn = drawn("compare-drawn", len(shown.metrics))
+    if (
+        shown.metrics and not is_drawn
+    ):  # the charts are what a reader came for: what is below comes when they stand
         latest.shown, latest.axes = shown, compare_details.axes(shown)
         return
     latest.shown = shown = compare_details.results(shown)

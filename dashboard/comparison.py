@@ -223,7 +223,8 @@ def _group_name(by: str, value: str) -> str:
 def parameters(picked: Sequence[Run]) -> list[str]:
     """Keys that a chart can have as an axis: what differs between the runs first."""
     differ = differing(picked)
-    return [*differ, *(word for word in _words(_asked(picked)) if word not in differ)]
+    same = [word for word in _words(_asked(picked)) if word not in differ]
+    return [*differ, *sorted(same, key=lambda word: word == "seed")]
 
 
 def differing(picked: Sequence[Run]) -> list[str]:

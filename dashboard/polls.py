@@ -11,6 +11,7 @@ import streamlit as st
 
 P = ParamSpec("P")
 
+LONGEST_WAIT_S = 0.25  # for somebody's long draw; after that, side by side
 _turn = threading.RLock()
 
 
@@ -19,12 +20,17 @@ def polled(draw: Callable[P, None], every_s: float | None) -> Callable[P, None]:
 
     Each reader's script is a thread, and only one of them runs Python at a time. Side by side, all
     that are due end about when the last one does; in turn, half of them have long ended by then.
-    For what only reads and draws: what does more would make the others wait.
     """
+    if every_s is None:
+        return st.fragment(draw)
 
     @wraps(draw)
     def in_turn(*args: P.args, **kwargs: P.kwargs) -> None:
-        with _turn:
+        has_turn = _turn.acquire(timeout=LONGEST_WAIT_S)
+        try:
             draw(*args, **kwargs)
+        finally:
+            if has_turn:
+                _turn.release()
 
     return st.fragment(in_turn, run_every=every_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import streamlit as st
 from streamlit.components.v2 import component
 
 _mount = component(
@@ -13,13 +14,18 @@ _mount = component(
 )
 
 
-def drawn(key: str) -> bool:
-    """Whether the browser has drawn every chart that is there, or said why it could not.
+def drawn(key: str, charts: int) -> bool:
+    """Whether the browser has drawn the page's charts, so many, or said why it could not.
 
     False at first; the script, or the fragment of it that asks, runs again as soon as it is so.
     It stays so while the page is open.
     """
     known = _mount(
-        key=key, default={"drawn": False}, on_drawn_change=lambda: None, width="content", height=1
+        key=key,
+        data={"charts": charts, "isTold": st.session_state.get(key, {}).get("drawn", False)},
+        default={"drawn": False},
+        on_drawn_change=lambda: None,
+        width="content",
+        height=1,
     )
     return bool(known.drawn)
