@@ -105,7 +105,7 @@ def curves(
     traces += [_trace(curve, uid, scale, hover, most, marked) for curve, uid in identified]
     layout = _layout(drawn, y_title, unit, x_axis, x_unit, log_y)
     if log_x and x_axis != "clock":  # a date has no logarithm
-        layout["xaxis"] |= {"type": "log", "dtick": None, "uirevision": f"{x_axis} {x_unit} log"}
+        layout["xaxis"] |= _LOG_TICKS | {"uirevision": f"{x_axis} {x_unit} log"}
     if not _is_drawn(drawn):
         layout["annotations"] = [_NOTHING | {"text": _why_nothing(drawn, awaited)}]
     layout["showlegend"] = legend and sum(not curve.faint for curve in drawn) > 1
@@ -401,9 +401,10 @@ def _layout(
             "title": {"text": _y_title(y_title, unit)},
             "uirevision": f"{y_title} {unit} {log_y}",
             "tickformat": ",.3~%" if unit == "%" else ",.6~g",
-            "type": "log" if log_y else "linear",
+            "type": "linear",
             "visible": not empty,
-        },
+        }
+        | (_LOG_TICKS if log_y else {}),
     }
 
 
@@ -443,6 +444,8 @@ _FAINT = {
     "hovertemplate": None,
     "mode": "lines",
 }
+# With more, Plotly writes all of 0.1, 0.2 ... 0.9, 1, whose last ones lie on each other.
+_LOG_TICKS: dict[str, Any] = {"type": "log", "nticks": 3, "dtick": None}
 _SEAM = {
     "type": "line",
     "yref": "paper",
