@@ -82,7 +82,9 @@ def _stop(at: Served, run_id: str) -> None:
     """And wait for its trainer to leave the cores: it would train on without a supervisor."""
     launch.stop(at.settings, run_id, by="benchmark")
     with database.opened(at.settings.store) as db:
+        until = time.monotonic() + STARTED_S
         while launch.find(db, run_id).active:
+            assert time.monotonic() < until, f"Run {run_id} does not stop"
             time.sleep(0.1)
 
 

@@ -18,7 +18,7 @@ from engine.settings import Settings
 
 WANTED_S = {"torch": 3, "keras": 6, "torch_xla": 6}
 REPEATS = 3
-QUIET_CPU_PERCENT = 3.0
+QUIET_CPU_PERCENT, WARM_S = 3.0, 120.0
 # The first card of the run page, once it holds a figure.
 HAS_POINT = """() => {
     const value = document.querySelector('[data-testid=stMetricValue]');
@@ -71,7 +71,9 @@ def _taken(framework: str) -> Iterator[float]:
 
 def _until_warm(given: Settings) -> None:
     """Until the supervisor's trainer on standby has imported all and only waits."""
+    until = time.monotonic() + WARM_S
     while True:
+        assert time.monotonic() < until, f"No trainer is warm after {WARM_S:g} s"
         pid = launch.supervisor_pid(given)
         waiting = [
             child

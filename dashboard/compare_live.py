@@ -43,9 +43,8 @@ def _draw(latest: Latest, was_active: bool) -> None:
     with st.container(gap=None):
         compare_view.charts(shown)
         is_drawn = drawn("compare-drawn", len(shown.metrics))
-    if (
-        shown.metrics and not is_drawn
-    ):  # the charts are what a reader came for: what is below comes when they stand
+    # The charts are what a reader came for: what is below comes as soon as they stand.
+    if shown.metrics and not is_drawn:
         latest.shown, latest.axes = shown, compare_details.axes(shown)
         return
     latest.shown = shown = compare_details.results(shown)

@@ -76,7 +76,8 @@ def _draw(run_id: str, drawn_from: tuple[object, ...]) -> None:
 
 
 def _charts(run: Run, panels: dict[str, tuple[str, ...]], view: CurveView) -> None:
-    grid, where = st.grid(2, min_column_width=340), store.configured().store
+    where = store.configured().store
+    grid = st.grid(2, min_column_width=340)
     for name, keys in panels.items():
         with grid.cell(), st.container(border=True, gap="small", key=f"panel-{keys[0]}"):
             st.markdown(f"**{plain(name)}**")

@@ -4,15 +4,16 @@
 const DRAWN = "accelboard-drawn"; // the event that says that no chart waits for being drawn
 const LONGEST_MS = 4000; // a chart in a closed part of the page is not drawn before it is opened
 const told = new WeakSet(); // parent elements of which the server knows
-const mounted = new WeakSet();
+const expected = new WeakMap(); // parent element -> how many charts there will be
 
 export default function ({ data, parentElement, setStateValue }) {
   if (data.isTold) told.add(parentElement);
-  if (mounted.has(parentElement)) return;
-  mounted.add(parentElement);
+  const isMounted = expected.has(parentElement);
+  expected.set(parentElement, data.charts);
+  if (isMounted) return;
   const over = new AbortController();
   let timer = setTimeout(tell, LONGEST_MS);
-  const look = () => isDrawn(data.charts) && tell();
+  const look = () => isDrawn(expected.get(parentElement)) && tell();
   document.addEventListener(DRAWN, look, { signal: over.signal });
   look();
 
@@ -25,7 +26,7 @@ export default function ({ data, parentElement, setStateValue }) {
   }
 }
 
-function isDrawn(expected) {
+function isDrawn(count) {
   const charts = [...document.querySelectorAll(".accelboard-plot")];
-  return charts.length >= expected && charts.every(({ dataset }) => dataset.state !== "loading");
+  return charts.length >= count && charts.every(({ dataset }) => dataset.state !== "loading");
 }

@@ -16,12 +16,13 @@ def draw(log, fails):
         print("begin", file=drawn, flush=True)
         time.sleep(0.03)
         print("end", file=drawn, flush=True)
-    polled(st.text, None)("a part of a part")
+    polled(st.text, 1.0)("a part of a part")
     if fails:
         raise ValueError("a mistake")
 
 polled(draw, 1.0)({log!r}, {fails})
 """
+UNTIL_BOTH_BEGAN = "while open(log).read().count('begin') < 2: time.sleep(0.01)"
 
 
 def run_at_once(pages):
@@ -33,7 +34,8 @@ def run_at_once(pages):
         assert not reader.is_alive()
 
 
-def test_one_readers_part_is_drawn_after_anothers(tmp_path):
+def test_one_readers_part_is_drawn_after_anothers(tmp_path, monkeypatch):
+    monkeypatch.setattr(polls, "LONGEST_WAIT_S", 30.0)
     log = str(tmp_path / "drawn")
 
     def read(fails):
@@ -49,6 +51,6 @@ def test_one_readers_part_is_drawn_after_anothers(tmp_path):
 def test_a_long_draw_does_not_make_the_others_wait(tmp_path, monkeypatch):
     monkeypatch.setattr(polls, "LONGEST_WAIT_S", 0.01)
     log = str(tmp_path / "drawn")
-    script = SCRIPT.format(log=log, fails=False).replace("0.03", "1.0")
+    script = SCRIPT.format(log=log, fails=False).replace("time.sleep(0.03)", UNTIL_BOTH_BEGAN)
     run_at_once([AppTest.from_string(script, default_timeout=30) for _ in range(2)])
     assert (tmp_path / "drawn").read_text().split() == ["begin", "begin", "end", "end"]
