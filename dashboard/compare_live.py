@@ -38,8 +38,9 @@ def _draw(latest: Latest, was_active: bool) -> None:
     if is_over or _new_metrics(before, shown):
         st.rerun()
     latest.verdict = compare_view.verdict(shown.picked)
-    compare_view.told(latest.verdict)
-    compare_details.legend(shown)
+    with st.container():  # the charts keep their place when more, or less, is said here
+        compare_view.told(latest.verdict)
+        compare_details.legend(shown)
     with st.container(gap=None):
         compare_view.charts(shown)
         is_drawn = drawn("compare-drawn", len(shown.metrics))

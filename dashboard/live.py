@@ -60,9 +60,10 @@ def _draw(run_id: str, drawn_from: tuple[object, ...]) -> None:
         run = launch.find(db, run_id)
         if _seldom(run) != drawn_from:
             st.rerun()
-        if run.active:
-            host.warn_if_unsupervised()
-        _state(run, _doing(db, run))
+        with st.container():  # the charts keep their place when more, or less, is said here
+            if run.active:
+                host.warn_if_unsupervised()
+            _state(run, _doing(db, run))
         _figures(run, {key: curves.latest(db, run, key) for key in SPARKS})
     view = _view()
     _charts(run, curves.PANELS, view)

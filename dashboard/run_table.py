@@ -62,14 +62,15 @@ def _runs(view: RunView) -> None:
         total = sum(runs.counts(db).values())
         baseline = runs.get(db, view.baseline) if view.baseline else None
         listed, changed = _kept(db, found.runs)
+    news = st.container()  # what is said here comes and goes without moving what is below
     if view.baseline and baseline is None:
-        st.warning(f"The baseline is no run of this store: {plain(view.baseline[:60])}.")
+        news.warning(f"The baseline is no run of this store: {plain(view.baseline[:60])}.")
     if not total:
         _first_time()
     elif not found.total:
         st.info("No run matches the filters.", icon=":material/filter_alt_off:")
     else:
-        if changed and st.button(
+        if changed and news.button(
             "The list has changed: update it", icon=":material/refresh:", key="update-list"
         ):
             st.session_state.pop("listed")

@@ -105,8 +105,9 @@ def _draw(study_id: str, was_active: bool) -> None:
             icon=":material/hourglass_top:",
         )
         return
-    _verdict(shown)
-    _answer(shown)
+    with st.container():  # an answer that comes moves no table or chart into another's place
+        _verdict(shown)
+        _answer(shown)
     prices = _report_card(shown)
     _scaling(shown)
     _pipeline(shown)
