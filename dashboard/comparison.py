@@ -109,30 +109,36 @@ def _cells(
         marks = {max(known): "best", min(known): "worst"}
         if better == "min":
             marks = {min(known): "best", max(known): "worst"}
-    told = [metric(key, v) if key != "mfu" else _share(v) for v in values]
+    decimals = _decimals(known) if unit == "%" else 1
     return [
         Cell(
             value,
-            text,
-            "" if place == base else delta(value, values[base], unit),
+            _share(value, decimals) if unit == "%" else metric(key, value),
+            "" if place == base else delta(value, values[base], unit, decimals),
             "" if value is None else marks.get(value, ""),
         )
-        for place, (value, text) in enumerate(zip(values, told, strict=True))
+        for place, value in enumerate(values)
     ]
 
 
-def _share(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{100 * value:.1f} %"
+def _share(value: float | None, decimals: int) -> str:
+    return UNKNOWN if value is None else f"{100 * value:.{decimals}f} %"
 
 
-def delta(value: float | None, base: float | None, unit: str) -> str:
-    """`±0`, `+1.2 pt` for shares, `-3.4 %` for the rest, `×12` where it is many times the base."""
+def _decimals(shares: Sequence[float]) -> int:
+    """One of a percentage, or two where it takes them to tell shares apart: 99.96 and 100.00 %."""
+    return 1 if len({f"{100 * share:.1f}" for share in shares}) == len(set(shares)) else 2
+
+
+def delta(value: float | None, base: float | None, unit: str, decimals: int = 1) -> str:
+    """`±0`, `+1.2 pt` for shares, `-3.4 %` for the rest, `×12` where it is many times the base.
+    `decimals` are a share's."""
     if value is None or base is None:
         return ""
     if value == base:
         return "±0"
     if unit == "%":
-        return f"{100 * (value - base):+.1f} pt"
+        return f"{100 * (value - base):+.{decimals}f} pt"
     if base == 0:
         return ""
     times = value / base

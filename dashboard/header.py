@@ -31,9 +31,9 @@ def warn_of_link(rules: Mapping[str, links.Rule]) -> None:
         st.warning(words.plain(sentence), icon=":material/link_off:")
 
 
-def not_found(what: str, way_back: str = "All runs") -> None:
+def not_found(what: str, way_back: str = "All runs", to: st.Page = pages.RUNS) -> None:
     """A plain page for a link that leads nowhere, with a way back."""
     with header("Not found"):
         pass
     st.info(words.plain(what), icon=":material/search_off:")
-    st.page_link(pages.RUNS, label=way_back, icon=":material/arrow_back:")
+    st.page_link(to, label=way_back, icon=":material/arrow_back:")

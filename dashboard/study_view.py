@@ -123,7 +123,9 @@ def _header(shown: Report) -> None:
         if st.context.is_embedded:
             return  # who reads it in another page came to look
         if shown.status in runs.ACTIVE:
-            st.button("Stop", icon=":material/stop:", key="stop-study", on_click=_do,
+            is_stopping = shown.study.stopped_at is not None
+            st.button("Stopping" if is_stopping else "Stop", icon=":material/stop:",
+                      key="stop-study", disabled=is_stopping, on_click=_do,
                       args=(actions.stop, study_id))  # fmt: skip
         else:
             if shown.status != "SUCCEEDED" or shown.progress.failed:
@@ -156,7 +158,10 @@ def _state(shown: Report) -> None:
     told = f"{progress.over:,} of {progress.runs:,} runs over, warm-ups included"
     if shown.status in runs.ACTIVE:
         left = progress.remaining_s
-        told += " · time left not known yet" if left is None else f" · {duration(left)} left"
+        if shown.study.stopped_at is not None:
+            told += " · stopping"
+        else:
+            told += " · time left not known yet" if left is None else f" · {duration(left)} left"
     elif progress.actual_s is not None:
         told += f" · {duration(progress.actual_s)} of runs"
     told += f" · predicted: {duration(predicted)}" if predicted else " · no time was predicted"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from engine.config import DATASETS, WORKLOADS, RunConfig
+from engine.config import ACCELERATOR_NAMES, DATASETS, FRAMEWORK_NAMES, WORKLOADS, RunConfig
 from engine.metrics import METRICS
 from storage.fields import Vocabulary
 
@@ -19,7 +19,10 @@ ALIASES = {
 def vocabulary() -> Vocabulary:
     keys = [key for key in RunConfig.model_fields if key not in ("workload", "dataset")]
     return Vocabulary(
-        best={key: metric.best for key, metric in METRICS.items()}, aliases=ALIASES, config=keys
+        best={key: metric.best for key, metric in METRICS.items()},
+        aliases=ALIASES,
+        config=keys,
+        choices={"framework": FRAMEWORK_NAMES, "accelerator": ACCELERATOR_NAMES},
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from storage.database import Database
+from storage.runs import STATUSES
 
 Kind = Literal["text", "number", "date", "tag", "config"]
 ENDS = ("best", "last", "min", "max")
@@ -43,6 +44,7 @@ COLUMNS: dict[str, tuple[Kind, str]] = {
     "priority": ("number", "runs.priority"),
     REPEATS: ("text", "json_remove(runs.config, '$.seed')"),
 }
+STATUS_TITLES = {status: status for status in STATUSES}
 OTHER_NAMES = {"date": "submitted", "tags": "tag", "submitted_by": "user"}
 
 
@@ -53,11 +55,12 @@ class BadQuery(ValueError):
 @dataclass(frozen=True)
 class Vocabulary:
     """What this store does not know by itself: which end of a metric is the better one, shorter
-    names of metrics, and a config's keys."""
+    names of metrics, a config's keys, and of a column with few values these and their titles."""
 
     best: Mapping[str, Literal["max", "min"] | None] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     config: Collection[str] = ()
+    choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class Field(NamedTuple):
@@ -79,6 +82,17 @@ class Statement:
         name = f"v{len(self.values)}"
         self.values[name] = value
         return f":{name}"
+
+    def choice(self, word: str, value: str) -> str:
+        """The value of a column as it is stored, by its title too. Raise `BadQuery` if it is none
+        that the column can have."""
+        choices = STATUS_TITLES if word == "status" else self._vocabulary.choices.get(word)
+        if choices is None:
+            return value
+        for stored, title in choices.items():
+            if value.lower() in (stored.lower(), title.lower()):
+                return stored
+        raise BadQuery(f"Unknown {word} {value[:40]!r}. Choose one of: {', '.join(choices)}.")
 
     @property
     def joins(self) -> str:

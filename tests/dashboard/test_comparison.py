@@ -80,6 +80,21 @@ def test_equal_figures_are_neither_best_nor_worst_and_unknown_ones_are_not_ranke
 
 
 @pytest.mark.parametrize(
+    ("shares", "told", "deltas"),
+    [
+        ((0.9996, 1.0), ["99.96 %", "100.00 %"], ["", "+0.04 pt"]),
+        ((0.88, 0.8801, 0.8801), ["88.00 %", "88.01 %", "88.01 %"], ["", "+0.01 pt", "+0.01 pt"]),
+        ((0.881, 0.882, 0.881), ["88.1 %", "88.2 %", "88.1 %"], ["", "+0.1 pt", "±0"]),
+    ],
+)
+def test_shares_that_differ_are_told_apart(make, shares, told, deltas):
+    found = [make({"seed": s}, validation_accuracy=share) for s, share in enumerate(shares)]
+    (column,) = comparison.results(found, found[0], "best")
+    assert [c.text for c in column.cells] == told
+    assert [c.delta for c in column.cells] == deltas
+
+
+@pytest.mark.parametrize(
     ("value", "base", "unit", "told"),
     [
         (0.91, 0.9, "%", "+1.0 pt"),

@@ -274,9 +274,23 @@ def test_a_study_stops_with_all_its_runs(here, settings):
         assert report.of(db, studies.get(db, study_id)).status == "STOPPED"
 
 
+def test_a_study_whose_last_runs_still_run_says_that_it_is_stopping(here, settings):
+    study_id = ask(settings)
+    with database.opened(here) as db:
+        first = studies.trials(db, study_id)[0].member.run_id
+        runs.claim(db, first, host="here", devices=[DEVICE], now=100.0)
+    at = visit("study", id=study_id)
+    at.button(key="stop-study").click().run()
+    assert "stopping" in said(told(at))
+    assert at.button(key="stop-study").label == "Stopping"
+    assert at.button(key="stop-study").disabled
+
+
 @pytest.mark.parametrize("query", [{}, {"id": "nope"}, {"id": "0" * 12}])
 def test_a_link_to_no_study_leads_to_a_plain_page(here, query):
-    assert "Not found" in told(visit("study", **query))
+    at = visit("study", **query)
+    assert "Not found" in told(at)
+    assert at.get("page_link")[0].proto.label == "All studies"
 
 
 def test_why_a_cost_is_not_known_is_said_below_the_card_and_not_in_its_cells(here, settings):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from engine.config import RunConfig
+from engine.config import FRAMEWORK_NAMES, RunConfig
 from storage import database, metrics, run_list, runs, search
 from storage.fields import BadQuery, Vocabulary
 from storage.metrics import Point
@@ -14,6 +14,7 @@ VOCABULARY = Vocabulary(
     best={"validation_accuracy": "max", "validation_loss": "min", "learning_rate": None},
     aliases={"accuracy": "validation_accuracy"},
     config=("epochs", "learning_rate", "optimizer", "seed"),
+    choices={"framework": FRAMEWORK_NAMES},
 )
 DAY_S = 86_400.0
 
@@ -58,6 +59,8 @@ def names(db, query="", sort=run_list.NEWEST, **fields):
     [
         ("", ["new", "mid", "old"]),
         ("accuracy > 0.9 and framework = keras", ["mid"]),
+        ("framework = pytorch and not framework = TORCH", []),
+        ("framework != pytorch or status = pending", ["new", "mid"]),
         ("accuracy > 65% AND framework=TORCH", ["old"]),
         ("last.validation_accuracy < 0.65", ["old"]),
         ("max.validation_accuracy >= 0.7", ["mid", "old"]),
@@ -104,6 +107,8 @@ def test_a_query_finds(three, query, found):
         ("accuracy >", "The query ends where a value after accuracy > should be."),
         ("accuracy is 1", "Expected one of = != < <= > >= ~ after 'accuracy', got 'is'."),
         ("status = done", "Unknown status 'done'. Choose one of: PENDING"),
+        ('status = ""', "Unknown status ''. Choose one of: PENDING"),
+        ("framework = jax", "Unknown framework 'jax'. Choose one of: keras, torch, torch_xla."),
         ("framework > torch", "framework is text, which > cannot compare. Use =, != or ~."),
         ("submitted > soon", "submitted is compared with a date, got 'soon'. Write 2025-01-31"),
         ("submitted > 9999-12-31", "submitted is compared with a date"),
