@@ -29,6 +29,7 @@ from starlette.routing import Route
 
 from dashboard import document, links, points, saved_views
 from dashboard.components import assets
+from dashboard.frontend import Compressed
 from dashboard.plain_page import UnknownPage, plain_page
 from engine import launch, run_files, settings, transfer
 from engine.run_files import RunFile
@@ -215,7 +216,7 @@ def _view(view_id: str) -> View | None:
         return views.get(db, view_id)
 
 
-MIDDLEWARE = (Middleware(UnknownPage),)
+MIDDLEWARE = (Middleware(Compressed), Middleware(UnknownPage))
 ROUTES = (
     Route(links.path("v/{view_id}"), to_view),
     Route(links.path("export/{run_id}"), to_export),

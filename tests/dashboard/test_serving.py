@@ -1,6 +1,8 @@
 """`python -m dashboard`: where it listens, what it says, and several of them on one store."""
 
 import errno
+import gzip
+import re
 import signal
 import socket
 import urllib.error
@@ -10,13 +12,14 @@ import pytest
 from playwright.sync_api import expect
 
 from dashboard import __main__ as serving
-from dashboard import links
+from dashboard import frontend, links
 from dashboard.components import assets
 from engine import launch, supervision
 from engine.settings import Settings
 from storage import database, views
 from tests.dashboard.test_pages import finished
 from tests.processes import alive, eventually, free_port, healthy, lab
+from tests.test_browser import settle
 
 
 def at(address, port, store="/nowhere"):
@@ -161,6 +164,49 @@ def test_under_a_path_every_address_of_ours_leads_where_it_led(prefixed):
         told = refused.value.read().decode()
         assert "<a href='/accel/'>All runs</a>" in told
         assert "<b>" not in told
+
+
+def fetched(url, **headers):
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+        return answer.headers, answer.read()
+
+
+def test_streamlits_scripts_come_compressed_to_who_takes_that(prefixed):
+    base, _ = prefixed
+    for name in (frontend.scripts("")[0], "static/css/index.*.css", "static/js/protobuf.*.js"):
+        (path,) = frontend.STATIC.glob(name)
+        url = f"{base}/{path.relative_to(frontend.STATIC).as_posix()}"
+        for _ in range(2):  # compressed, then remembered
+            headers, body = fetched(url, **{"Accept-Encoding": "gzip, br"})
+            assert headers["Content-Encoding"] == "gzip"
+            assert gzip.decompress(body) == path.read_bytes()
+        assert "immutable" in headers["Cache-Control"]
+        plain, body = fetched(url)
+        assert plain["Content-Encoding"] is None
+        assert body == path.read_bytes()
+        kind = "css" if path.suffix == ".css" else "javascript"
+        assert headers["Content-Type"] == f"text/{kind}; charset=utf-8"
+        part, body = fetched(url, **{"Accept-Encoding": "gzip", "Range": "bytes=1-3"})
+        assert part["Content-Range"].startswith("bytes 1-3/")
+        assert body == path.read_bytes()[1:4]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        fetched(f"{base}/static/js/..%2f..%2findex.html", **{"Accept-Encoding": "gzip"})
+    assert refused.value.code in (400, 404)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("path", ["", "compare?runs={}&runs={}", "hardware", "studies"])
+def test_a_page_names_all_scripts_that_it_will_fetch(prefixed, browser_page, path):
+    base, store = prefixed
+    url = f"{base}/{path.format(finished(store), finished(store))}"
+    named = set(re.findall(r"static/js/[^\"']+", fetched(url)[1].decode()))
+    asked = []
+    browser_page.on("request", lambda request: asked.append(request.url.partition("/accel/")[2]))
+    browser_page.goto(url)
+    settle(browser_page)
+    scripts = [name for name in asked if name.startswith("static/js/")]
+    assert set(scripts) == named
+    assert len(scripts) == len(named)  # each once
 
 
 @pytest.mark.browser
