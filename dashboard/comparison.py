@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -18,6 +19,7 @@ from storage.runs import Run
 
 FIRST_METRICS = ("validation_accuracy", "validation_loss", "train_loss", "samples_per_s")
 SAME_WITHIN = 1e-12  # of a value's size
+ONE_DECIMAL = 0.001  # the least share that one decimal of a percentage tells
 FEW_TIMES = 10.0  # from so many times the base's value on, a factor is told, not a percentage
 
 CONFIGURATION = "Configuration"
@@ -126,8 +128,9 @@ def _share(value: float | None, decimals: int) -> str:
 
 
 def _decimals(shares: Sequence[float]) -> int:
-    """One of a percentage, or two where it takes them to tell shares apart: 99.96 and 100.00 %."""
-    return 1 if len({f"{100 * share:.1f}" for share in shares}) == len(set(shares)) else 2
+    """One of a percentage, or two where shares are nearer than that: 99.96 and 100.00 %."""
+    gaps = [above - below for below, above in pairwise(sorted(shares))]
+    return 2 if any(SAME_WITHIN < gap < ONE_DECIMAL - SAME_WITHIN for gap in gaps) else 1
 
 
 def delta(value: float | None, base: float | None, unit: str, decimals: int = 1) -> str:
@@ -135,7 +138,7 @@ def delta(value: float | None, base: float | None, unit: str, decimals: int = 1)
     `decimals` are a share's."""
     if value is None or base is None:
         return ""
-    if value == base:
+    if abs(value - base) <= SAME_WITHIN * max(abs(value), abs(base)):
         return "±0"
     if unit == "%":
         return f"{100 * (value - base):+.{decimals}f} pt"

@@ -21,7 +21,9 @@ _HEAD = """<head>
 _PRELOAD = f"""
     <link rel="preload" href="./{assets.PLOTLY_PATH}" as="script" />"""
 # Fetched while Streamlit starts, not when it has come to what needs them.
-_MODULE = """  <link rel="modulepreload" crossorigin href="./{}" />
+_SCRIPT = """  <link rel="modulepreload" crossorigin href="./{}" />
+  """
+_STYLE = """  <link rel="preload" as="style" crossorigin href="./{}" />
   """
 
 
@@ -33,11 +35,12 @@ def routes() -> list[BaseRoute]:
 def text(page: str) -> str:
     """The document of a page, by the page's path."""
     document = _STREAMLITS.read_text("utf-8")
-    later = [script for script in frontend.scripts(page) if script not in document]
+    scripts = (_SCRIPT.format(one) for one in frontend.scripts(page) if one not in document)
+    styles = (_STYLE.format(one) for one in frontend.styles(page))
     told = {
         "<head>": _HEAD + (_PRELOAD if page in PAGES_OF_CHARTS else ""),
         "<title>Streamlit</title>": "<title>Accelboard</title>",
-        "</head>": "".join(map(_MODULE.format, later)) + "</head>",
+        "</head>": "".join([*scripts, *styles, "</head>"]),
     }
     for place, ours in told.items():
         if document.count(place) != 1:

@@ -21,15 +21,16 @@ _FOLDER = STATIC / "static"
 _KINDS = {".js": "text/javascript", ".css": "text/css"}
 _IMPORTED = re.compile(r'(?:from|import)\s*"\./([^"]+\.js)"')
 # What Streamlit's script fetches for a page when it comes to draw that: widgets, by their names.
-_OF_ALL = ("Html", "Button", "BidiComponent")
+_OF_ALL = ("Html", "BidiComponent")
 _OF_A_PAGE: dict[str, tuple[str, ...]] = {
-    "": ("TextInput", "DataFrame"),
-    "new": ("Selectbox", "TextInput", "ButtonGroup", "Multiselect", "TextArea"),
+    "": ("Button", "TextInput", "DataFrame"),
+    "new": ("Button", "Selectbox", "TextInput", "ButtonGroup", "Multiselect", "TextArea"),
     "compare": ("DownloadButton", "Multiselect", "ButtonGroup", "Selectbox", "TextInput",
                 "Checkbox"),
-    "studies": ("TextInput", "ButtonGroup", "Selectbox", "Multiselect", "DataFrame"),
-    "hardware": ("DataFrame",),
-    "run": ("Metric", "ButtonGroup", "Slider"),
+    "studies": ("Button", "TextInput", "ButtonGroup", "Selectbox", "Multiselect", "DataFrame"),
+    "hardware": ("Button", "DataFrame"),
+    "run": ("Button", "Metric", "ButtonGroup", "Slider"),
+    "study": ("Button", "DownloadButton", "TextInput", "Selectbox", "DataFrame"),
 }  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def scripts(page: str) -> list[str]:
     """Paths, below the page's folder, of what a page will fetch when it is drawn: widgets, and
     what they import. Raises ValueError if Streamlit has no such widget."""
     found: dict[str, None] = {}
-    waiting = [_file_of(widget) for widget in (*_OF_ALL, *_OF_A_PAGE.get(page, ()))]
+    waiting = [_file_of(widget) for widget in _widgets(page)]
     while waiting:
         name = waiting.pop(0)
         if name not in found:
@@ -46,9 +47,14 @@ def scripts(page: str) -> list[str]:
     return [f"static/js/{name}" for name in found]
 
 
-@cache
-def _imported(name: str) -> list[str]:
-    return _IMPORTED.findall((_FOLDER / "js" / name).read_text("utf-8"))
+def styles(page: str) -> list[str]:
+    """As `scripts`, of the widgets that have one."""
+    found = (path for widget in _widgets(page) for path in (_FOLDER / "css").glob(f"{widget}.*"))
+    return [f"static/css/{path.name}" for path in found]
+
+
+def _widgets(page: str) -> tuple[str, ...]:
+    return (*_OF_ALL, *_OF_A_PAGE[page])
 
 
 def _file_of(widget: str) -> str:
@@ -57,6 +63,11 @@ def _file_of(widget: str) -> str:
     if len(found) != 1:
         raise ValueError(f"{_FOLDER} has no single {widget}. Pin the Streamlit before it.")
     return found[0].name
+
+
+@cache
+def _imported(name: str) -> list[str]:
+    return _IMPORTED.findall((_FOLDER / "js" / name).read_text("utf-8"))
 
 
 class Compressed:
@@ -74,15 +85,24 @@ class Compressed:
             if path.suffix in _KINDS
         }
         self._answers: dict[str, Response] = {}
+        self._one_at_a_time = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = await self._answer(scope["path"]) if _may_be_compressed(scope) else None
         await (answer or self.app)(scope, receive, send)
 
     async def _answer(self, address: str) -> Response | None:
-        if address not in self._answers and address in self._files:
-            self._answers[address] = await asyncio.to_thread(_compressed, self._files[address])
-        return self._answers.get(address)
+        """None for what is left to Streamlit."""
+        if address not in self._files or address in self._answers:
+            return self._answers.get(address)
+        async with self._one_at_a_time:  # many readers may come after a restart
+            if address not in self._answers:
+                try:
+                    answer = await asyncio.to_thread(_compressed, self._files[address])
+                except OSError:  # another Streamlit was installed meanwhile
+                    return None
+                self._answers[address] = answer
+        return self._answers[address]
 
 
 def _compressed(path: Path) -> Response:

@@ -154,7 +154,9 @@ def _cells(
         if baseline and run_columns.has_distance(word):
             base, unit = run_columns.number(baseline, word), run_columns.unit(word)
             own = (run_columns.number(run, word) for run in listed)
-            cells[f"Δ {word}"] = [comparison.delta(one, base, unit) or None for one in own]
+            cells[f"Δ {word}"] = [
+                comparison.delta(one, base, unit, decimals=2) or None for one in own
+            ]
     return cells
 
 

@@ -89,15 +89,16 @@ def _draw(study_id: str, was_active: bool) -> None:
     if was_active != (shown.status in runs.ACTIVE):
         st.rerun()  # its runs are over, or were resumed: how often it is drawn changes
     _header(shown)
-    _state(shown)
-    if notice := scaling.notice(shown.question):
-        st.warning(plain(notice), icon=":material/info:")
-    asked = links.baseline()
-    if asked and asked not in report.baselines(shown.question):
-        st.warning(plain(links.not_taken("baseline", "an arm of the study", asked)),
-                   icon=":material/link_off:")  # fmt: skip
-    study_findings.tested(shown)
-    study_plan.told(shown.setup)
+    with st.container():  # what is below keeps its place when more, or less, is said here
+        _state(shown)
+        if notice := scaling.notice(shown.question):
+            st.warning(plain(notice), icon=":material/info:")
+        asked = links.baseline()
+        if asked and asked not in report.baselines(shown.question):
+            st.warning(plain(links.not_taken("baseline", "an arm of the study", asked)),
+                       icon=":material/link_off:")  # fmt: skip
+        study_findings.tested(shown)
+        study_plan.told(shown.setup)
     if shown.is_too_early:
         st.info(
             "Runs are under way. The verdict and the figures come once two arms have a measured "
@@ -105,12 +106,13 @@ def _draw(study_id: str, was_active: bool) -> None:
             icon=":material/hourglass_top:",
         )
         return
-    with st.container():  # an answer that comes moves no table or chart into another's place
+    with st.container():
         _verdict(shown)
         _answer(shown)
     prices = _report_card(shown)
-    _scaling(shown)
-    _pipeline(shown)
+    with st.container():
+        _scaling(shown)
+        _pipeline(shown)
     _charts(shown)
     _trade_offs(shown, prices)
     study_findings.draw(shown)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -71,10 +71,17 @@ class Field(NamedTuple):
 class Statement:
     """Parts of one SELECT over runs: what is bound, and one join for each metric it names."""
 
-    def __init__(self, vocabulary: Vocabulary, metric_keys: Collection[str]) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        metric_keys: Collection[str],
+        there: Callable[[str], Collection[str]] = lambda _: (),
+    ) -> None:
+        """`there` tells which values runs have in a column."""
         self.values: dict[str, Any] = {}
         self._vocabulary = vocabulary
         self._metric_keys = metric_keys
+        self._there = there
         self._joined: dict[str, tuple[str, str]] = {}  # key -> its mark and its join's name
 
     def bind(self, value: Any) -> str:
@@ -84,15 +91,25 @@ class Statement:
         return f":{name}"
 
     def choice(self, word: str, value: str) -> str:
-        """The value of a column as it is stored, by its title too. Raise `BadQuery` if it is none
-        that the column can have."""
-        choices = STATUS_TITLES if word == "status" else self._vocabulary.choices.get(word)
+        """The value of a column as it is stored, by its title too. Raise `BadQuery` if no run can
+        have it: none of this version's, and none that is there."""
+        choices = self._choices(word)
         if choices is None:
             return value
         for stored, title in choices.items():
             if value.lower() in (stored.lower(), title.lower()):
                 return stored
+        if word != "status" and value in self._there(word):
+            return value
         raise BadQuery(f"Unknown {word} {value[:40]!r}. Choose one of: {', '.join(choices)}.")
+
+    def titled(self, word: str, text: str) -> list[str]:
+        """Which values of a column have the text in their titles."""
+        choices = self._choices(word) or {}
+        return [stored for stored, title in choices.items() if text.lower() in title.lower()]
+
+    def _choices(self, word: str) -> Mapping[str, str] | None:
+        return STATUS_TITLES if word == "status" else self._vocabulary.choices.get(word)
 
     @property
     def joins(self) -> str:

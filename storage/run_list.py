@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from storage import fields, runs, search
@@ -89,7 +90,7 @@ def page(
 
     Runs that lack it come last, either way. Raise `BadQuery`.
     """
-    statement = Statement(wanted.vocabulary, fields.metric_keys(db))
+    statement = Statement(wanted.vocabulary, fields.metric_keys(db), partial(choices, db))
     where = _where(statement, wanted)
     counted = f"SELECT count(*) FROM runs {statement.joins} WHERE {where}"  # noqa: S608
     way, key, filters_metrics = _way(sort), "NULL", bool(statement.joins)
@@ -127,7 +128,7 @@ def those_there(db: Database, run_ids: Sequence[str]) -> set[str]:
 
 def ids(db: Database, wanted: Wanted) -> list[str]:
     """All that are found, the newest first."""
-    statement = Statement(wanted.vocabulary, fields.metric_keys(db))
+    statement = Statement(wanted.vocabulary, fields.metric_keys(db), partial(choices, db))
     where = _where(statement, wanted)
     order = "ORDER BY runs.submitted_at DESC, runs.id DESC"
     query = f"SELECT runs.id FROM runs {statement.joins} WHERE {where} {order}"  # noqa: S608
@@ -144,7 +145,7 @@ def groups(
     of texts, the newest date; "-" before it: descending. Raise `BadQuery` for a word that is none,
     or a figure that is no number.
     """
-    statement = Statement(wanted.vocabulary, fields.metric_keys(db))
+    statement = Statement(wanted.vocabulary, fields.metric_keys(db), partial(choices, db))
     where = _where(statement, wanted)
     grouped, tagged = _grouped(statement, by)
     numbers = [_number(statement, word) for word in figures]

@@ -155,7 +155,9 @@ def _compared(
     if value == "none" and not value.quoted and operator in ("=", "!="):
         return f"({found.sql}) IS {'NOT ' if operator == '!=' else ''}NULL"
     if operator == "~":
-        return f"CAST({found.sql} AS TEXT) LIKE {statement.bind(like(value))} ESCAPE '!'"
+        holds = f"CAST({found.sql} AS TEXT) LIKE {statement.bind(like(value))} ESCAPE '!'"
+        titled = ", ".join(map(statement.bind, statement.titled(name, value)))
+        return f"({holds} OR {found.sql} IN ({titled}))" if titled else holds
     if found.kind == "date":
         return _dated(statement, name, found.sql, operator, value, now)
     if found.kind == "number":

@@ -61,6 +61,7 @@ def names(db, query="", sort=run_list.NEWEST, **fields):
         ("accuracy > 0.9 and framework = keras", ["mid"]),
         ("framework = pytorch and not framework = TORCH", []),
         ("framework != pytorch or status = pending", ["new", "mid"]),
+        ("framework ~ PyTorch", ["new", "old"]),
         ("accuracy > 65% AND framework=TORCH", ["old"]),
         ("last.validation_accuracy < 0.65", ["old"]),
         ("max.validation_accuracy >= 0.7", ["mid", "old"]),
@@ -126,6 +127,11 @@ def test_a_bad_query_says_what_is_wrong_and_the_way_out(three, query, sentence):
     with pytest.raises(BadQuery) as error:
         names(three, query)
     assert sentence in str(error.value)
+
+
+def test_a_run_of_another_version_is_found_by_its_framework(three):
+    three.execute("UPDATE runs SET framework = 'jax' WHERE name = 'mid'")
+    assert names(three, 'framework = "jax"') == ["mid"]
 
 
 @pytest.mark.parametrize(
