@@ -92,7 +92,7 @@ def test_runs_are_grouped_by_any_column_or_key(here, by):  # noqa: F811
     row = at.dataframe[0].value.iloc[0]
     assert row["runs"] == "3 runs"
     assert (row["took"], row["accuracy"]) == ("30 s ± 0.0 s", "80.0 % ± 0.0 %")
-    assert (row["config.seed"], row["Δ accuracy"]) == ("2 ± 1", "+0.0 pt")
+    assert (row["config.seed"], row["Δ accuracy"]) == ("2 ± 1", "±0")
     assert "name" not in row
 
 
