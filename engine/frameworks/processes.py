@@ -129,7 +129,7 @@ def _first_to_fall(
         fall = fall or _culprit(replicas)
         if give_up is None and (fall or has_one_failed()):
             give_up = time.monotonic() + GRACE_S
-    return fall
+    return fall or _culprit(replicas)  # those that ended since the last look, too
 
 
 def _culprit(replicas: Sequence[BaseProcess]) -> Fall | None:

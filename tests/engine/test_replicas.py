@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import multiprocessing
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pytest
 from engine import checkpoints
 from engine.config import RunConfig
 from engine.events import Facts, Failed, Finished
+from engine.frameworks import processes
 from engine.job import EXIT_FAILED, Device, Job
 from tests.engine import trainers
 
@@ -165,6 +167,20 @@ def test_the_run_failed_as_its_first_replica_that_failed(tmp_path, how):
     )
     assert ended.exit_code == EXIT_FAILED, ended.log
     assert ended.events == [Failed("data_missing", "Process 2 of the run's 2 failed. No data.")]
+
+
+def test_replicas_that_end_between_two_looks_are_not_taken_for_done():
+    two = [multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,)) for _ in "ab"]
+    for process in two:
+        process.start()
+
+    def nobody_told() -> bool:  # asked after each look
+        for process in two:
+            process.kill()
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        return False
+
+    assert processes._first_to_fall(two, nobody_told)[:2] == (0, -signal.SIGKILL)
 
 
 def test_a_chip_that_fails_ends_those_that_wait_for_it_and_says_why(tmp_path):
