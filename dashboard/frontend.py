@@ -29,7 +29,7 @@ _OF_A_PAGE: dict[str, tuple[str, ...]] = {
                 "Checkbox"),
     "studies": ("Button", "TextInput", "ButtonGroup", "Selectbox", "Multiselect", "DataFrame"),
     "hardware": ("Button", "DataFrame"),
-    "run": ("Button", "Metric", "ButtonGroup", "Slider"),
+    "run": ("Button", "Metric", "ButtonGroup", "Slider", "TextInput"),
     "study": ("Button", "DownloadButton", "TextInput", "Selectbox", "DataFrame"),
 }  # fmt: skip
 

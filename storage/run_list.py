@@ -90,7 +90,7 @@ def page(
 
     Runs that lack it come last, either way. Raise `BadQuery`.
     """
-    statement = Statement(wanted.vocabulary, fields.metric_keys(db), partial(choices, db))
+    statement = _statement(db, wanted)
     where = _where(statement, wanted)
     counted = f"SELECT count(*) FROM runs {statement.joins} WHERE {where}"  # noqa: S608
     way, key, filters_metrics = _way(sort), "NULL", bool(statement.joins)
@@ -128,7 +128,7 @@ def those_there(db: Database, run_ids: Sequence[str]) -> set[str]:
 
 def ids(db: Database, wanted: Wanted) -> list[str]:
     """All that are found, the newest first."""
-    statement = Statement(wanted.vocabulary, fields.metric_keys(db), partial(choices, db))
+    statement = _statement(db, wanted)
     where = _where(statement, wanted)
     order = "ORDER BY runs.submitted_at DESC, runs.id DESC"
     query = f"SELECT runs.id FROM runs {statement.joins} WHERE {where} {order}"  # noqa: S608
@@ -145,7 +145,7 @@ def groups(
     of texts, the newest date; "-" before it: descending. Raise `BadQuery` for a word that is none,
     or a figure that is no number.
     """
-    statement = Statement(wanted.vocabulary, fields.metric_keys(db), partial(choices, db))
+    statement = _statement(db, wanted)
     where = _where(statement, wanted)
     grouped, tagged = _grouped(statement, by)
     numbers = [_number(statement, word) for word in figures]
@@ -180,6 +180,10 @@ def tags_of(db: Database, run_ids: Sequence[str]) -> list[str]:
     """Each tag that any of the runs has."""
     query = "SELECT DISTINCT tag FROM tags WHERE run_id IN (SELECT value FROM json_each(?)) "
     return [row[0] for row in db.execute(query + "ORDER BY 1", [json.dumps(list(run_ids))])]
+
+
+def _statement(db: Database, wanted: Wanted) -> Statement:
+    return Statement(wanted.vocabulary, fields.metric_keys(db), partial(choices, db))
 
 
 def choices(db: Database, column: str) -> list[str]:
