@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 
-from engine.config import ACCELERATOR_NAMES, DATASETS, FRAMEWORK_NAMES, WORKLOADS, RunConfig
+from engine.config import (
+    ACCELERATOR_NAMES,
+    DATASET_NAMES,
+    DATASETS,
+    FRAMEWORK_NAMES,
+    WORKLOADS,
+    RunConfig,
+)
 from engine.metrics import METRICS
 from storage.fields import Vocabulary
 
@@ -22,7 +29,11 @@ def vocabulary() -> Vocabulary:
         best={key: metric.best for key, metric in METRICS.items()},
         aliases=ALIASES,
         config=keys,
-        choices={"framework": FRAMEWORK_NAMES, "accelerator": ACCELERATOR_NAMES},
+        choices={
+            "framework": FRAMEWORK_NAMES,
+            "accelerator": ACCELERATOR_NAMES,
+            "dataset": DATASET_NAMES,
+        },
     )
 
 

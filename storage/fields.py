@@ -99,7 +99,7 @@ class Statement:
         for stored, title in choices.items():
             if value.lower() in (stored.lower(), title.lower()):
                 return stored
-        if word != "status" and value in self._there(word):
+        if word != "status" and value in self._there(word.removeprefix("config.")):
             return value
         raise BadQuery(f"Unknown {word} {value[:40]!r}. Choose one of: {', '.join(choices)}.")
 
@@ -109,7 +109,8 @@ class Statement:
         return [stored for stored, title in choices.items() if text.lower() in title.lower()]
 
     def _choices(self, word: str) -> Mapping[str, str] | None:
-        return STATUS_TITLES if word == "status" else self._vocabulary.choices.get(word)
+        named = self._vocabulary.choices.get(word.removeprefix("config."))
+        return STATUS_TITLES if word == "status" else named
 
     @property
     def joins(self) -> str:

@@ -186,7 +186,8 @@ def _configured(statement: Statement, name: str, sql: str, operator: str, value:
         if operator not in ("=", "!="):
             raise
         negated = "NOT " if operator == "!=" else ""
-        return f"CAST({sql} AS TEXT) IS {negated}{statement.bind(str(value))} COLLATE NOCASE"
+        mark = statement.bind(statement.choice(name, str(value)))
+        return f"CAST({sql} AS TEXT) IS {negated}{mark} COLLATE NOCASE"
     operator = {"=": "IS", "!=": "IS NOT"}.get(operator, operator)
     return f"{sql} {operator} {statement.bind(number)}"
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from engine.config import FRAMEWORK_NAMES, RunConfig
+from engine.config import DATASET_NAMES, FRAMEWORK_NAMES, RunConfig
 from storage import database, metrics, run_list, runs, search
 from storage.fields import BadQuery, Vocabulary
 from storage.metrics import Point
@@ -14,7 +14,7 @@ VOCABULARY = Vocabulary(
     best={"validation_accuracy": "max", "validation_loss": "min", "learning_rate": None},
     aliases={"accuracy": "validation_accuracy"},
     config=("epochs", "learning_rate", "optimizer", "seed"),
-    choices={"framework": FRAMEWORK_NAMES},
+    choices={"framework": FRAMEWORK_NAMES, "dataset": DATASET_NAMES},
 )
 DAY_S = 86_400.0
 
@@ -62,6 +62,9 @@ def names(db, query="", sort=run_list.NEWEST, **fields):
         ("framework = pytorch and not framework = TORCH", []),
         ("framework != pytorch or status = pending", ["new", "mid"]),
         ("framework ~ PyTorch", ["new", "old"]),
+        ("config.framework = PyTorch", ["new", "old"]),
+        ("config.framework != 'Keras/TensorFlow' and framework ~ torch", ["new", "old"]),
+        ("dataset = Fashion-MNIST and config.dataset = FASHION_MNIST", ["new", "mid", "old"]),
         ("accuracy > 65% AND framework=TORCH", ["old"]),
         ("last.validation_accuracy < 0.65", ["old"]),
         ("max.validation_accuracy >= 0.7", ["mid", "old"]),
