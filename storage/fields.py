@@ -99,7 +99,8 @@ class Statement:
         for stored, title in choices.items():
             if value.lower() in (stored.lower(), title.lower()):
                 return stored
-        if word != "status" and value in self._there(word):
+        there = self._there(word) if word != "status" else ()
+        if value.lower() in map(str.lower, there):
             return value
         raise BadQuery(f"Unknown {word} {value[:40]!r}. Choose one of: {', '.join(choices)}.")
 

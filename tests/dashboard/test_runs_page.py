@@ -43,6 +43,15 @@ def test_a_page_that_is_not_there_is_the_last_one(here):  # noqa: F811
     assert "page" not in at.query_params
 
 
+@pytest.mark.parametrize(
+    ("number", "text", "sentence"),
+    [("9" * 5_000, "only", "must be a whole number"), ("1", "x" * 60_000, "characters at most")],
+)
+def test_what_is_too_long_in_an_address_is_said_in_a_sentence(here, number, text, sentence):  # noqa: F811
+    create(here, "only")
+    assert sentence in told(_visit_page(number, q=text))
+
+
 def _visit_page(number, **query):
     from streamlit.testing.v1 import AppTest
 
