@@ -1,5 +1,7 @@
 """The Runs page as a script: pages, filters, groups, bulk actions, files. No browser."""
 
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -50,6 +52,23 @@ def test_a_page_that_is_not_there_is_the_last_one(here):  # noqa: F811
 def test_what_is_too_long_in_an_address_is_said_in_a_sentence(here, number, text, sentence):  # noqa: F811
     create(here, "only")
     assert sentence in told(_visit_page(number, q=text))
+
+
+def test_runs_of_summer_and_winter_each_show_the_time_of_their_own_clock(here, monkeypatch):  # noqa: F811
+    with database.opened(here) as db:
+        for month, run_id in ((1, create(here, "winter")), (7, create(here, "summer"))):
+            noon_utc = datetime(2025, month, 8, 12, tzinfo=UTC).timestamp()
+            db.execute("UPDATE runs SET submitted_at = ? WHERE id = ?", [noon_utc, run_id])
+        db.commit()
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        shown = visit().dataframe[0].value["submitted"]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert [at.strftime("%d.%m. %H:%M") for at in shown] == ["08.07. 14:00", "08.01. 13:00"]
+    assert shown.dt.tz is None  # of two zones in one column, the browser would show the first
 
 
 def _visit_page(number, **query):
