@@ -50,6 +50,26 @@ def test_what_writes_or_is_wrong_changes_nothing_and_is_said_in_a_sentence(here,
         assert len(views.of_page(db, "")) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [(None, "No such file"), ("store = ", "Invalid value"), ("store = 5", "not int")],
+)
+def test_settings_that_cannot_be_read_lead_to_no_other_store(
+    here, tmp_path, monkeypatch, capsys, text, why
+):
+    file = tmp_path / "accelboard.toml"
+    monkeypatch.delenv("ACCELBOARD_STORE", raising=False)
+    monkeypatch.setenv("ACCELBOARD_SETTINGS", str(file))
+    if text is not None:
+        file.write_text(text)
+    assert main(["path"]) == 5
+    told = capsys.readouterr()
+    assert (told.out, why in told.err, "--store" in told.err) == ("", True, True)
+    assert run(capsys, here, "path")[0] == 0
+    file.write_text(f'store = "{here}"')
+    assert main(["path"]) == 0
+
+
 def test_a_mistyped_store_is_not_made(tmp_path, capsys):
     status, told = run(capsys, tmp_path / "typo", "path")
     assert (status, told.out) == (5, "")
