@@ -25,6 +25,7 @@ TOKEN = re.compile(
     r"""|(?P<word>[^\s()<>=!~"']+)|(?P<bad>\S))"""
 )
 WITH_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?%?")
+PLAIN_NAME = re.compile(r"[\w./-]+")  # of a field; one's own metric may be called `loss (test)`
 AGO = re.compile(r"(\d{1,5})([hdw])")
 AGO_S = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 QUOTE = '"'
@@ -85,11 +86,16 @@ def _unquoted(text: str) -> str:
 
 def equal(name: str, value: object) -> str:
     """The query for what has this value, None for none: what `condition` reads back."""
+    name = name if PLAIN_NAME.fullmatch(name) else _quoted(name)
     if value is None:
         return f"{name} = none"
     if isinstance(value, (int, float)):
         return f"{name} = {value!r}"
-    return f'{name} = "{str(value).replace(QUOTE, 2 * QUOTE)}"'
+    return f"{name} = {_quoted(str(value))}"
+
+
+def _quoted(text: str) -> str:
+    return f"{QUOTE}{text.replace(QUOTE, 2 * QUOTE)}{QUOTE}"
 
 
 class _Parser:

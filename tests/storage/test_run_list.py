@@ -258,6 +258,13 @@ def test_what_a_group_has_in_common_finds_its_runs(db, value):
     assert names(db, search.equal(word, asked)) == ["it" if value is None else value]
 
 
+@pytest.mark.parametrize("key", ["loss (test)", 'a = "b"', "and"])
+def test_what_a_group_has_in_common_finds_its_runs_by_a_metric_of_any_name(db, key):
+    create(db, "other")
+    metrics.add(db, create(db, "it"), [Point(key, 1, 1.0, 1.0, 0.5)])
+    assert names(db, search.equal(f"last.{key}", 0.5)) == ["it"]
+
+
 def test_repeats_of_a_run_are_found_by_its_id(db):
     run_id = create(db, "a", seed=1)
     create(db, "b", seed=2)
