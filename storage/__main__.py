@@ -120,13 +120,26 @@ def _select(db: sqlite3.Connection, query: str) -> Table:
 def _print(table: Table, form: str | None) -> None:
     names, rows = table
     if form == "json":
+        keys = list(_apart(names))
         for row in rows:
-            print(json.dumps(dict(zip(names, map(_told, row), strict=True)), ensure_ascii=False))
+            print(json.dumps(dict(zip(keys, map(_told, row), strict=True)), ensure_ascii=False))
     elif form == "csv":
         csv.writer(sys.stdout).writerows([names, *rows] if names else [])
     else:
         for line in _aligned(names, list(rows)):
             print(line)
+
+
+def _apart(names: Sequence[str]) -> Iterator[str]:
+    """An object has each name once: the second `id` of a join is `id_2`."""
+    taken: set[str] = set()
+    for name in names:
+        told, number = name, 1
+        while told in taken:
+            number += 1
+            told = f"{name}_{number}"
+        taken.add(told)
+        yield told
 
 
 def _told(cell: Any) -> Any:

@@ -31,6 +31,11 @@ def test_a_select_is_printed_as_a_table_as_json_and_as_csv(here, capsys):
     assert told.out.splitlines() == ["name,created_at,note", '"a, b",1.5,']
 
 
+def test_as_json_columns_of_one_name_are_told_apart(here, capsys):
+    _, told = run(capsys, here, "sql", "SELECT 1 AS a, 2 AS a, 3 AS a_2, 4 AS b, 5 AS a", "--json")
+    assert json.loads(told.out) == {"a": 1, "a_2": 2, "a_2_2": 3, "b": 4, "a_3": 5}
+
+
 def test_tables_and_views_are_listed_with_their_columns(here, capsys):
     _, told = run(capsys, here, "tables", "--json")
     listed = {row["name"]: row for row in map(json.loads, told.out.splitlines())}
