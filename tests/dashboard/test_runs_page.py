@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from dashboard import downloads, run_columns
+from dashboard.words import plain
 from storage import database, references, runs, studies
 from tests.dashboard.test_pages import create, finished, here, opened, told, visit  # noqa: F401
 
@@ -226,6 +227,14 @@ def test_columns_of_numbers_are_numbers_and_move_by_a_place(here):  # noqa: F811
     opened(at, "show-menu")
     at.button(key="move-right").click().run()
     assert list(at.dataframe[0].value.columns)[1:3] == ["config.seed", "name"]
+
+
+def test_what_a_link_names_as_the_baseline_is_no_markup(here):  # noqa: F811
+    finished(here, "one")
+    at = visit(baseline="![x](https://example.com/x.png)")
+    assert (
+        at.button(key="drop-baseline").help == f"It is {plain('![x](https://example.com/x.png)')}."
+    )
 
 
 def test_what_a_link_groups_and_sorts_by_in_vain_is_told_and_left_out(here):  # noqa: F811
