@@ -59,7 +59,7 @@ RAW: dict[str, tuple[str, Callable[[Run], Any]]] = {
 WIDTHS = {"status": 104, "name": 180, "framework": 112, "device": 112, "dataset": 108,
           "progress": 84, "accuracy": 100, "speed": 78, "took": 88, "submitted": 116}  # fmt: skip
 # What a column is sorted by, where its own name is no word of the query language.
-SORTED_BY = {"speed": "throughput", "tags": "tag"}
+SORTED_BY = {"tags": "tag"}
 
 
 def options(metric_keys: Sequence[str], config_keys: Sequence[str]) -> list[str]:

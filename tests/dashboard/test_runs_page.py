@@ -9,7 +9,8 @@ import pytest
 
 from dashboard import downloads, run_columns
 from dashboard.words import plain
-from storage import database, references, runs, studies
+from storage import database, metrics, references, runs, studies
+from storage.metrics import Point
 from tests.dashboard.test_pages import create, finished, here, opened, told, visit  # noqa: F401
 
 DASHBOARD = Path(run_columns.__file__).parent
@@ -217,6 +218,24 @@ def test_a_file_of_runs_has_values_as_they_are(here):  # noqa: F811
     frame = pd.DataFrame([row, row | {"config.seed": "cpu:0"}])
     for suffix in downloads.MIME:
         assert downloads.written(frame, suffix)
+
+
+def test_runs_are_sorted_and_averaged_by_the_speed_that_is_shown(here):  # noqa: F811
+    for name, steady, best in (("a", 100.0, 900.0), ("b", 300.0, 500.0), ("c", None, 200.0)):
+        run_id = finished(here, name)
+        with database.opened(here) as db:
+            metrics.add(db, run_id, [Point("samples_per_s", 99, 9.0, 99.0, best)])
+            facts = {"steady_samples_per_s": steady} if steady else {}
+            runs.note_facts(db, run_id, facts)
+    at = visit(columns=["name", "speed"], sort="-speed")
+    assert list(zip(names(at), at.dataframe[0].value["speed"], strict=True)) == [
+        ("b", 300), ("c", 200), ("a", 100)
+    ]  # fmt: skip
+    opened(at, "show-menu")
+    assert at.selectbox(key="show-sort").value == "speed"
+    row = visit(columns=["speed"], group="repeats").dataframe[0].value.iloc[0]
+    assert row["speed"] == "200 ± 100"
+    assert names(visit(query="speed > 250")) == ["b"]
 
 
 def test_columns_of_numbers_are_numbers_and_move_by_a_place(here):  # noqa: F811
