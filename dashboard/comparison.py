@@ -82,9 +82,9 @@ def _column(picked: Sequence[Run], key: str, end: End, base: int) -> Column:
         values, prefix = [throughput(run) for run in picked], "Steady"
         raw_name = f"steady_{key}"
     else:
-        values = [run_columns.figure(run, f"{end}.{key}") for run in picked]
-        raw_name = run_columns.raw_name(f"{end}.{key}")
-        prefix = "Last" if end == "best" and described.best is None else end.capitalize()
+        values = [run_columns.at_end(run, key, end) for run in picked]
+        prefix = run_columns.told_end(key, end).capitalize()
+        raw_name = f"{prefix.lower()}_{key}"
     title = f"{prefix} {described.title.lower()}"
     cells = _cells(values, key, described.unit, described.best, base)
     return Column(key, raw_name, title, cells, described.best)
@@ -263,7 +263,7 @@ def values(picked: Sequence[Run], word: str, end: End) -> list[float | str | Non
     """What each run has under a parameter, or of `metric.KEY` at that end; numbers if all are."""
     if word.startswith(METRIC):
         key = word.removeprefix(METRIC)
-        return [run_columns.figure(run, f"{end}.{key}") for run in picked]
+        return [run_columns.at_end(run, key, end) for run in picked]
     texts = _told(_asked(picked), word)
     try:
         return [None if text == UNKNOWN else float(text) for text in texts]
@@ -275,9 +275,9 @@ def title(word: str, end: End = "best") -> str:
     """Of a parameter, or of an end of a metric with its unit."""
     if not word.startswith(METRIC):
         return word.replace("_", " ").capitalize()
-    described = metrics.describe(word.removeprefix(METRIC))
+    described = metrics.describe(key := word.removeprefix(METRIC))
     unit = f" ({described.unit})" if described.unit else ""
-    return f"{end.capitalize()} {described.title.lower()}{unit}"
+    return f"{run_columns.told_end(key, end).capitalize()} {described.title.lower()}{unit}"
 
 
 def _order(key: str) -> tuple[int, str]:

@@ -144,6 +144,8 @@ def of_groups(
 def _band(db: Database, members: list[Run], key: str, view: CurveView) -> tuple[NDArray[Any], Band]:
     """Runs take each epoch in a time of their own: against time, they meet at the same epoch."""
     found = [metrics.averages(db, run.id, key) for run in members]
+    if view.x == "clock":
+        found = [_own_averages(run, of) for run, of in zip(members, found, strict=True)]
     curves = [of.curve for of in found]
     x_of_each = [c.step.astype(np.float64) if view.x == "step" else c.epoch for c in curves]
     values = [
@@ -208,6 +210,12 @@ def _own(run: Run, found: metrics.Curve) -> NDArray[np.bool_]:
     """Another run's points, which this one took over, have no time of day here."""
     taken_over_until = run.started_at if run.resumed_epoch is not None else None
     return found.at >= (taken_over_until or 0.0)
+
+
+def _own_averages(run: Run, found: metrics.Averages) -> metrics.Averages:
+    curve, own = found.curve, _own(run, found.curve)
+    taken = metrics.Curve(curve.step[own], curve.epoch[own], curve.at[own], curve.value[own])
+    return metrics.Averages(taken, found.weight[own])
 
 
 def _zone(name: str | None) -> tzinfo | None:

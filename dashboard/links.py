@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, cast, get_args
 from urllib.parse import urlencode
@@ -83,7 +84,7 @@ def log_axes() -> tuple[LogAxis, ...]:
 def page_number() -> int:
     """Which page of a list, from 1; any other word is taken for the first."""
     given = st.query_params.get("page", "1")
-    return int(given) if given.isascii() and given.isdigit() and 0 < int(given) < 10**6 else 1
+    return int(given) if re.fullmatch("[1-9][0-9]{0,5}", given) else 1
 
 
 def price(name: str) -> float | None:

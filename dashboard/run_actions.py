@@ -117,7 +117,10 @@ def _baseline(ids: list[str], baseline: str) -> None:
             links.put(baseline=ids[0])
             st.rerun()
     elif baseline and st.button(
-        "No baseline", icon=":material/close:", key="drop-baseline", help=f"It is {baseline}."
+        "No baseline",
+        icon=":material/close:",
+        key="drop-baseline",
+        help=f"It is {plain(baseline[:60])}.",
     ):
         links.put(baseline=None)
         st.rerun()

@@ -43,7 +43,7 @@ OWN: dict[str, Callable[[Run], Any]] = {
     "progress": lambda run: min(1.0, run.step / run.total_steps),
     "speed": lambda run: round(found) if (found := throughput(run)) else None,
     "took": lambda run: duration(took(run)),
-    "submitted": lambda run: datetime.fromtimestamp(run.submitted_at).astimezone(),
+    "submitted": lambda run: datetime.fromtimestamp(run.submitted_at),  # as clocks here showed
     "tags": lambda run: list(run.tags),
 }
 # In a file: values as they are, under names with their unit, where that is not what is shown.
@@ -59,7 +59,7 @@ RAW: dict[str, tuple[str, Callable[[Run], Any]]] = {
 WIDTHS = {"status": 104, "name": 180, "framework": 112, "device": 112, "dataset": 108,
           "progress": 84, "accuracy": 100, "speed": 78, "took": 88, "submitted": 116}  # fmt: skip
 # What a column is sorted by, where its own name is no word of the query language.
-SORTED_BY = {"speed": "throughput", "tags": "tag"}
+SORTED_BY = {"tags": "tag"}
 
 
 def options(metric_keys: Sequence[str], config_keys: Sequence[str]) -> list[str]:
@@ -68,7 +68,7 @@ def options(metric_keys: Sequence[str], config_keys: Sequence[str]) -> list[str]
         f"{end}.{key}"
         for key in metric_keys
         for end in ENDS
-        if end != "best" or metrics.describe(key).best
+        if key not in ALIASES and (end != "best" or metrics.describe(key).best)
     ]
     of_config = [f"config.{key}" for key in config_keys if key not in OWN]
     return [*OWN, *ALIASES, *of_metrics, *of_config]
@@ -130,14 +130,23 @@ def raw_name(word: str) -> str:
     if not is_figure(word):
         return RAW[word][0] if word in RAW else word
     key, end = metric_of(word)
-    return f"{'last' if end == 'best' and not metrics.describe(key).best else end}_{key}"
+    return f"{told_end(key, end)}_{key}"
 
 
 def figure(run: Run, word: str) -> float | None:
     """One end of a metric: `accuracy`, `last.train_loss`."""
-    key, end = metric_of(word)
+    return at_end(run, *metric_of(word))
+
+
+def at_end(run: Run, key: str, end: str) -> float | None:
+    """Of the metric with that very key, which may be a word for another one, such as `accuracy`."""
     summary = run.metrics.get(key)
     return None if summary is None else _end(key, end, summary)
+
+
+def told_end(key: str, end: str) -> str:
+    """What is shown as the best of a metric that has no better end is its last."""
+    return "last" if end == "best" and not metrics.describe(key).best else end
 
 
 def metric_of(word: str) -> tuple[str, str]:
@@ -168,9 +177,7 @@ def title(word: str) -> str:
         return "Samples/s"
     if is_figure(word):
         key, end = metric_of(word)
-        if end == "best" and not metrics.describe(key).best:
-            end = "last"  # neither end is better: what it shows is what is said
-        return f"{end.capitalize()} {metrics.describe(key).title.lower()}"
+        return f"{told_end(key, end).capitalize()} {metrics.describe(key).title.lower()}"
     return word.removeprefix("config.").replace("_", " ").capitalize()
 
 

@@ -82,7 +82,7 @@ def _row(run: Run, file: RunFile) -> dict[str, Any]:
         "File": file.name,
         "What": WHAT.get(file.name, ""),
         "Size": amount(float(file.size_bytes), "B"),
-        "Written": datetime.fromtimestamp(file.at).astimezone(),
+        "Written": datetime.fromtimestamp(file.at),
         "Download": address(run, file.name),
     }
 

@@ -71,7 +71,8 @@ def _listed(page: str) -> None:
         total = views.count(db, page)
         text = ""
         if total > LISTED:
-            text = st.text_input("Find a view", key="view-find", placeholder="Part of its name")
+            text = st.text_input("Find a view", key="view-find", placeholder="Part of its name",
+                                 max_chars=MAX_NAME_CHARS)  # fmt: skip
             text = text.strip()
         saved, found = views.of_page(db, page, text, LISTED), views.count(db, page, text)
     for view in saved:

@@ -35,7 +35,7 @@ def stop_if_unusable() -> None:
         if not database.path_of(where).exists():
             database.prepare(where)
         with opened() as db:
-            db.execute("SELECT 1 FROM runs LIMIT 1").fetchone()
+            database.check(db)
     except (OSError, sqlite3.Error) as error:
         st.error(plain(store_problems.sentence(error, where)), icon=":material/database_off:")
         st.stop()

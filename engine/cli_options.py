@@ -86,12 +86,17 @@ def _settings() -> Settings:
 
 
 def _check_there(store: Path) -> None:
-    """What reads or changes runs makes no store that is not there: its path may be mistyped."""
+    """What reads or changes runs makes no store that is not there: its path may be mistyped.
+
+    Raise `NotPossible`, or `sqlite3.Error` for one that this version cannot read.
+    """
     if not database.path_of(store).exists():
         raise NotPossible(
             f"There is no store in {str(store)!r}. Check the path; the first run that is submitted "
             "makes one."
         )
+    with database.opened(store) as db:
+        database.check(db)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")

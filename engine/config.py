@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -48,6 +49,7 @@ PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "tpu": ("fp32", "bf16"),
 }
 MOST_DEVICES = 1024
+NO_TEXT = "holds characters that are not Unicode text; type it again."
 COUNT_OR_IDS = "Devices must be a count or ids such as cpu:0,gpu:1"
 MOST_WORKERS = 64  # of a loader on the host
 DEFAULT_BATCH_SIZE = {"keras": 32, "torch": 128, "torch_xla": 128}
@@ -342,15 +344,21 @@ class RunDetails(Section):
         default=0, ge=-100, le=100, description="Higher goes first when runs wait for a device."
     )
 
+    @field_validator("name", "notes")
+    @classmethod
+    def _are_text(cls, text: str, info: ValidationInfo) -> str:
+        if text and not is_text(text):
+            label = str(info.field_name)
+            raise _problem(label, f"{label.capitalize()} {NO_TEXT}")
+        return text
+
     @field_validator("tags")
     @classmethod
     def _short_tags(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
         trimmed = tuple(dict.fromkeys(tag.strip() for tag in tags if tag.strip()))
         for tag in trimmed:
             if not is_text(tag):
-                raise _problem(
-                    "tags", "A tag holds characters that are not Unicode text; type it again."
-                )
+                raise _problem("tags", f"A tag {NO_TEXT}")
             if len(tag) > 50:
                 raise _problem(
                     "tags", f"A tag may have 50 characters at most, got {len(tag):,} in one."

@@ -366,9 +366,10 @@ def note(settings: Settings, sentence: str) -> None:
     The change itself is made by then: on a full disk, it goes without its line.
     """
     at = datetime.now().astimezone().isoformat(timespec="seconds")
+    line = "".join(c if c.isprintable() else " " for c in sentence)  # tags may be of several lines
     try:
         with (settings.store / "changes.log").open("a", encoding="utf-8") as log:
-            log.write(f"{at} {sentence}.\n")
+            log.write(f"{at} {line}.\n")
     except OSError as error:
         logger.warning("%s. That has no line in changes.log: %s.", sentence, error)
 

@@ -62,8 +62,9 @@ def cut(text: str) -> str:
 
 
 def is_text(value: Any) -> bool:
-    """Whether it is text with something in it that can be stored: no half of a character pair."""
-    if not isinstance(value, str) or not value:
+    """Whether it is text with something in it that can be stored: no NUL, at which SQLite takes a
+    text to end, and no half of a character pair."""
+    if not isinstance(value, str) or not value or "\0" in value:
         return False
     try:
         value.encode()

@@ -6,9 +6,12 @@ import errno
 import sqlite3
 from pathlib import Path
 
+from storage.database import LaterVersion
+
 LOCKED = "Another program is writing to it: try again in a moment."
 FULL = "Free some space on its disk and try again."
 NOT_ALLOWED = "Let this user write there, or set ACCELBOARD_STORE to another folder."
+OUTDATED = "Update this Accelboard too, or set ACCELBOARD_STORE to another folder."
 OTHER = "Check that its folder is there and may be written, or set ACCELBOARD_STORE."
 OF_SQLITE = {
     sqlite3.SQLITE_BUSY: LOCKED,
@@ -37,6 +40,8 @@ def _what(error: OSError | sqlite3.Error) -> str:
 
 
 def _way_out(error: OSError | sqlite3.Error) -> str:
+    if isinstance(error, LaterVersion):
+        return OUTDATED
     if isinstance(error, sqlite3.Error):  # an extended code's last byte is its primary one
         return OF_SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, OTHER)
     return OF_THE_SYSTEM.get(error.errno or 0, OTHER)

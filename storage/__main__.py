@@ -30,9 +30,15 @@ MOST_CHARS = 60  # of a cell on a terminal; --csv and --json have all of it
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0 well, 1 the SQL is wrong or writes, 5 there is no store."""
     given = _parser().parse_args(arguments)
-    file = database.path_of(given.store)
+    try:
+        store = given.store or _usual_store()
+    except (OSError, ValueError, TypeError) as error:
+        print(f"The settings do not say where the store is: {error}. Mend them, or give its "
+              "folder: --store.", file=sys.stderr)  # fmt: skip
+        return 5
+    file = database.path_of(store)
     if not file.exists():
-        print(f"There is no store in {str(given.store)!r}. Give its folder: --store.",
+        print(f"There is no store in {str(store)!r}. Give its folder: --store.",
               file=sys.stderr)  # fmt: skip
         return 5
     try:
@@ -59,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     where = "Its folder; else that of the settings."
-    parser.add_argument("--store", type=Path, default=_usual_store(), help=where)
+    parser.add_argument("--store", type=Path, help=where)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, told in (
         ("path", "The database's file."),
@@ -78,12 +84,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _usual_store() -> Path:
-    """As the dashboard finds it: the variable, else the settings' file, else the usual folder."""
+    """As the dashboard finds it: the variable, else the settings' file, else the usual folder.
+
+    The file may be absent, but not one that is named.
+    """
     project = Path(__file__).parents[1]
-    file = Path(os.environ.get("ACCELBOARD_SETTINGS") or project / "accelboard.toml").expanduser()
-    noted = tomllib.loads(file.read_text("utf-8")).get("store") if file.exists() else None
-    chosen = os.environ.get("ACCELBOARD_STORE") or noted or project / "store"
-    return Path(chosen).expanduser()
+    named, chosen = (os.environ.get(f"ACCELBOARD_{name}") for name in ("SETTINGS", "STORE"))
+    file = Path(named or project / "accelboard.toml")
+    if not chosen and (named or file.exists()):
+        chosen = tomllib.loads(file.read_text("utf-8")).get("store")
+    return Path(chosen or project / "store").expanduser()
 
 
 def _opened(file: Path) -> sqlite3.Connection:
@@ -110,13 +120,26 @@ def _select(db: sqlite3.Connection, query: str) -> Table:
 def _print(table: Table, form: str | None) -> None:
     names, rows = table
     if form == "json":
+        keys = list(_apart(names))
         for row in rows:
-            print(json.dumps(dict(zip(names, map(_told, row), strict=True)), ensure_ascii=False))
+            print(json.dumps(dict(zip(keys, map(_told, row), strict=True)), ensure_ascii=False))
     elif form == "csv":
         csv.writer(sys.stdout).writerows([names, *rows] if names else [])
     else:
         for line in _aligned(names, list(rows)):
             print(line)
+
+
+def _apart(names: Sequence[str]) -> Iterator[str]:
+    """An object has each name once: the second `id` of a join is `id_2`."""
+    taken: set[str] = set()
+    for name in names:
+        told, number = name, 1
+        while told in taken:
+            number += 1
+            told = f"{name}_{number}"
+        taken.add(told)
+        yield told
 
 
 def _told(cell: Any) -> Any:

@@ -18,6 +18,10 @@ BUSY_TIMEOUT_S = 30.0
 SCHEMA_VERSION = 8  # how many migrations there are; a store notes it in PRAGMA user_version
 
 
+class LaterVersion(sqlite3.DatabaseError):
+    """A later Accelboard has brought the store up to date: its tables are not those of this one."""
+
+
 def path_of(store: Path) -> Path:
     return store / FILE_NAME
 
@@ -25,7 +29,8 @@ def path_of(store: Path) -> Path:
 def prepare(store: Path) -> None:
     """Create the store, or bring an older one up to date; many processes may do so at once.
 
-    Raise `OSError` or `sqlite3.Error` if the folder cannot be written.
+    Raise `OSError` or `sqlite3.Error` if the folder cannot be written, `LaterVersion` if this
+    version cannot read it.
     """
     store.mkdir(parents=True, exist_ok=True)
     with (store / "migrate.lock").open("w") as lock:
@@ -33,6 +38,14 @@ def prepare(store: Path) -> None:
         with opened(store) as db:
             if _version(db) < SCHEMA_VERSION:
                 _migrate(db)
+            check(db)
+
+
+def check(db: Database) -> None:
+    """Raise `LaterVersion`, or another `sqlite3.Error` if it is no store that can be read."""
+    if _version(db) > SCHEMA_VERSION:
+        raise LaterVersion("a later version of Accelboard has brought it up to date")
+    db.execute("SELECT 1 FROM runs LIMIT 1").fetchone()
 
 
 def _version(db: Database) -> int:

@@ -22,6 +22,8 @@ MOST_JOINS = 60  # SQLite joins 64 tables at most; more metrics are looked up ru
 REPEATS = "repeats"  # groups by all of the config but its seed
 DEVICE = "(SELECT group_concat(json_extract(value, '$.name'), ', ') FROM json_each(runs.devices))"
 TOOK = "coalesce(runs.finished_at, runs.last_event_at) - runs.started_at"
+SPEED = """coalesce(json_extract(runs.facts, '$.steady_samples_per_s'),
+    (SELECT last FROM series WHERE run_id = runs.id AND key = 'samples_per_s'))"""
 COLUMNS: dict[str, tuple[Kind, str]] = {
     "id": ("text", "runs.id"),
     "name": ("text", "runs.name"),
@@ -40,6 +42,7 @@ COLUMNS: dict[str, tuple[Kind, str]] = {
     "started": ("date", "runs.started_at"),
     "finished": ("date", "runs.finished_at"),
     "took": ("number", TOOK),
+    "speed": ("number", SPEED),
     "progress": ("number", "CAST(runs.step AS REAL) / runs.total_steps"),
     "priority": ("number", "runs.priority"),
     REPEATS: ("text", "json_remove(runs.config, '$.seed')"),
@@ -99,7 +102,8 @@ class Statement:
         for stored, title in choices.items():
             if value.lower() in (stored.lower(), title.lower()):
                 return stored
-        if word != "status" and value in self._there(word.removeprefix("config.")):
+        there = self._there(word.removeprefix("config.")) if word != "status" else ()
+        if value.lower() in map(str.lower, there):
             return value
         raise BadQuery(f"Unknown {word} {value[:40]!r}. Choose one of: {', '.join(choices)}.")
 

@@ -233,7 +233,8 @@ def _number(statement: Statement, word: str) -> str:
     if found.kind not in ("number", "config"):
         raise fields.BadQuery(f"{word} is no number, so it has no mean. Choose a metric.")
     if found.kind == "config":  # of text or a truth value there is no mean
-        return f"iif(typeof({found.sql}) IN ('integer', 'real'), {found.sql}, NULL)"
+        kind = found.sql.replace("json_extract", "json_type", 1)
+        return f"iif({kind} IN ('integer', 'real'), {found.sql}, NULL)"
     return found.sql
 
 
@@ -256,6 +257,7 @@ def _where(statement: Statement, wanted: Wanted) -> str:
     for tag in wanted.tags:
         mark = statement.bind(tag)
         tests.append(f"runs.id IN (SELECT run_id FROM tags WHERE tag = {mark})")  # noqa: S608
+    search.check("A search", wanted.text)
     for word in wanted.text.split()[:50]:
         tests.append(f"{SEARCHED} LIKE {statement.bind(search.like(word))} ESCAPE '!'")
     now = time.time()

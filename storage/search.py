@@ -25,7 +25,8 @@ TOKEN = re.compile(
     r"""|(?P<word>[^\s()<>=!~"']+)|(?P<bad>\S))"""
 )
 WITH_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?%?")
-AGO = re.compile(r"(\d+)([hdw])")
+PLAIN_NAME = re.compile(r"[\w./-]+")  # of a field; one's own metric may be called `loss (test)`
+AGO = re.compile(r"(\d{1,5})([hdw])")
 AGO_S = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 QUOTE = '"'
 EXAMPLE = "Such as: accuracy > 0.9 and framework = torch."
@@ -39,15 +40,26 @@ class Token(str):
 
 def condition(text: str, statement: Statement, now: float | None = None) -> str:
     """The query as SQL of that statement, "TRUE" for an empty one. Raise `BadQuery`."""
-    if len(text) > MAX_CHARS:
-        raise BadQuery(
-            f"A query may have {MAX_CHARS:,} characters at most, got {len(text):,}. Shorten it."
-        )
+    check("A query", text)
     tokens = _tokens(text)
     if not tokens:
         return "TRUE"
     parser = _Parser(tokens, statement, time.time() if now is None else now)
     return parser.whole()
+
+
+def check(what: str, text: str) -> None:
+    """Raise `BadQuery` for what SQLite would not search by."""
+    if len(text) > MAX_CHARS:
+        raise BadQuery(
+            f"{what} may have {MAX_CHARS:,} characters at most, got {len(text):,}. Shorten it."
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadQuery(
+            f"{what} holds characters that are not Unicode text: {text[:40]!r}. Type it again."
+        ) from None
 
 
 def like(text: str) -> str:
@@ -74,11 +86,16 @@ def _unquoted(text: str) -> str:
 
 def equal(name: str, value: object) -> str:
     """The query for what has this value, None for none: what `condition` reads back."""
+    name = name if PLAIN_NAME.fullmatch(name) else _quoted(name)
     if value is None:
         return f"{name} = none"
     if isinstance(value, (int, float)):
         return f"{name} = {value!r}"
-    return f'{name} = "{str(value).replace(QUOTE, 2 * QUOTE)}"'
+    return f"{name} = {_quoted(str(value))}"
+
+
+def _quoted(text: str) -> str:
+    return f"{QUOTE}{text.replace(QUOTE, 2 * QUOTE)}{QUOTE}"
 
 
 class _Parser:
@@ -189,7 +206,8 @@ def _configured(statement: Statement, name: str, sql: str, operator: str, value:
         mark = statement.bind(statement.choice(name, str(value)))
         return f"CAST({sql} AS TEXT) IS {negated}{mark} COLLATE NOCASE"
     operator = {"=": "IS", "!=": "IS NOT"}.get(operator, operator)
-    return f"{sql} {operator} {statement.bind(number)}"
+    known = f"iif(typeof({sql}) = 'text', NULL, {sql})"  # to SQLite, any text is above any number
+    return f"{known} {operator} {statement.bind(number)}"
 
 
 def _number(name: str, value: Token) -> float:
@@ -223,12 +241,12 @@ def _dated(
 def span(name: str, value: str, now: float) -> tuple[float, float]:
     """From and until, in Unix seconds: a day, a moment, or `7d` for seven days ago."""
     ago = AGO.fullmatch(value)
-    if ago and int(ago[1]) < 100_000:
+    if ago:
         at = now - int(ago[1]) * AGO_S[ago[2]]
         return at, at
     try:
         day = datetime.fromisoformat(value)
-        end = day + timedelta(days=len(value) == len("2025-01-31"))
+        end = day + timedelta(days=len(value) <= len("2025-01-31"))  # `20250131` is one too
         return day.astimezone().timestamp(), end.astimezone().timestamp()
     except (ValueError, OverflowError, OSError):
         raise BadQuery(

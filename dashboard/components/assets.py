@@ -57,6 +57,5 @@ async def serve_plotly(request: Request) -> Response:
 
 def accepts_gzip(request: Request) -> bool:
     codings = request.headers.get("accept-encoding", "").replace(" ", "").lower().split(",")
-    return any(coding == "gzip" or coding.startswith("gzip;q=") for coding in codings) and (
-        "gzip;q=0" not in codings
-    )
+    weights = {name: weight for name, _, weight in (one.partition(";q=") for one in codings)}
+    return "gzip" in weights and weights["gzip"] not in ("0", "0.", "0.0", "0.00", "0.000")

@@ -4,7 +4,16 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from dashboard import bands, charts, compare_charts, compare_table, comparison, distinct, ranges
+from dashboard import (
+    bands,
+    charts,
+    compare_charts,
+    compare_table,
+    comparison,
+    distinct,
+    ranges,
+    run_columns,
+)
 from dashboard.charts import Curve
 from dashboard.compare_charts import Axis, Named
 from engine.config import RunConfig
@@ -77,6 +86,18 @@ def test_equal_figures_are_neither_best_nor_worst_and_unknown_ones_are_not_ranke
     assert [c.rank for c in column.cells] == ["", "", ""]
     assert [c.text for c in column.cells] == ["0.5", "0.5", "—"]
     assert [c.delta for c in column.cells] == ["", "±0", ""]
+
+
+def test_a_metric_called_as_another_is_called_for_short_keeps_its_own_figures(make):
+    run = make({}, accuracy=0.25, validation_accuracy=0.75, learning_rate=0.125)
+    columns = {c.raw_name: c for c in comparison.results([run], run, "best")}
+    assert columns["last_accuracy"].cells[0].value == 0.25
+    assert columns["best_validation_accuracy"].cells[0].value == 0.75
+    assert list(comparison.results_frame([run], list(columns.values()))["last_accuracy"]) == [0.25]
+    assert comparison.values([run], "metric.accuracy", "best") == [0.25]
+    assert comparison.title("metric.learning_rate", "best") == "Last learning rate"
+    assert comparison.title("metric.validation_loss", "best") == "Best validation loss"
+    assert not {"last.accuracy", "min.loss"} & set(run_columns.options(["accuracy", "loss"], []))
 
 
 @pytest.mark.parametrize(

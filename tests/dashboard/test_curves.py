@@ -75,6 +75,22 @@ def test_only_what_was_measured_is_marked_and_counted_beyond_the_axis(db, noisy)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.9])
+def test_by_the_clock_a_resumed_run_begins_when_it_was_resumed_in_a_group_too(db, smoothing):
+    run = recorded(db, 7, 10)  # at 1,001 to 1,010 s
+    db.execute("UPDATE runs SET resumed_epoch = 0, started_at = 1005.5 WHERE id = ?", [run.id])
+    run = runs.get(db, run.id)
+    view = CurveView("clock", smoothing, zone="UTC")
+    alone = curves.of_runs(db, [run], {run.id: "it"}, "step_loss", view)["data"][-1]
+    (line,) = (
+        trace for trace in curves.of_groups(db, {"all": [run]}, "step_loss", view)["data"]
+        if not trace["meta"].get("of")
+    )  # fmt: skip
+    assert line["x"].tolist() == alone["x"].tolist()
+    assert line["y"] == pytest.approx(alone["y"])
+    assert len(line["x"]) == 5
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.9])
 def test_the_median_of_a_group_of_noisy_runs_lies_at_their_mean(db, noisy, smoothing):
     group = {"all": noisy[:2]}
     figure = go.Figure(curves.of_groups(db, group, "step_loss", CurveView("step", smoothing)))

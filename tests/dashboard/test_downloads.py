@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
@@ -36,6 +37,19 @@ def test_json_and_parquet_keep_text_as_it_is():
     assert rows[1]["accuracy"] is None
     back = pd.read_parquet(io.BytesIO(downloads.written(FRAME, "parquet")))
     assert list(back["name"]) == list(FRAME["name"])
+
+
+def test_json_holds_every_digit_and_tells_of_what_is_unknown_as_null():
+    at = datetime(2025, 1, 31, 9, 30, 0, 123456, UTC)
+    frame = pd.DataFrame(
+        {"rate": [1e-12, float("inf")], "share": [0.1234567890123456, None], "at": [at, None],
+         "seed": [2**53 + 1, 0], "is_warm": [True, False]}
+    )  # fmt: skip
+    assert json.loads(downloads.written(frame, "json")) == [
+        {"rate": 1e-12, "share": 0.1234567890123456, "at": at.isoformat(), "seed": 2**53 + 1,
+         "is_warm": True},
+        {"rate": None, "share": None, "at": None, "seed": 0, "is_warm": False},
+    ]  # fmt: skip
 
 
 # Text that was made for people: a figure with its unit, its interval or its spread.

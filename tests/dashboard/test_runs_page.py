@@ -1,12 +1,16 @@
 """The Runs page as a script: pages, filters, groups, bulk actions, files. No browser."""
 
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from dashboard import downloads, run_columns
-from storage import database, references, runs, studies
+from dashboard.words import plain
+from storage import database, metrics, references, runs, studies
+from storage.metrics import Point
 from tests.dashboard.test_pages import create, finished, here, opened, told, visit  # noqa: F401
 
 DASHBOARD = Path(run_columns.__file__).parent
@@ -41,6 +45,32 @@ def test_a_page_that_is_not_there_is_the_last_one(here):  # noqa: F811
     at = _visit_page("50")
     assert names(at) == ["only"]
     assert "page" not in at.query_params
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "sentence"),
+    [("9" * 5_000, "only", "must be a whole number"), ("1", "x" * 60_000, "characters at most")],
+)
+def test_what_is_too_long_in_an_address_is_said_in_a_sentence(here, number, text, sentence):  # noqa: F811
+    create(here, "only")
+    assert sentence in told(_visit_page(number, q=text))
+
+
+def test_runs_of_summer_and_winter_each_show_the_time_of_their_own_clock(here, monkeypatch):  # noqa: F811
+    with database.opened(here) as db:
+        for month, run_id in ((1, create(here, "winter")), (7, create(here, "summer"))):
+            noon_utc = datetime(2025, month, 8, 12, tzinfo=UTC).timestamp()
+            db.execute("UPDATE runs SET submitted_at = ? WHERE id = ?", [noon_utc, run_id])
+        db.commit()
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        shown = visit().dataframe[0].value["submitted"]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert [at.strftime("%d.%m. %H:%M") for at in shown] == ["08.07. 14:00", "08.01. 13:00"]
+    assert shown.dt.tz is None  # of two zones in one column, the browser would show the first
 
 
 def _visit_page(number, **query):
@@ -190,6 +220,24 @@ def test_a_file_of_runs_has_values_as_they_are(here):  # noqa: F811
         assert downloads.written(frame, suffix)
 
 
+def test_runs_are_sorted_and_averaged_by_the_speed_that_is_shown(here):  # noqa: F811
+    for name, steady, best in (("a", 100.0, 900.0), ("b", 300.0, 500.0), ("c", None, 200.0)):
+        run_id = finished(here, name)
+        with database.opened(here) as db:
+            metrics.add(db, run_id, [Point("samples_per_s", 99, 9.0, 99.0, best)])
+            facts = {"steady_samples_per_s": steady} if steady else {}
+            runs.note_facts(db, run_id, facts)
+    at = visit(columns=["name", "speed"], sort="-speed")
+    assert list(zip(names(at), at.dataframe[0].value["speed"], strict=True)) == [
+        ("b", 300), ("c", 200), ("a", 100)
+    ]  # fmt: skip
+    opened(at, "show-menu")
+    assert at.selectbox(key="show-sort").value == "speed"
+    row = visit(columns=["speed"], group="repeats").dataframe[0].value.iloc[0]
+    assert row["speed"] == "200 ± 100"
+    assert names(visit(query="speed > 250")) == ["b"]
+
+
 def test_columns_of_numbers_are_numbers_and_move_by_a_place(here):  # noqa: F811
     finished(here, "one", seed=12)
     at = visit(columns=["name", "config.seed", "config.optimizer"])
@@ -198,6 +246,14 @@ def test_columns_of_numbers_are_numbers_and_move_by_a_place(here):  # noqa: F811
     opened(at, "show-menu")
     at.button(key="move-right").click().run()
     assert list(at.dataframe[0].value.columns)[1:3] == ["config.seed", "name"]
+
+
+def test_what_a_link_names_as_the_baseline_is_no_markup(here):  # noqa: F811
+    finished(here, "one")
+    at = visit(baseline="![x](https://example.com/x.png)")
+    assert (
+        at.button(key="drop-baseline").help == f"It is {plain('![x](https://example.com/x.png)')}."
+    )
 
 
 def test_what_a_link_groups_and_sorts_by_in_vain_is_told_and_left_out(here):  # noqa: F811

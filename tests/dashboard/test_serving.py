@@ -183,9 +183,10 @@ def test_streamlits_scripts_come_compressed_to_who_takes_that(prefixed):
             assert headers["Content-Encoding"] == "gzip"
             assert gzip.decompress(body) == path.read_bytes()
         assert "immutable" in headers["Cache-Control"]
-        plain, body = fetched(url)
-        assert plain["Content-Encoding"] is None
-        assert body == path.read_bytes()
+        for accepted in ({}, {"Accept-Encoding": "br, gzip;q=0.0"}):
+            plain, body = fetched(url, **accepted)
+            assert plain["Content-Encoding"] is None
+            assert body == path.read_bytes()
         kind = "css" if path.suffix == ".css" else "javascript"
         assert headers["Content-Type"] == f"text/{kind}; charset=utf-8"
         part, body = fetched(url, **{"Accept-Encoding": "gzip", "Range": "bytes=1-3"})

@@ -133,6 +133,18 @@ def refusal(at, store):
     return said
 
 
+def test_a_store_of_a_later_version_is_left_alone_and_says_so(here):
+    with database.opened(here.folder) as db:
+        db.executescript("ALTER TABLE runs ADD COLUMN later TEXT; PRAGMA user_version = 99")
+    told = CliRunner().invoke(cli.main, ["list"])
+    assert told.exit_code == 5
+    with pytest.raises(database.LaterVersion):
+        database.prepare(here.folder)
+    sentence = "cannot be used: a later version of Accelboard has brought it up to date. Update"
+    assert sentence in refusal(visit(), here.folder)
+    assert sentence in told.stderr
+
+
 @pytest.mark.parametrize("action", ACTIONS)
 def test_what_a_locked_store_refuses_is_said_in_place_and_nothing_is_changed(here, action):
     before = here.all()

@@ -153,6 +153,9 @@ def test_odd_names_are_kept_as_they_are(name):
     ("details", "sentence"),
     [
         ({"name": "x" * 10_000}, "Name may have 200 characters at most, got 10,000."),
+        ({"name": "a\0b"}, "Name holds characters that are not Unicode text; type it again."),
+        ({"notes": "a\0b"}, "Notes holds characters that are not Unicode text; type it again."),
+        ({"tags": ["a\0b"]}, "A tag holds characters that are not Unicode text; type it again."),
         ({"name": "\ud800"}, "Name holds characters that are not Unicode text; type it again."),
         ({"tags": ["\udcff"]}, "A tag holds characters that are not Unicode text; type it again."),
         ({"priority": "abc"}, "Priority must be a whole number, got 'abc'."),

@@ -336,6 +336,12 @@ def test_a_truncated_file_or_another_kind_is_refused(here, there, tmp_path):
     assert count(there) == 0
 
 
+def test_a_tag_of_several_lines_is_noted_in_one(here):
+    launch.add_tags(here, finished(here), ["a\n2025-01-31 eve deleted all"], by="ann")
+    (line,) = (here.store / "changes.log").read_text().splitlines()
+    assert line.endswith(": a 2025-01-31 eve deleted all.")
+
+
 def test_who_deleted_and_archived_a_run_is_noted_and_a_waiting_run_stays(here):
     run_id = finished(here)
     launch.archive(here, run_id, by="ann")

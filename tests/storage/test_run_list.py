@@ -1,6 +1,7 @@
 """Finding runs: the query language, filters, sorting, pages and groups."""
 
 import time
+from datetime import datetime
 
 import pytest
 
@@ -116,6 +117,8 @@ def test_a_query_finds(three, query, found):
         ("framework > torch", "framework is text, which > cannot compare. Use =, != or ~."),
         ("submitted > soon", "submitted is compared with a date, got 'soon'. Write 2025-01-31"),
         ("submitted > 9999-12-31", "submitted is compared with a date"),
+        (f"submitted > {'9' * 1_900}d", "submitted is compared with a date"),
+        ("name = \udcff", "A query holds characters that are not Unicode text: 'name = \\udcff'."),
         ("(accuracy > 1", "A bracket is not closed."),
         ("accuracy > 1 epochs = 2", "Expected 'and' or 'or' before 'epochs'."),
         ("and", "Expected a field, got 'and'."),
@@ -134,7 +137,34 @@ def test_a_bad_query_says_what_is_wrong_and_the_way_out(three, query, sentence):
 
 def test_a_run_of_another_version_is_found_by_its_framework(three):
     three.execute("UPDATE runs SET framework = 'jax' WHERE name = 'mid'")
-    assert names(three, 'framework = "jax"') == ["mid"]
+    assert names(three, 'framework = "jax"') == names(three, "framework = JAX") == ["mid"]
+
+
+@pytest.mark.parametrize("fields", [{"text": "x" * 60_000}, {"since": f"{'9' * 5_000}d"}])
+def test_what_is_too_long_to_be_searched_by_is_said_in_a_sentence(three, fields):
+    with pytest.raises(BadQuery, match=r"got 60,000\. Shorten|compared with a date"):
+        names(three, **fields)
+
+
+@pytest.mark.parametrize("day", ["2025-01-31", "20250131", "2025-W05-5", "2025W055"])
+def test_a_day_is_one_in_each_way_to_write_it(three, day):
+    noon = datetime(2025, 1, 31, 12).timestamp()
+    three.execute("UPDATE runs SET submitted_at = ? WHERE name = 'mid'", [noon])
+    assert names(three, f"submitted = {day}") == ["mid"]
+    assert "mid" in names(three, until=day)
+
+
+def test_a_number_is_compared_with_no_text_and_a_truth_value_has_no_mean(three):
+    three.execute("UPDATE runs SET config = json_set(config, '$.devices', json('[\"cpu:0\"]')) "
+                  "WHERE name = 'mid'")  # fmt: skip
+    assert names(three, "config.devices > 4") == names(three, "config.optimizer > 4") == []
+    assert names(three, "config.devices = 1") == ["new", "old"]
+    assert names(three, "config.devices != 1") == ["mid"]
+    assert names(three, "config.keep_last_batch = false") == ["new", "mid", "old"]
+    found = run_list.groups(
+        three, Wanted(vocabulary=VOCABULARY), "workload", ["config.keep_last_batch"]
+    )
+    assert [spread.mean for group in found.groups for spread in group.spreads] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -229,6 +259,13 @@ def test_what_a_group_has_in_common_finds_its_runs(db, value):
     create(db, "it" if value is None else value, [0.5])
     word, asked = ("accuracy", 0.5) if value is None else ("name", value)
     assert names(db, search.equal(word, asked)) == ["it" if value is None else value]
+
+
+@pytest.mark.parametrize("key", ["loss (test)", 'a = "b"', "and"])
+def test_what_a_group_has_in_common_finds_its_runs_by_a_metric_of_any_name(db, key):
+    create(db, "other")
+    metrics.add(db, create(db, "it"), [Point(key, 1, 1.0, 1.0, 0.5)])
+    assert names(db, search.equal(f"last.{key}", 0.5)) == ["it"]
 
 
 def test_repeats_of_a_run_are_found_by_its_id(db):
