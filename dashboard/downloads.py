@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from typing import Literal
+import json
+import math
+from collections.abc import Callable, Hashable
+from datetime import datetime
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -37,11 +40,22 @@ def written(frame: pd.DataFrame, suffix: str) -> bytes:
     if suffix == "csv":
         return frame.map(harmless).to_csv(index=False).encode()
     if suffix == "json":
-        text = frame.to_json(orient="records", date_format="iso", force_ascii=False)
-        return str(text).encode()
+        rows = [{name: _plain(cell) for name, cell in row.items()} for row in _rows(frame)]
+        return json.dumps(rows, ensure_ascii=False).encode()
     buffer = io.BytesIO()
     frame.apply(_of_one_kind).to_parquet(buffer, index=False)
     return buffer.getvalue()
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    return frame.to_dict(orient="records")
+
+
+def _plain(cell: Any) -> Any:
+    """As JSON has it: every digit of a number, null for what is unknown or not finite."""
+    if cell is pd.NaT or (isinstance(cell, float) and not math.isfinite(cell)):
+        return None
+    return cell.isoformat() if isinstance(cell, datetime) else cell
 
 
 def _of_one_kind(column: pd.Series) -> pd.Series:
@@ -56,5 +70,6 @@ def _of_one_kind(column: pd.Series) -> pd.Series:
 def harmless(cell: object) -> object:
     """A list as text; text that looks like a formula behind an apostrophe."""
     if isinstance(cell, list):
-        cell = ", ".join(map(str, cell))
+        texts = [one if isinstance(one, str) else json.dumps(one, default=str) for one in cell]
+        cell = ", ".join(texts)
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell

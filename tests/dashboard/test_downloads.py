@@ -38,6 +38,35 @@ def test_json_and_parquet_keep_text_as_it_is():
     assert list(back["name"]) == list(FRAME["name"])
 
 
+EXACT = [0.37195384521484376, 1e-17, -1.5e300]
+
+
+@pytest.mark.parametrize("suffix", downloads.MIME)
+def test_a_number_has_every_digit_in_each_format(suffix):
+    data = downloads.written(pd.DataFrame({"loss": EXACT}), suffix)
+    back = {
+        "csv": lambda: [float(line) for line in data.decode().split()[1:]],
+        "json": lambda: [row["loss"] for row in json.loads(data)],
+        "parquet": lambda: list(pd.read_parquet(io.BytesIO(data))["loss"]),
+    }
+    assert back[suffix]() == EXACT
+
+
+def test_json_has_null_for_what_is_no_number_and_times_as_text():
+    at = pd.to_datetime(["2026-11-29T02:00:33.5Z", None])
+    frame = pd.DataFrame({"loss": [float("inf"), float("nan")], "at": at, "points": [1, 2]})
+    assert json.loads(downloads.written(frame, "json")) == [
+        {"loss": None, "at": "2026-11-29T02:00:33.500000+00:00", "points": 1},
+        {"loss": None, "at": None, "points": 2},
+    ]
+
+
+def test_csv_has_a_list_of_facts_as_json():
+    frame = pd.DataFrame({"key": ["devices"], "value": [[{"id": "cpu:0", "uuid": None}]]})
+    data = downloads.written(frame, "csv").decode()
+    assert data.splitlines()[1] == 'devices,"{""id"": ""cpu:0"", ""uuid"": null}"'
+
+
 # Text that was made for people: a figure with its unit, its interval or its spread.
 SHOWN = re.compile(
     r"^—$|±|\d \(.* to |^[+-]?[\d.,]+ ?(s|ms|min|h|%|x|pt|[kMGT]?J|[kMGT]?i?B|FLOPs?/\w+)$|^\d+,\d"
