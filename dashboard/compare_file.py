@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import time
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import compare_charts, compare_table, comparison
+from dashboard.charts import literal
 from dashboard.compare_charts import Axis
 from dashboard.compare_live import Latest
 from dashboard.compare_view import LEVEL_WORDS, Compared, figure_of, outlying
@@ -18,7 +20,8 @@ from engine.metrics import describe
 from engine.studies.comparable import Verdict
 
 CHART_PX = 420
-LEGEND_ROW_PX = 22
+# Of a legend: each name has a column as wide as the longest.
+LEGEND_ROW_PX, LETTER_PX, MARK_PX, WIDTH_PX = 22, 7, 46, 900
 OWN_STYLE = "@media (max-width:600px){body{padding:0 .5rem}}.cmp{max-height:none}"
 
 
@@ -74,11 +77,15 @@ def _chart(shown: Compared, key: str) -> str:
     drawn = figure_of(shown, key)
     beyond = drawn["layout"].get("meta", {}).get("beyond", 0)
     figure = go.Figure(drawn)
-    count = len(shown.groups if shown.group else shown.picked)
+    for trace in figure.data:  # on the page, a long name is cut and pointed at to read it all
+        trace.name = literal(trace.meta["name"])
+    names = list(shown.groups) if shown.group else list(shown.names.values())
     figure.update_layout(
-        template="plotly_white", showlegend=count > 1, margin={"l": 60, "r": 10, "t": 10, "b": 40},
+        template="plotly_white", showlegend=len(names) > 1,
+        margin={"l": 60, "r": 10, "t": 10, "b": 40},
     )  # fmt: skip
-    legend_px = LEGEND_ROW_PX * (count // 4 + 1) if count > 1 else 0
+    columns = max(1, WIDTH_PX // (max(map(len, names)) * LETTER_PX + MARK_PX))
+    legend_px = LEGEND_ROW_PX * math.ceil(len(names) / columns) if len(names) > 1 else 0
     return chart(figure, CHART_PX + legend_px) + (paragraph(outlying(beyond)) if beyond else "")
 
 

@@ -179,10 +179,21 @@ def test_a_chart_is_downloaded_as_png_svg_and_data(site, browser_page):
     assert "learning rate 0.01" in text  # a legend of its own
     name, data = downloaded("Download data as CSV")
     rows = list(csv.reader(io.StringIO(data.decode())))
-    assert rows[0] == ["curve", "Epoch", "training-loss-by-epoch", "lowest", "highest"]
+    assert rows[0] == ["curve", "Epoch", "Training loss", "band from", "band to"]
     assert rows[1][:2] == ["learning rate 0.01", "1"]
     assert [float(value) for value in rows[1][2:]] == pytest.approx([1.01, 1.0, 1.02])
     assert len(rows) == 1 + 2 * 10
+
+
+def test_parallel_axes_are_downloaded_as_a_row_a_run_with_its_values(site, browser_page):
+    page = site.visit(browser_page, site.ids, dims="seed&dims=learning_rate")
+    with page.expect_download() as found:
+        chart = page.locator("[class*=plot-compare-parallel]")
+        chart.locator("[aria-label='Download data as CSV']").first.click(force=True)
+    rows = list(csv.reader(Path(found.value.path()).read_text().splitlines()))
+    assert rows[0] == ["run", "name", "Seed", "Learning rate"]
+    assert [row[0] for row in rows[1:]] == site.ids
+    assert [float(row[2]) for row in rows[1:]] == [0, 1, 2, 3]
 
 
 def test_names_in_a_charts_data_are_as_they_were_given_and_no_formula(site, browser_page):
