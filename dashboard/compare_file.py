@@ -76,9 +76,9 @@ def _chart(shown: Compared, key: str) -> str:
     """With a legend of its own, below: on the page, one stands for all charts."""
     drawn = figure_of(shown, key)
     beyond = drawn["layout"].get("meta", {}).get("beyond", 0)
+    for trace in drawn["data"]:  # on the page, a long name is cut and pointed at to read it all
+        trace["name"] = literal(trace["meta"]["name"])
     figure = go.Figure(drawn)
-    for trace in figure.data:  # on the page, a long name is cut and pointed at to read it all
-        trace.name = literal(trace.meta["name"])
     names = list(shown.groups) if shown.group else list(shown.names.values())
     figure.update_layout(
         template="plotly_white", showlegend=len(names) > 1,
