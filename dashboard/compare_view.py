@@ -101,12 +101,26 @@ def controls(picked: list[Run]) -> Compared:
 def _metrics(keys: Sequence[str]) -> tuple[str, ...]:
     default = list(keys[:MOST_CHARTS])
     given = [key for key in st.query_params.get_all("metric") if key in keys]
+    begins_anew = followed("metric", default)
     chosen = st.multiselect(
-        "Metrics", keys, default=given or default, key="compare-metric", width=290, wrap=True,
-        format_func=lambda key: describe(key).title, placeholder="Choose metrics",
+        "Metrics", keys, default=None if begins_anew else given or default, key="compare-metric",
+        format_func=lambda key: describe(key).title, placeholder="Choose metrics", width=290,
+        wrap=True,
     )  # fmt: skip
     links.put(metric=None if chosen == default else chosen)
     return tuple(chosen) or tuple(default)
+
+
+def followed(parameter: str, first: Any) -> bool:
+    """Whether a widget that nobody touched was set to what it begins with for the runs as they are
+    now: some were added or removed. Then it must not be given a default as well."""
+    key, noted = f"compare-{parameter}", f"compare-{parameter}-first"
+    before, st.session_state[noted] = st.session_state.get(noted), first
+    is_untouched = parameter not in st.query_params and st.session_state.get(key) == before
+    if before in (None, first) or not is_untouched:
+        return False
+    st.session_state[key] = first
+    return True
 
 
 def _group_titles(picked: Sequence[Run]) -> dict[str, str]:

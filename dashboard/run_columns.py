@@ -10,7 +10,7 @@ import streamlit as st
 
 from engine import metrics
 from engine.config import FRAMEWORK_NAMES, flatten
-from engine.describe import device_names, throughput, took
+from engine.describe import device_names, setting_name, throughput, took
 from engine.format import duration
 from engine.queries import ALIASES
 from storage.fields import ENDS, PATH
@@ -171,7 +171,7 @@ def title(word: str) -> str:
         if end == "best" and not metrics.describe(key).best:
             end = "last"  # neither end is better: what it shows is what is said
         return f"{end.capitalize()} {metrics.describe(key).title.lower()}"
-    return word.removeprefix("config.").replace("_", " ").capitalize()
+    return setting_name(word.removeprefix("config.")).capitalize()
 
 
 def shown(word: str, cells: Sequence[Any], pinned: bool = False) -> Any:
