@@ -65,8 +65,7 @@ def _order(columns: Sequence[Column]) -> Sequence[int]:
         label_visibility="collapsed",
     )  # fmt: skip
     links.put(sort=chosen or None)
-    found = [column for column in columns if column.key == chosen]
-    return comparison.ranked(found[0]) if found else ()
+    return comparison.order(columns, chosen)
 
 
 def differences(shown: Compared) -> None:

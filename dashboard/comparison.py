@@ -99,6 +99,12 @@ def _column(picked: Sequence[Run], key: str, end: End, base: int) -> Column:
     return Column(key, raw_name, title, cells, described.best)
 
 
+def order(columns: Sequence[Column], key: str) -> Sequence[int]:
+    """The places of the runs by a figure, the best first; empty, as they were picked, without."""
+    found = [column for column in columns if column.key == key]
+    return ranked(found[0]) if found else ()
+
+
 def ranked(column: Column) -> list[int]:
     """The places of the runs, the best first; where neither end is better, the least. Unknown
     comes last."""

@@ -233,6 +233,27 @@ def test_a_comparison_is_one_file_that_opens_without_a_network(
         context.close()
 
 
+def test_the_file_has_what_the_reader_made_of_the_page(site, chromium, browser_page, tmp_path):
+    page = site.visit(
+        browser_page, site.ids, sort="validation_accuracy", hide=site.ids[3], metric="train_loss"
+    )
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Export (HTML)").click()
+    found.value.save_as(file := tmp_path / "comparison.html")
+    context = chromium.new_context(offline=True)
+    try:
+        alone = context.new_page()
+        alone.goto(file.as_uri())
+        chart = alone.locator(".js-plotly-plot").first
+        eventually(lambda: chart.locator(".scatterlayer .js-line").count() == 3, 20)
+        expect(alone.locator(".cmp").first.locator("tbody tr").first).to_contain_text("best")
+        assert "hidden" in alone.locator(".told").inner_text()
+        chart.locator(".legend .traces").nth(3).locator(".legendtoggle").click()
+        eventually(lambda: chart.locator(".scatterlayer .js-line").count() == 4, 20)
+    finally:
+        context.close()
+
+
 # What is below the charts also comes when they take very long: here it does not.
 PATIENT = """
 const soon = window.setTimeout;
