@@ -421,3 +421,23 @@ def test_a_running_run_is_followed_and_what_was_chosen_stays(site, browser_page)
     launch.stop(site.lab.settings, run_id, by="test")
     assert site.lab.over(run_id).status == "STOPPED"
     eventually(lambda: page.get_by_text("Stopped").count() > 0, 20)
+
+
+@pytest.mark.parametrize(("theme", "page_is"), [("light", (255, 255, 255)), ("dark", (15, 20, 27))])
+def test_the_file_is_in_the_readers_theme(site, chromium, browser_page, tmp_path, theme, page_is):
+    page = site.visit(browser_page, site.ids, metric="train_loss")
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Export (HTML)").click()
+    found.value.save_as(file := tmp_path / "comparison.html")
+    context = chromium.new_context(offline=True, color_scheme=theme)
+    try:
+        alone = context.new_page()
+        alone.goto(file.as_uri())
+        painted = f"rgb{page_is}"
+        first = "document.querySelector('.js-plotly-plot .main-svg').style.background"
+        eventually(lambda: alone.evaluate(first) == painted, 20)
+        assert alone.evaluate("getComputedStyle(document.body).backgroundColor") == painted
+        of_table = "getComputedStyle(document.querySelector('.cmp th')).backgroundColor"
+        assert alone.evaluate(of_table) == painted
+    finally:
+        context.close()
