@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -89,13 +89,15 @@ def curves(
     legend: bool = True,
     robust: bool = False,
     awaited: bool = True,
+    hidden: Collection[str] = (),
 ) -> Drawing:
     """Curves that share both axes. With unit "%", values are fractions of one.
 
     `seam` is where on the x axis a run was resumed. Without `legend`, only an exported picture has
     one. With `robust`, outliers do not stretch a linear axis: its edge marks each curve's farthest,
     and `beyond` in the layout's `meta` is how many points lie beyond; of curves with others faint
-    behind them, those are what was measured. Curves that are `awaited` may get points yet.
+    behind them, those are what was measured. Curves that are `awaited` may get points yet. The
+    reader does not see those of runs that are `hidden`: what is shown has the axis to itself.
     """
     scale, x_unit = _x_unit(drawn, x_axis)
     hover = f"{_x_hover(x_axis, x_unit)}<br>{_y_hover(drawn, unit)}"
@@ -111,11 +113,13 @@ def curves(
     if not _is_drawn(drawn):
         layout["annotations"] = [_NOTHING | {"text": _why_nothing(drawn, awaited)}]
     layout["showlegend"] = legend and sum(not curve.faint for curve in drawn) > 1
-    within = None if log_y else ranges.shown(_extents(drawn), unit, robust=robust)
+    seen = [one for one in identified if not (one[0].runs and set(one[0].runs) <= set(hidden))]
+    extents = _extents([curve for curve, _ in seen])
+    within = None if log_y else ranges.shown(extents, unit, robust=robust)
     layout["yaxis"]["autorange"] = within is None  # else Plotly keeps the range of earlier points
     if within:
         layout["yaxis"]["range"] = within
-        measured = [one for one in identified if one[0].faint] or identified
+        measured = [one for one in seen if one[0].faint] or seen
         marks, layout["meta"] = _beyond(measured, within, scale, hover)
         traces += marks
     if seam is not None:

@@ -79,7 +79,7 @@ def _doubts(verdict: Verdict) -> str:
 
 def _chart(shown: Compared, key: str, hidden: Sequence[str]) -> str:
     """With a legend of its own, below: on the page, one stands for all charts."""
-    drawn = figure_of(shown, key)
+    drawn = figure_of(shown, key, hidden)
     beyond = drawn["layout"].get("meta", {}).get("beyond", 0)
     for trace in drawn["data"]:  # on the page, a long name is cut and pointed at to read it all
         trace["name"] = literal(trace["meta"]["name"])

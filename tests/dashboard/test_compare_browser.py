@@ -254,6 +254,17 @@ def test_the_file_has_what_the_reader_made_of_the_page(site, chromium, browser_p
         context.close()
 
 
+def test_the_axis_is_that_of_the_curves_that_are_shown(site, browser_page):
+    page = site.visit(browser_page, site.ids, metric="train_loss", full="1")
+    top = "document.querySelector('.st-key-panel-train_loss .js-plotly-plot')._fullLayout.yaxis.range[1]"  # noqa: E501
+    eventually(lambda: page.evaluate(top) > 1e5, 10)
+    page = site.visit(page, site.ids, metric="train_loss")
+    expect(page.get_by_text("One outlying point")).to_be_visible()
+    page.locator(".cmp-legend button").nth(3).click()  # its loss ends far out
+    expect(page.get_by_text("One outlying point")).to_have_count(0, timeout=10_000)
+    eventually(lambda: page.evaluate(top) < 1.2, 10)
+
+
 # What is below the charts also comes when they take very long: here it does not.
 PATIENT = """
 const soon = window.setTimeout;

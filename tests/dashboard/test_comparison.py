@@ -317,3 +317,17 @@ def test_parallel_axes_go_from_the_least_to_the_greatest_or_by_name():
     assert "&lt;b&gt;" in [note.text for note in figure.layout.annotations]
     shown = [text for trace in figure.data for text in (trace.name, *trace.text)]
     assert not [text for text in shown if "<img" in text]  # meta has it as it is, for a CSV
+
+
+def test_a_run_that_is_hidden_has_no_say_in_the_range():
+    good = [
+        Curve(f"r{n}", f"r{n}", np.arange(9.0), np.linspace(1, 0.3 + n / 50, 9), runs=(f"r{n}",))
+        for n in range(3)
+    ]
+    bad = Curve("bad", "bad", np.arange(9.0), np.array([1e12, *[2e3] * 8]), runs=("bad",))
+    drawn = charts.curves([*good, bad], y_title="", x_axis="epoch", robust=True)
+    alone = charts.curves([*good, bad], y_title="", x_axis="epoch", robust=True, hidden=["bad"])
+    assert "range" in drawn["layout"]["yaxis"]
+    assert "range" not in alone["layout"]["yaxis"]  # Plotly's own is that of what is seen
+    assert "meta" not in alone["layout"]
+    assert len(alone["data"]) == 4  # it is there, to be shown again
