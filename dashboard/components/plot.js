@@ -202,7 +202,8 @@ function light(runs) {
 function shade({ root, canvas }, runs) {
   let found = false;
   for (const trace of canvas._fullData ?? []) {
-    const lit = runs.length > 0 && (trace.meta?.runs ?? []).some((id) => runs.includes(id));
+    const isSeen = trace.visible === true; // beside what is hidden, nothing is to be faint
+    const lit = isSeen && (trace.meta?.runs ?? []).some((id) => runs.includes(id));
     found ||= lit;
     canvas.querySelector(`.scatterlayer .trace${trace.uid}`)?.classList.toggle("lit", lit);
   }
@@ -254,6 +255,7 @@ function toggle({ target }) {
   const isShown = button.getAttribute("aria-pressed") === "true";
   for (const id of button.dataset.run.split(" ")) isShown ? hidden.add(id) : hidden.delete(id);
   press();
+  if (isShown) light([]); // the pointer is still on its name
   document.dispatchEvent(new CustomEvent(HIDE));
   document.querySelector(".accelboard-plot").tell("hidden", [...hidden]);
 }

@@ -261,6 +261,7 @@ def test_the_axis_is_that_of_the_curves_that_are_shown(site, browser_page):
     page = site.visit(page, site.ids, metric="train_loss")
     expect(page.get_by_text("One outlying point")).to_be_visible()
     page.locator(".cmp-legend button").nth(3).click()  # its loss ends far out
+    expect(page.locator(".accelboard-plot[data-lit]")).to_have_count(0)  # the others are not faint
     expect(page.get_by_text("One outlying point")).to_have_count(0, timeout=10_000)
     eventually(lambda: page.evaluate(top) < 1.2, 10)
 
