@@ -121,7 +121,7 @@ def parallel(runs: Sequence[Named], axes: Sequence[Axis]) -> Drawing:
     return {"data": traces, "layout": layout}
 
 
-def _table(runs: Sequence[Named], axes: Sequence[Axis]) -> list[list[float | str | None]]:
+def _table(runs: Sequence[Named], axes: Sequence[Axis]) -> list[Values]:
     """The chart's data as a file has it: a row a run, values as they are."""
     head = ["run", "name", *(axis.title.removesuffix(" (%)") for axis in axes)]
     values = zip(*(axis.values for axis in axes), strict=True)
