@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -35,6 +35,7 @@ MARKED_POINTS, MARKED_IN_CHART = 50, 300
 # What labels take as a rule. A margin that has to grow for them has the whole chart drawn twice.
 MARGIN = {"l": 54, "r": 18, "t": 8, "b": 42}
 FEW_EPOCHS = 12
+SHORT_LOG = 7.5  # times from least to greatest: with its margins, the axis is short of ten times
 LEGEND_LETTERS = 28
 HOVER_LETTERS = 44
 TIME_UNITS = (("h", 3600.0, 3 * 3600.0), ("min", 60.0, 180.0))  # name, seconds, used from
@@ -88,13 +89,15 @@ def curves(
     legend: bool = True,
     robust: bool = False,
     awaited: bool = True,
+    hidden: Collection[str] = (),
 ) -> Drawing:
     """Curves that share both axes. With unit "%", values are fractions of one.
 
     `seam` is where on the x axis a run was resumed. Without `legend`, only an exported picture has
     one. With `robust`, outliers do not stretch a linear axis: its edge marks each curve's farthest,
     and `beyond` in the layout's `meta` is how many points lie beyond; of curves with others faint
-    behind them, those are what was measured. Curves that are `awaited` may get points yet.
+    behind them, those are what was measured. Curves that are `awaited` may get points yet. The
+    reader does not see those of runs that are `hidden`: what is shown has the axis to itself.
     """
     scale, x_unit = _x_unit(drawn, x_axis)
     hover = f"{_x_hover(x_axis, x_unit)}<br>{_y_hover(drawn, unit)}"
@@ -105,15 +108,18 @@ def curves(
     traces += [_trace(curve, uid, scale, hover, most, marked) for curve, uid in identified]
     layout = _layout(drawn, y_title, unit, x_axis, x_unit, log_y)
     if log_x and x_axis != "clock":  # a date has no logarithm
-        layout["xaxis"] |= _LOG_TICKS | {"uirevision": f"{x_axis} {x_unit} log"}
+        layout["xaxis"] |= _log_ticks([_scaled(curve.x, scale) for curve in drawn])
+        layout["xaxis"]["uirevision"] = f"{x_axis} {x_unit} log"
     if not _is_drawn(drawn):
         layout["annotations"] = [_NOTHING | {"text": _why_nothing(drawn, awaited)}]
     layout["showlegend"] = legend and sum(not curve.faint for curve in drawn) > 1
-    within = None if log_y else ranges.shown(_extents(drawn), unit, robust=robust)
+    seen = [one for one in identified if not (one[0].runs and set(one[0].runs) <= set(hidden))]
+    extents = _extents([curve for curve, _ in seen])
+    within = None if log_y else ranges.shown(extents, unit, robust=robust)
     layout["yaxis"]["autorange"] = within is None  # else Plotly keeps the range of earlier points
     if within:
         layout["yaxis"]["range"] = within
-        measured = [one for one in identified if one[0].faint] or identified
+        measured = [one for one in seen if one[0].faint] or seen
         marks, layout["meta"] = _beyond(measured, within, scale, hover)
         traces += marks
     if seam is not None:
@@ -404,8 +410,17 @@ def _layout(
             "type": "linear",
             "visible": not empty,
         }
-        | (_LOG_TICKS if log_y else {}),
+        | (_log_ticks(_extents(drawn)) if log_y else {}),
     }
+
+
+def _log_ticks(values: Sequence[NDArray[Any]]) -> dict[str, Any]:
+    """With more ticks on an axis of ten times and up, Plotly writes all of 0.1, 0.2 ... 0.9, 1,
+    whose last ones lie on each other. With fewer on a shorter one, half of it has none."""
+    pooled = np.concatenate([np.asarray(v, dtype=np.float64) for v in values] or [np.empty(0)])
+    known = pooled[np.isfinite(pooled) & (pooled > 0)]
+    is_short = len(known) > 0 and known.max() / known.min() < SHORT_LOG
+    return {"type": "log", "nticks": 4 if is_short else 3, "dtick": None}
 
 
 def _is_drawn(drawn: Sequence[Curve]) -> bool:
@@ -419,8 +434,9 @@ def _why_nothing(drawn: Sequence[Curve], awaited: bool) -> str:
 
 
 def _few_epochs(drawn: Sequence[Curve]) -> bool:
-    """So few that each has a tick; half an epoch would be a strange place for one."""
-    return _largest(curve.x for curve in drawn) <= FEW_EPOCHS
+    """So few that each has a tick; half an epoch would be a strange place for one, unless the
+    first is not over."""
+    return 1 <= _largest(curve.x for curve in drawn) <= FEW_EPOCHS
 
 
 def _y_title(title: str, unit: str) -> str:
@@ -444,8 +460,6 @@ _FAINT = {
     "hovertemplate": None,
     "mode": "lines",
 }
-# With more, Plotly writes all of 0.1, 0.2 ... 0.9, 1, whose last ones lie on each other.
-_LOG_TICKS: dict[str, Any] = {"type": "log", "nticks": 3, "dtick": None}
 _SEAM = {
     "type": "line",
     "yref": "paper",

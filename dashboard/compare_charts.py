@@ -70,6 +70,7 @@ def scatter(runs: Sequence[Named], x: Axis, y: Axis) -> Drawing:
         for run, at, value in known
     ]
     layout = _LAYOUT | {"margin": MARGIN, "xaxis": _axis(x), "yaxis": _axis(y)}
+    layout |= {"meta": {"table": _table(runs, [x, y])}}
     if not known:
         layout |= {"annotations": [_NONE]}
     return {"data": traces, "layout": layout}
@@ -99,6 +100,7 @@ def parallel(runs: Sequence[Named], axes: Sequence[Axis]) -> Drawing:
         for place, run in enumerate(runs)
     ]
     layout = _LAYOUT | {
+        "meta": {"table": _table(runs, axes)},
         "margin": {"l": 4, "r": 8, "t": 8, "b": 6 + LINE_PX * lines},
         "shapes": [_LINE | {"x0": at, "x1": at} for at in range(len(axes))],
         "annotations": [
@@ -117,6 +119,13 @@ def parallel(runs: Sequence[Named], axes: Sequence[Axis]) -> Drawing:
         "yaxis": {"visible": False, "range": [-0.14, 1.2]},
     }
     return {"data": traces, "layout": layout}
+
+
+def _table(runs: Sequence[Named], axes: Sequence[Axis]) -> list[Values]:
+    """The chart's data as a file has it: a row a run, values as they are."""
+    head = ["run", "name", *(axis.title.removesuffix(" (%)") for axis in axes)]
+    values = zip(*(axis.values for axis in axes), strict=True)
+    return [head, *([run.run_id, run.name, *of] for run, of in zip(runs, values, strict=True))]
 
 
 def _trace(run: Named) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard import compare_charts, compare_table, comparison, distinct, downloads, links
 from dashboard.compare_charts import Axis
-from dashboard.compare_view import Compared
+from dashboard.compare_view import Compared, followed
 from dashboard.comparison import METRIC, Column, End
 from dashboard.components.plot import plot
 from dashboard.words import plain
@@ -65,8 +65,7 @@ def _order(columns: Sequence[Column]) -> Sequence[int]:
         label_visibility="collapsed",
     )  # fmt: skip
     links.put(sort=chosen or None)
-    found = [column for column in columns if column.key == chosen]
-    return comparison.ranked(found[0]) if found else ()
+    return comparison.order(columns, chosen)
 
 
 def differences(shown: Compared) -> None:
@@ -132,7 +131,8 @@ def _explored(shown: Compared) -> tuple[list[str], list[str]]:
 def _scatter(shown: Compared, parameters: list[str], metrics: list[str]) -> None:
     with st.container(horizontal=True):
         words = [*parameters, *metrics]
-        x = _axis_choice(shown, "Horizontal", "px", words, parameters[0])
+        first = comparison.telling_number(shown.picked) or parameters[0]
+        x = _axis_choice(shown, "Horizontal", "px", words, first)
         y = _axis_choice(shown, "Vertical", "py", [*metrics, *parameters], metrics[0])
     figure = compare_charts.scatter(shown.named, _axis(shown, x), _axis(shown, y))
     plot(figure, key="plot-compare-scatter", height=EXPLORED_PX,
@@ -141,8 +141,10 @@ def _scatter(shown: Compared, parameters: list[str], metrics: list[str]) -> None
 
 def _parallel(shown: Compared, words: list[str]) -> list[Axis]:
     default = _first(shown)
+    begins_anew = followed("dims", default)
     chosen = st.multiselect(
-        "Axes", words, default=_given(words) or default, key="compare-dims",
+        "Axes", words, default=None if begins_anew else _given(words) or default,
+        key="compare-dims",
         format_func=lambda word: _title(shown, word), max_selections=MOST_AXES,
     )  # fmt: skip
     links.put(dims=None if chosen == default else chosen)
@@ -174,6 +176,7 @@ def _axis_choice(
 ) -> str:
     given = st.query_params.get(parameter, default)
     index = words.index(given) if given in words else words.index(default)
+    index = 0 if followed(parameter, default) else index
     chosen = st.selectbox(
         label,
         words,

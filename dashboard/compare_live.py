@@ -23,6 +23,8 @@ class Latest:
     shown: Compared
     verdict: Verdict | None = None
     axes: list[Axis] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)  # ids of runs whose curves the reader hides
+    sort: str = ""  # the figure by which results are ordered; as picked if it is none
 
 
 def follow(latest: Latest) -> None:
@@ -38,6 +40,7 @@ def _draw(latest: Latest, was_active: bool) -> None:
     if is_over or _new_metrics(before, shown):
         st.rerun()
     latest.verdict = compare_view.verdict(shown.picked)
+    latest.hidden = st.query_params.get_all("hide")
     with st.container():  # the charts keep their place when more, or less, is said here
         compare_view.told(latest.verdict)
         compare_details.legend(shown)
@@ -49,6 +52,7 @@ def _draw(latest: Latest, was_active: bool) -> None:
         latest.shown, latest.axes = shown, compare_details.axes(shown)
         return
     latest.shown = shown = compare_details.results(shown)
+    latest.sort = st.query_params.get("sort", "")
     compare_details.differences(shown)
     latest.axes = compare_details.explore(shown)
 

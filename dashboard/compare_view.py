@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -101,12 +101,26 @@ def controls(picked: list[Run]) -> Compared:
 def _metrics(keys: Sequence[str]) -> tuple[str, ...]:
     default = list(keys[:MOST_CHARTS])
     given = [key for key in st.query_params.get_all("metric") if key in keys]
+    begins_anew = followed("metric", default)
     chosen = st.multiselect(
-        "Metrics", keys, default=given or default, key="compare-metric", width=290, wrap=True,
-        format_func=lambda key: describe(key).title, placeholder="Choose metrics",
+        "Metrics", keys, default=None if begins_anew else given or default, key="compare-metric",
+        format_func=lambda key: describe(key).title, placeholder="Choose metrics", width=290,
+        wrap=True,
     )  # fmt: skip
     links.put(metric=None if chosen == default else chosen)
     return tuple(chosen) or tuple(default)
+
+
+def followed(parameter: str, first: Any) -> bool:
+    """Whether a widget that nobody touched was set to what it begins with for the runs as they are
+    now: some were added or removed. Then it must not be given a default as well."""
+    key, noted = f"compare-{parameter}", f"compare-{parameter}-first"
+    before, st.session_state[noted] = st.session_state.get(noted), first
+    is_untouched = parameter not in st.query_params and st.session_state.get(key) == before
+    if before in (None, first) or not is_untouched:
+        return False
+    st.session_state[key] = first
+    return True
 
 
 def _group_titles(picked: Sequence[Run]) -> dict[str, str]:
@@ -190,6 +204,7 @@ def charts(shown: Compared) -> None:
         yet = " yet" if any(run.active for run in shown.picked) else ""
         st.info(f"No points{yet}: these runs have recorded nothing.", icon=":material/hourglass:")
         return
+    hidden = tuple(st.query_params.get_all("hide"))
     grid = st.grid(1 if len(shown.metrics) == 1 else 2, min_column_width=290)
     for key in shown.metrics:
         title, state = describe(key).title, f"{_state(shown.picked)} {[*shown.names.values()]}"
@@ -197,7 +212,7 @@ def charts(shown: Compared) -> None:
             st.markdown(f"**{plain(title)}**")
             data, beyond = _drawn(
                 str(store.configured().store), state, key, shown.view, shown.full, shown.group,
-                shown,
+                hidden, shown,
             )  # fmt: skip
             plot.mount(data, key=f"plot-compare-{key}", height=CHART_PX, on_hidden=links.hide)
             if beyond:
@@ -217,10 +232,10 @@ def outlying(count: int) -> str:
 @st.cache_data(max_entries=100, show_spinner=False)
 def _drawn(
     where: str, state: str, key: str, view: CurveView, full: bool, group: str,
-    _shown: Compared,
+    hidden: tuple[str, ...], _shown: Compared,
 ) -> tuple[bytes, int]:  # fmt: skip
     """A chart as it is sent, and how many points lie beyond it: made once for one state of runs."""
-    figure = figure_of(_shown, key)
+    figure = figure_of(_shown, key, hidden)
     meta = figure["layout"].get("meta", {})
     # Of groups, what is drawn is the data: medians and bands.
     data = "" if group else points.address([run.id for run in _shown.picked], [key])
@@ -228,12 +243,13 @@ def _drawn(
     return drawn, meta.get("beyond", 0)
 
 
-def figure_of(shown: Compared, key: str) -> Drawing:
-    """One metric of all runs or groups."""
+def figure_of(shown: Compared, key: str, hidden: Collection[str]) -> Drawing:
+    """One metric of all runs or groups; those that are hidden have no say in its range."""
+    own: dict[str, Any] = {"robust": not shown.full, "hidden": hidden}
     with store.opened() as db:
         if shown.group:
-            return curves.of_groups(db, shown.groups, key, shown.view, robust=not shown.full)
-        return curves.of_runs(db, shown.picked, shown.names, key, shown.view, robust=not shown.full)
+            return curves.of_groups(db, shown.groups, key, shown.view, **own)
+        return curves.of_runs(db, shown.picked, shown.names, key, shown.view, **own)
 
 
 def _state(picked: Sequence[Run]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -12,7 +13,15 @@ import pandas as pd
 from dashboard import distinct, run_columns
 from engine import efficiency, metrics
 from engine.config import FRAMEWORK_NAMES
-from engine.describe import configuration, device_names, in_words, leaves, throughput, took
+from engine.describe import (
+    configuration,
+    device_names,
+    in_words,
+    leaves,
+    setting_name,
+    throughput,
+    took,
+)
 from engine.format import UNKNOWN, duration, figure, metric
 from storage.fields import REPEATS
 from storage.runs import Run
@@ -88,6 +97,12 @@ def _column(picked: Sequence[Run], key: str, end: End, base: int) -> Column:
     title = f"{prefix} {described.title.lower()}"
     cells = _cells(values, key, described.unit, described.best, base)
     return Column(key, raw_name, title, cells, described.best)
+
+
+def order(columns: Sequence[Column], key: str) -> Sequence[int]:
+    """The places of the runs by a figure, the best first; empty, as they were picked, without."""
+    found = [column for column in columns if column.key == key]
+    return ranked(found[0]) if found else ()
 
 
 def ranked(column: Column) -> list[int]:
@@ -226,7 +241,7 @@ def groups(picked: Sequence[Run], by: str) -> dict[str, list[Run]]:
 def _group_name(by: str, value: str) -> str:
     if by == "framework":
         return FRAMEWORK_NAMES.get(value, value)
-    return value if by in ("device", "workload", "dataset") else f"{by.replace('_', ' ')} {value}"
+    return value if by in ("device", "workload", "dataset") else f"{setting_name(by)} {value}"
 
 
 def parameters(picked: Sequence[Run]) -> list[str]:
@@ -241,6 +256,24 @@ def differing(picked: Sequence[Run]) -> list[str]:
     asked = _asked(picked)
     found = [word for word in _words(asked) if len(set(_told(asked, word))) > 1]
     return sorted(found, key=lambda word: word == "seed")
+
+
+def telling_number(picked: Sequence[Run]) -> str | None:
+    """The first parameter that is a number in all of the runs and not the same in all; of texts,
+    many points of a chart lie on each other."""
+    asked = _asked(picked)
+    for word in _words(asked):
+        told = _told(asked, word)
+        if word != "seed" and len(set(told)) > 1 and all(map(_is_number, told)):
+            return word
+    return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _asked(picked: Sequence[Run]) -> list[dict[str, str]]:
@@ -274,7 +307,7 @@ def values(picked: Sequence[Run], word: str, end: End) -> list[float | str | Non
 def title(word: str, end: End = "best") -> str:
     """Of a parameter, or of an end of a metric with its unit."""
     if not word.startswith(METRIC):
-        return word.replace("_", " ").capitalize()
+        return setting_name(word).capitalize()
     described = metrics.describe(key := word.removeprefix(METRIC))
     unit = f" ({described.unit})" if described.unit else ""
     return f"{run_columns.told_end(key, end).capitalize()} {described.title.lower()}{unit}"

@@ -110,13 +110,14 @@ def of_runs(
     view: CurveView,
     *,
     robust: bool = True,
+    hidden: Collection[str] = (),
 ) -> Drawing:
     """One metric of many runs in one chart; `names` by run id. There is a legend elsewhere.
 
-    With smoothing, what was measured lies faint behind.
+    With smoothing, what was measured lies faint behind. `hidden` are ids of runs that are not seen.
     """
     lines = [Line(run, key, names[run.id], place) for place, run in enumerate(chosen)]
-    return _compared(_drawn(db, lines, view), key, view, robust)
+    return _compared(_drawn(db, lines, view), key, view, robust, hidden)
 
 
 def of_groups(
@@ -126,6 +127,7 @@ def of_groups(
     view: CurveView,
     *,
     robust: bool = True,
+    hidden: Collection[str] = (),
 ) -> Drawing:
     """One metric of groups of runs, each as its median between its lowest and its highest. With
     smoothing, these are of smoothed runs."""
@@ -138,7 +140,7 @@ def of_groups(
                 name, f"{name}.{key}", x, band.median, place, runs=ids, low=band.low, high=band.high
             )
         )
-    return _compared(drawn, key, view, robust)
+    return _compared(drawn, key, view, robust, hidden)
 
 
 def _band(db: Database, members: list[Run], key: str, view: CurveView) -> tuple[NDArray[Any], Band]:
@@ -162,10 +164,12 @@ def _band(db: Database, members: list[Run], key: str, view: CurveView) -> tuple[
     return (_dates(x, view.zone) if view.x == "clock" else x), band
 
 
-def _compared(drawn: list[Curve], key: str, view: CurveView, robust: bool) -> Drawing:
+def _compared(
+    drawn: list[Curve], key: str, view: CurveView, robust: bool, hidden: Collection[str]
+) -> Drawing:
     """Curves without points are left out: not every run has every metric."""
     drawn = [curve for curve in drawn if len(curve.y)]
-    return _figure(drawn, key, view, legend=False, robust=robust)
+    return _figure(drawn, key, view, legend=False, robust=robust, hidden=hidden)
 
 
 def latest(db: Database, run: Run, key: str, count: int = 50) -> list[float]:

@@ -69,5 +69,6 @@ def _of_one_kind(column: pd.Series) -> pd.Series:
 def harmless(cell: object) -> object:
     """A list as text; text that looks like a formula behind an apostrophe."""
     if isinstance(cell, list):
-        cell = ", ".join(map(str, cell))
+        texts = [one if isinstance(one, str) else json.dumps(one, default=str) for one in cell]
+        cell = ", ".join(texts)
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell

@@ -11,11 +11,33 @@ from dashboard.charts import Drawing
 from dashboard.components.assets import plotly_js
 
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;padding:0 1rem;color:#222}
+:root{color-scheme:light dark;--page:#fff;--text:#222;--line:#ddd;
+--green:#00734f;--amber:#8a5a00;--red:#b00020}
+@media (prefers-color-scheme:dark){:root{--page:#0f141b;--text:#e6e8eb;--line:#333a44;
+--green:#4cc79a;--amber:#e0a84a;--red:#ff8a8a}}
+body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;padding:0 1rem;
+background:var(--page);color:var(--text);--accelboard-page:var(--page)}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;
-border-bottom:1px solid #ddd;vertical-align:top}.green{color:#00734f}.amber{color:#8a5a00}
-.red{color:#b00020}.told{opacity:.7}.wide{overflow-x:auto}
+border-bottom:1px solid var(--line);vertical-align:top}.green{color:var(--green)}
+.amber{color:var(--amber)}.red{color:var(--red)}.told{opacity:.7}.wide{overflow-x:auto}
+"""
+# Charts are drawn in the page's colours, also when the reader's theme changes.
+PAINT = """
+const dark = matchMedia("(prefers-color-scheme: dark)");
+function paint() {
+  const style = getComputedStyle(document.documentElement);
+  const [page, text, line] = ["page", "text", "line"].map((n) => style.getPropertyValue(`--${n}`));
+  for (const chart of document.querySelectorAll(".js-plotly-plot")) {
+    const colors = { paper_bgcolor: page, plot_bgcolor: page, "font.color": text };
+    for (const axis of Object.keys(chart._fullLayout).filter((n) => /^[xy]axis\\d*$/.test(n))) {
+      for (const of of ["grid", "line", "zeroline"]) colors[`${axis}.${of}color`] = line;
+    }
+    Plotly.relayout(chart, colors);
+  }
+}
+addEventListener("load", paint);
+dark.addEventListener("change", paint);
 """
 
 
@@ -28,7 +50,7 @@ def page(title: str, parts: Iterable[str], style: str = "") -> bytes:
         f"<style>{STYLE}{style}</style><script>{plotly_js().plain.decode()}</script>",
         f"<h1>{title}</h1>",
     ]
-    return "\n".join([*head, *parts]).encode()
+    return "\n".join([*head, *parts, f"<script>{PAINT}</script>"]).encode()
 
 
 def section(title: str, body: str) -> str:

@@ -135,7 +135,8 @@ def _doing(db: Database, run: Run) -> str:
         return f"{where} · {phase}"
     epochs = run.config.get("epochs", 0)
     left = duration(remaining_s(db, run))
-    return f"{where} · {phase}, epoch {min(int(run.epoch) + 1, epochs)} of {epochs} · {left} left"
+    at = min(int(run.epoch) + 1, epochs)
+    return f"{where} · {phase}, epoch {at:,} of {epochs:,} · {left} left"
 
 
 def _where_it_ended(run: Run) -> str:

@@ -21,6 +21,7 @@ from storage.runs import Run
 PATH = "points.csv"
 COLUMNS = ("run", "name", "key", "step", "epoch", "at", "value")
 MOST_KEYS = 20
+NAMED_KEYS = 2  # that a file is named after
 ROWS_AT_ONCE = 20_000
 
 
@@ -58,8 +59,8 @@ def _runs(store: Path, run_ids: Sequence[str]) -> list[Run]:
 
 
 def _name(wanted: Sequence[tuple[Run, str]]) -> str:
-    keys, found = {key for _, key in wanted}, {run.id for run, _ in wanted}
-    what = keys.pop() if len(keys) == 1 else "points"
+    keys, found = dict.fromkeys(key for _, key in wanted), {run.id for run, _ in wanted}
+    what = "-".join(keys) if len(keys) <= NAMED_KEYS else "points"
     of = found.pop() if len(found) == 1 else f"{len(found)}-runs"
     return f"{re.sub('[^A-Za-z0-9_]+', '-', what)[:60]}-{of}.csv"
 

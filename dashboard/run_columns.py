@@ -10,7 +10,7 @@ import streamlit as st
 
 from engine import metrics
 from engine.config import FRAMEWORK_NAMES, flatten
-from engine.describe import device_names, throughput, took
+from engine.describe import device_names, setting_name, throughput, took
 from engine.format import duration
 from engine.queries import ALIASES
 from storage.fields import ENDS, PATH
@@ -178,7 +178,7 @@ def title(word: str) -> str:
     if is_figure(word):
         key, end = metric_of(word)
         return f"{told_end(key, end).capitalize()} {metrics.describe(key).title.lower()}"
-    return word.removeprefix("config.").replace("_", " ").capitalize()
+    return setting_name(word.removeprefix("config.")).capitalize()
 
 
 def shown(word: str, cells: Sequence[Any], pinned: bool = False) -> Any:

@@ -96,8 +96,18 @@ def with_what_fitted(end: Verdict, batch_size: int | None) -> Verdict:
     return end._replace(failure=f"{end.failure} {known}")
 
 
+def _reached(run: Run) -> str:
+    """`after 1.5 epochs`, `after 1,460 epochs`."""
+    if not run.step:
+        return "before its first step"
+    told = f"{run.epoch:,.1f}".removesuffix(".0")
+    return (
+        "in its first epoch" if told == "0" else f"after {told} epoch{'' if told == '1' else 's'}"
+    )
+
+
 def _of_exit(run: Run, exited: Exit, ran_out: Whose | None) -> tuple[FailureKind, str]:
-    reached = f"after {run.epoch:.1f} epochs" if run.step else "before its first step"
+    reached = _reached(run)
     if exited.code is None and exited.watched:
         return "crashed", (
             f"The trainer ended {reached} without saying why. How it exited went to the supervisor "

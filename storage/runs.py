@@ -83,10 +83,11 @@ class Run(msgspec.Struct, frozen=True):
 
 
 # A run's row with its tags and metric summaries, each as one JSON value: one query, no series.
+# SQLite writes fifteen digits of a number in JSON, and as many as it takes of one that is quoted.
 SELECT = """
     SELECT runs.*,
         (SELECT json_group_array(tag) FROM tags WHERE run_id = runs.id) AS tags,
-        (SELECT json_group_object(key, json_array(points, last, min, max))
+        (SELECT json_group_object(key, json_array(points, quote(last), quote(min), quote(max)))
             FROM series WHERE run_id = runs.id) AS metrics
     FROM runs
 """
@@ -101,7 +102,8 @@ VERSION_TRAINED = "coalesce(json_extract(environment, '$.workload_version'), 1)"
 # Whether it took steps of its own, and not only over.
 TRAINED = """step > coalesce(resumed_epoch, 0) * total_steps / json_extract(config, '$.epochs')"""
 NEWEST_FIRST = "submitted_at DESC, id DESC"
-_tags, _summaries = msgspec.json.Decoder(tuple[str, ...]), msgspec.json.Decoder(dict[str, Summary])
+_tags = msgspec.json.Decoder(tuple[str, ...])
+_summaries = msgspec.json.Decoder(dict[str, Summary], strict=False)  # numbers and NULL as text
 
 
 def create(
@@ -371,7 +373,7 @@ def from_row(row: Any) -> Run:
             "facts": _decoded(fields["facts"]),
             "process": _decoded(fields["process"] or "null"),
             "archived": bool(fields["archived"]),
-            "metrics": _summaries_of(fields["metrics"]),
+            "metrics": _summaries.decode(fields["metrics"]),
         }
     )
 
@@ -382,11 +384,3 @@ def _decoded(text: str) -> Any:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
         return json.loads(text)
-
-
-def _summaries_of(text: str) -> dict[str, Summary]:
-    """SQLite writes fifteen digits, so the greatest of floats becomes one that is none."""
-    try:
-        return _summaries.decode(text)
-    except msgspec.DecodeError:
-        return {key: Summary(*values) for key, values in json.loads(text).items()}

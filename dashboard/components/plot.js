@@ -2,6 +2,8 @@
 // Streamlit calls the default export on each run with new data, and when the theme changes.
 
 const RELEASE_MS = 350; // Plotly waits 300 ms after a click, in case it was the first of two
+const LETTER_PX = 6.5; // of a name in a picture's legend, and what stands before it
+const MARK_PX = 46;
 const SHOWN_MS = 200; // of drawing charts, until the page shows those that are drawn
 const UNDRAWN = "This chart could not be drawn. The browser's console says why.";
 const UNLOADED =
@@ -200,7 +202,8 @@ function light(runs) {
 function shade({ root, canvas }, runs) {
   let found = false;
   for (const trace of canvas._fullData ?? []) {
-    const lit = runs.length > 0 && (trace.meta?.runs ?? []).some((id) => runs.includes(id));
+    const isSeen = trace.visible === true; // beside what is hidden, nothing is to be faint
+    const lit = isSeen && (trace.meta?.runs ?? []).some((id) => runs.includes(id));
     found ||= lit;
     canvas.querySelector(`.scatterlayer .trace${trace.uid}`)?.classList.toggle("lit", lit);
   }
@@ -252,6 +255,7 @@ function toggle({ target }) {
   const isShown = button.getAttribute("aria-pressed") === "true";
   for (const id of button.dataset.run.split(" ")) isShown ? hidden.add(id) : hidden.delete(id);
   press();
+  if (isShown) light([]); // the pointer is still on its name
   document.dispatchEvent(new CustomEvent(HIDE));
   document.querySelector(".accelboard-plot").tell("hidden", [...hidden]);
 }
@@ -295,22 +299,42 @@ async function picture(canvas, format) {
   const page = getComputedStyle(chart.root).getPropertyValue("--st-background-color").trim();
   const layout = structuredClone(canvas.layout);
   const title = { text: plain(chart.alt), x: 0.01, xanchor: "left", font: { size: 15 } };
-  const named = canvas._fullData.filter((trace) => trace.showlegend !== false).length > 1;
-  const below = { orientation: "h", x: 0, y: -0.18, yanchor: "top", maxheight: 1 };
+  const named = canvas._fullData.filter(isNamed).length > 1;
+  const foot = { orientation: "h", x: 0, yref: "container", y: 0, yanchor: "bottom", maxheight: 1 };
   Object.assign(layout, {
     title,
     font: { ...layout.font, family: "Arial, Helvetica, sans-serif" }, // a picture has no web fonts
     paper_bgcolor: page,
     margin: { ...layout.margin, t: 44, r: 16, l: 12, b: 12 },
     showlegend: named,
-    legend: { ...layout.legend, ...below },
+    legend: { ...layout.legend, ...foot },
   });
-  const rows = named ? Math.ceil((canvas._fullData.length * 190) / width) : 0;
+  const data = canvas.data.map(wholeName);
+  const names = canvas._fullData.filter(isNamed).map(({ index }) => data[index].name);
+  const rows = named ? legendRows(names, width) : 0;
   const url = await window.Plotly.toImage(
-    { data: canvas.data, layout },
+    { data, layout },
     { format, width, height: height + 60 + 22 * rows, scale: format === "png" ? 2 : 1 },
   );
   download(url, `${nameOf(canvas)}.${format}`);
+}
+
+function isNamed({ showlegend, visible }) {
+  return showlegend !== false && visible !== false;
+}
+
+// On the page, a long name is cut in the middle and pointed at to read it all; nobody points at a
+// picture, and what was cut may be what tells two curves apart.
+function wholeName(trace) {
+  const { name } = trace.meta ?? {};
+  return name ? { ...trace, name: plain(name) } : trace;
+}
+
+// How many rows a legend takes in which each name has a column as wide as the longest.
+function legendRows(names, width) {
+  const longest = Math.max(...names.map((name) => unescape(name).length));
+  const columns = Math.max(1, Math.floor(width / (longest * LETTER_PX + MARK_PX)));
+  return Math.ceil(names.length / columns);
 }
 
 // All points from the server where it has them: what is drawn of a long curve is a part of it.
@@ -320,20 +344,31 @@ function data(canvas) {
   save(table(canvas), "csv", nameOf(canvas));
 }
 
-// What is drawn, a row a point. Marks and bands repeat what the curves' rows say.
+// The figure's own table, where what is drawn is not what it tells; else what is drawn, a row a
+// point. Marks and bands repeat what the curves' rows say.
 function table(canvas) {
+  const own = canvas.layout.meta?.table;
+  return (own ?? drawn(canvas)).map((row) => row.map(cell).join(",")).join("\r\n");
+}
+
+function drawn(canvas) {
   const { xaxis, yaxis } = canvas._fullLayout;
   const traces = canvas._fullData.filter((trace) => !trace.meta?.of);
   const ends = traces.some((trace) => trace.meta?.ends);
-  const titles = [xaxis?.title.text || "x", yaxis?.title.text || nameOf(canvas)].map(unescape);
-  const rows = [["curve", ...titles, ...(ends ? ["lowest", "highest"] : [])]];
+  const titles = [xaxis?.title.text || "x", yaxis?.title.text || what(canvas)].map(unescape);
+  const rows = [["curve", ...titles, ...(ends ? ["band from", "band to"] : [])]];
   for (const trace of traces) {
     const name = trace.meta?.name ?? unescape(trace.name ?? "");
     for (let i = 0; i < (trace.x?.length ?? 0); i++) {
       rows.push([name, trace.x[i], trace.y[i], ...(ends ? [...(trace.customdata?.[i] ?? ["", ""])] : [])]);
     }
   }
-  return rows.map((row) => row.map(cell).join(",")).join("\r\n");
+  return rows;
+}
+
+// "Training loss" of what is called "Training loss by epoch".
+function what(canvas) {
+  return charts.get(canvas.closest(".accelboard-plot")).alt.replace(/ by \w+$/, "");
 }
 
 function cell(value) {

@@ -121,7 +121,7 @@ def speeds(every: Sequence[Run], known: Known) -> Verdict | None:
     if len(batches) > 1:
         told = in_a_row([f"{size:,}" for size in batches])
         checks.append(
-            Check("amber", f"Batch sizes differ: {told}. A larger batch is faster alone.")
+            Check("amber", f"Batch sizes differ: {told}. A larger batch alone makes a run faster.")
         )
     timed = [run for run in every if run.facts.get("steady_s") is not None]
     long_enough = _timed_long_enough(timed) if timed else None

@@ -36,6 +36,18 @@ def test_another_axis_drops_the_zoom_of_that_axis_only():
     assert log.layout.yaxis.type == "log"
 
 
+def test_epochs_have_a_tick_each_once_the_first_is_over():
+    begun, over = (draw(curve([1, 2], x=[0.02, end])) for end in (0.16, 1.0))
+    assert begun.layout.xaxis.dtick is None  # else there would be no tick at all
+    assert over.layout.xaxis.dtick == 1
+
+
+@pytest.mark.parametrize(("least", "ticks"), [(0.33, 4), (0.1, 3), (1e-8, 3), (-1.0, 4)])
+def test_a_short_logarithmic_axis_has_more_ticks(least, ticks):
+    drawn = draw(curve([2.3, least, np.nan], x=[least, 2.0, 2.3]), log_y=True, log_x=True)
+    assert (drawn.layout.yaxis.nticks, drawn.layout.xaxis.nticks) == (ticks, ticks)
+
+
 def test_time_in_another_unit_drops_the_zoom():
     """A range of 60..90 s must not become 60..90 min."""
     seconds, minutes = (draw(curve([1, 2], x=[0, end]), x_axis="time") for end in (120, 240))

@@ -179,10 +179,21 @@ def test_a_chart_is_downloaded_as_png_svg_and_data(site, browser_page):
     assert "learning rate 0.01" in text  # a legend of its own
     name, data = downloaded("Download data as CSV")
     rows = list(csv.reader(io.StringIO(data.decode())))
-    assert rows[0] == ["curve", "Epoch", "training-loss-by-epoch", "lowest", "highest"]
+    assert rows[0] == ["curve", "Epoch", "Training loss", "band from", "band to"]
     assert rows[1][:2] == ["learning rate 0.01", "1"]
     assert [float(value) for value in rows[1][2:]] == pytest.approx([1.01, 1.0, 1.02])
     assert len(rows) == 1 + 2 * 10
+
+
+def test_parallel_axes_are_downloaded_as_a_row_a_run_with_its_values(site, browser_page):
+    page = site.visit(browser_page, site.ids, dims="seed&dims=learning_rate")
+    with page.expect_download() as found:
+        chart = page.locator("[class*=plot-compare-parallel]")
+        chart.locator("[aria-label='Download data as CSV']").first.click(force=True)
+    rows = list(csv.reader(Path(found.value.path()).read_text().splitlines()))
+    assert rows[0] == ["run", "name", "Seed", "Learning rate"]
+    assert [row[0] for row in rows[1:]] == site.ids
+    assert [float(row[2]) for row in rows[1:]] == [0, 1, 2, 3]
 
 
 def test_names_in_a_charts_data_are_as_they_were_given_and_no_formula(site, browser_page):
@@ -220,6 +231,39 @@ def test_a_comparison_is_one_file_that_opens_without_a_network(
         assert alone.locator("img[src=x]").count() == 0
     finally:
         context.close()
+
+
+def test_the_file_has_what_the_reader_made_of_the_page(site, chromium, browser_page, tmp_path):
+    page = site.visit(
+        browser_page, site.ids, sort="validation_accuracy", hide=site.ids[3], metric="train_loss"
+    )
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Export (HTML)").click()
+    found.value.save_as(file := tmp_path / "comparison.html")
+    context = chromium.new_context(offline=True)
+    try:
+        alone = context.new_page()
+        alone.goto(file.as_uri())
+        chart = alone.locator(".js-plotly-plot").first
+        eventually(lambda: chart.locator(".scatterlayer .js-line").count() == 3, 20)
+        expect(alone.locator(".cmp").first.locator("tbody tr").first).to_contain_text("best")
+        assert "hidden" in alone.locator(".told").inner_text()
+        chart.locator(".legend .traces").nth(3).locator(".legendtoggle").click()
+        eventually(lambda: chart.locator(".scatterlayer .js-line").count() == 4, 20)
+    finally:
+        context.close()
+
+
+def test_the_axis_is_that_of_the_curves_that_are_shown(site, browser_page):
+    page = site.visit(browser_page, site.ids, metric="train_loss", full="1")
+    top = "document.querySelector('.st-key-panel-train_loss .js-plotly-plot')._fullLayout.yaxis.range[1]"  # noqa: E501
+    eventually(lambda: page.evaluate(top) > 1e5, 10)
+    page = site.visit(page, site.ids, metric="train_loss")
+    expect(page.get_by_text("One outlying point")).to_be_visible()
+    page.locator(".cmp-legend button").nth(3).click()  # its loss ends far out
+    expect(page.locator(".accelboard-plot[data-lit]")).to_have_count(0)  # the others are not faint
+    expect(page.get_by_text("One outlying point")).to_have_count(0, timeout=10_000)
+    eventually(lambda: page.evaluate(top) < 1.2, 10)
 
 
 # What is below the charts also comes when they take very long: here it does not.
@@ -389,3 +433,23 @@ def test_a_running_run_is_followed_and_what_was_chosen_stays(site, browser_page)
     launch.stop(site.lab.settings, run_id, by="test")
     assert site.lab.over(run_id).status == "STOPPED"
     eventually(lambda: page.get_by_text("Stopped").count() > 0, 20)
+
+
+@pytest.mark.parametrize(("theme", "page_is"), [("light", (255, 255, 255)), ("dark", (15, 20, 27))])
+def test_the_file_is_in_the_readers_theme(site, chromium, browser_page, tmp_path, theme, page_is):
+    page = site.visit(browser_page, site.ids, metric="train_loss")
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Export (HTML)").click()
+    found.value.save_as(file := tmp_path / "comparison.html")
+    context = chromium.new_context(offline=True, color_scheme=theme)
+    try:
+        alone = context.new_page()
+        alone.goto(file.as_uri())
+        painted = f"rgb{page_is}"
+        first = "document.querySelector('.js-plotly-plot .main-svg').style.background"
+        eventually(lambda: alone.evaluate(first) == painted, 20)
+        assert alone.evaluate("getComputedStyle(document.body).backgroundColor") == painted
+        of_table = "getComputedStyle(document.querySelector('.cmp th')).backgroundColor"
+        assert alone.evaluate(of_table) == painted
+    finally:
+        context.close()

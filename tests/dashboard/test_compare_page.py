@@ -6,7 +6,8 @@ import pytest
 
 from dashboard import saved_views
 from engine.config import RunConfig
-from storage import database, runs, views
+from storage import database, metrics, runs, views
+from storage.metrics import Point
 from tests.dashboard.test_pages import GPU, create, finished, here, told, visit
 
 __all__ = ["here"]  # the fixture
@@ -168,3 +169,33 @@ def test_the_tables_are_offered_in_three_formats_and_the_whole_as_html(here):
     formats = {f"download-compare-{table}-{suffix}" for table in ("results", "differences")
                for suffix in ("csv", "json", "parquet")}  # fmt: skip
     assert formats | {"compare-export"} <= keys
+
+
+def test_what_nobody_chose_follows_the_runs_and_what_was_chosen_stays(here):
+    bare = create(here, "ended early", learning_rate=0.5)
+    with database.opened(here) as db:
+        metrics.ingest(db, bare, [Point("step_loss", 1, 0.1, 9.0, 1.0)], last_seq=1, offset=1)
+    at = visit("compare", runs=[bare])
+    assert at.multiselect(key="compare-metric").value == ["step_loss"]
+    base = finished(here, "base", seed=1)
+    at.query_params["runs"] = [bare, base]
+    at.run()
+    assert "validation_accuracy" in at.multiselect(key="compare-metric").value
+    assert "metric" not in at.query_params
+    assert "batch_size" not in at.multiselect(key="compare-dims").value
+    other = finished(here, "other", seed=2, batch_size=512)
+    at.query_params["runs"] = [bare, base, other]
+    at.run()
+    assert "batch_size" in at.multiselect(key="compare-dims").value
+    assert not {"dims", "px", "py"} & set(at.query_params)
+    at.multiselect(key="compare-dims").set_value(["seed", "batch_size"]).run()
+    at.query_params["runs"] = [bare, base]
+    at.run()
+    assert at.multiselect(key="compare-dims").value == ["seed", "batch_size"]
+
+
+def test_a_scatter_begins_with_a_number_that_differs(here):
+    ids = [finished(here, f"run {n}", seed=n, learning_rate=0.1 * (1 + n)) for n in range(2)]
+    ids.append(finished(here, "other", framework="keras", learning_rate=0.5))
+    assert visit("compare", runs=ids).selectbox(key="compare-px").value == "batch_size"
+    assert visit("compare", runs=ids[:2]).selectbox(key="compare-px").value == "learning_rate"

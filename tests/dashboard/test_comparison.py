@@ -315,6 +315,10 @@ def test_a_scatter_leaves_out_runs_without_one_of_the_two():
     assert [trace.x[0] for trace in figure.data] == [0.1, 0.001]
     assert figure.layout.xaxis.type == "log"
     assert figure.data[0].customdata[0][1] == "Accuracy (%) 50.0 %"
+    assert list(figure.layout.meta["table"]) == [
+        ["run", "name", "Rate", "Accuracy"],
+        ["r0", "one", 0.1, 0.5], ["r1", HOSTILE, None, 0.6], ["r2", "three", 0.001, 0.7],
+    ]  # fmt: skip
 
 
 def test_parallel_axes_go_from_the_least_to_the_greatest_or_by_name():
@@ -326,6 +330,25 @@ def test_parallel_axes_go_from_the_least_to_the_greatest_or_by_name():
         [pytest.approx(0.5), 0.5, None],
         [pytest.approx(0, abs=1e-9), 0, 1],
     ]
+    assert list(figure.layout.meta["table"]) == [
+        ["run", "name", "Rate", "Kind", "Loss"],
+        ["r0", "one", 0.1, "b", 1.0], ["r1", HOSTILE, 0.01, "a", None],
+        ["r2", "three", 0.001, "<b>", 3.0],
+    ]  # fmt: skip
     assert "&lt;b&gt;" in [note.text for note in figure.layout.annotations]
     shown = [text for trace in figure.data for text in (trace.name, *trace.text)]
     assert not [text for text in shown if "<img" in text]  # meta has it as it is, for a CSV
+
+
+def test_a_run_that_is_hidden_has_no_say_in_the_range():
+    good = [
+        Curve(f"r{n}", f"r{n}", np.arange(9.0), np.linspace(1, 0.3 + n / 50, 9), runs=(f"r{n}",))
+        for n in range(3)
+    ]
+    bad = Curve("bad", "bad", np.arange(9.0), np.array([1e12, *[2e3] * 8]), runs=("bad",))
+    drawn = charts.curves([*good, bad], y_title="", x_axis="epoch", robust=True)
+    alone = charts.curves([*good, bad], y_title="", x_axis="epoch", robust=True, hidden=["bad"])
+    assert "range" in drawn["layout"]["yaxis"]
+    assert "range" not in alone["layout"]["yaxis"]  # Plotly's own is that of what is seen
+    assert "meta" not in alone["layout"]
+    assert len(alone["data"]) == 4  # it is there, to be shown again

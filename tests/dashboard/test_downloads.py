@@ -52,6 +52,26 @@ def test_json_holds_every_digit_and_tells_of_what_is_unknown_as_null():
     ]  # fmt: skip
 
 
+EXACT = [0.37195384521484376, 1e-17, -1.5e300]
+
+
+@pytest.mark.parametrize("suffix", downloads.MIME)
+def test_a_number_has_every_digit_in_each_format(suffix):
+    data = downloads.written(pd.DataFrame({"loss": EXACT}), suffix)
+    back = {
+        "csv": lambda: [float(line) for line in data.decode().split()[1:]],
+        "json": lambda: [row["loss"] for row in json.loads(data)],
+        "parquet": lambda: list(pd.read_parquet(io.BytesIO(data))["loss"]),
+    }
+    assert back[suffix]() == EXACT
+
+
+def test_csv_has_a_list_of_facts_as_json():
+    frame = pd.DataFrame({"key": ["devices"], "value": [[{"id": "cpu:0", "uuid": None}]]})
+    data = downloads.written(frame, "csv").decode()
+    assert data.splitlines()[1] == 'devices,"{""id"": ""cpu:0"", ""uuid"": null}"'
+
+
 # Text that was made for people: a figure with its unit, its interval or its spread.
 SHOWN = re.compile(
     r"^—$|±|\d \(.* to |^[+-]?[\d.,]+ ?(s|ms|min|h|%|x|pt|[kMGT]?J|[kMGT]?i?B|FLOPs?/\w+)$|^\d+,\d"

@@ -64,6 +64,18 @@ def test_every_point_is_in_the_file_with_every_digit(db):
     assert [float(row[4]) for row in rows[:-1]] == [i / 3 for i in range(MANY)]
 
 
+def test_a_file_is_named_after_what_its_chart_shows(db):
+    run_id = recorded(db, "a", [0.1], key="train_loss")
+    more = [Point(key, 1, 1.0, 1.0, 0.5) for key in ("validation_loss", "epoch_s")]
+    metrics.ingest(db, run_id, more, last_seq=2, offset=2)
+    keys = ["train_loss", "validation_loss", "epoch_s"]
+    names = [asked(points.address([run_id], keys[:count]))[1] for count in (1, 2, 3)]
+    files = [
+        f"{what}-{run_id}.csv" for what in ("train_loss", "train_loss-validation_loss", "points")
+    ]
+    assert names == [f'attachment; filename="{name}"' for name in files]
+
+
 @pytest.mark.parametrize(
     ("run_ids", "keys", "status", "told"),
     [

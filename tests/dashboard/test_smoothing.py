@@ -7,6 +7,8 @@ from dashboard.smoothing import SPAN, smoothed
 
 
 def by_recurrence(x, y, weight):
+    """As docs.wandb.ai has it, under Smooth line plots."""
+    weight = min(np.sqrt(weight), 0.999)
     total, weights, found = 0.0, 0.0, []
     for i, value in enumerate(y):
         distance = (x[i] - x[max(i - 1, 0)]) / (x[-1] - x[0]) * SPAN

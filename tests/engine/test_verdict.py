@@ -55,6 +55,15 @@ def test_a_signal_without_a_name_is_told_by_its_number(run):
     assert end.failure.startswith("The trainer was killed by signal 35 after 1.5 epochs.")
 
 
+@pytest.mark.parametrize(
+    ("done", "told"),
+    [(1.0, "after 1 epoch."), (1460.0, "after 1,460 epochs."), (0.04, "in its first epoch.")],
+)
+def test_epochs_are_told_as_they_are_counted(run, done, told):
+    end = decide(structs.replace(run, epoch=done), None, -35)
+    assert told in end.failure
+
+
 def test_the_trainers_own_words_are_the_failure(run):
     end = decide(run, said(Failed("diverged", "NaN.")), 1)
     assert (end.failure_kind, end.failure) == ("diverged", "NaN.")

@@ -113,10 +113,20 @@ def test_only_a_run_that_never_began_goes_back_to_the_queue(db):
 
 
 def test_a_run_is_read_whose_metric_is_the_greatest_of_numbers(db):
-    """SQLite writes fifteen of its digits, which together are more than any float."""
+    """Fifteen of its digits are more than any float."""
     run_id, greatest = create(db), sys.float_info.max
     metrics.ingest(db, run_id, [Point("loss", 1, 1.0, 1.0, greatest)], last_seq=1, offset=9)
-    assert runs.get(db, run_id).metrics["loss"].last >= greatest
+    assert runs.get(db, run_id).metrics["loss"].last == greatest
+
+
+@pytest.mark.parametrize("value", [0.37195384521484376, -1 / 3, 1e-17, 0.0, 2.0**60 + 2**9])
+def test_a_summary_has_every_digit_of_its_figures(db, value):
+    run_id = create(db)
+    metrics.ingest(db, run_id, [Point("loss", 1, 1.0, 1.0, value)], last_seq=1, offset=9)
+    metrics.ingest(db, run_id, [Point("other", 1, 1.0, 1.0, None)], last_seq=2, offset=18)
+    kept = runs.get(db, run_id).metrics
+    assert kept["loss"] == runs.Summary(points=1, last=value, min=value, max=value)
+    assert kept["other"] == runs.Summary(points=1, last=None, min=None, max=None)
 
 
 def test_summaries_follow_the_points(db):
