@@ -150,12 +150,17 @@ def _is_field() -> Callable[[str], bool]:
     with store.opened() as db:
         keys = fields.metric_keys(db)
     vocabulary = queries.vocabulary()
-    return lambda word: fields.is_field(word, vocabulary, keys)
+    return lambda word: fields.is_field(word, vocabulary, keys, _there)
+
+
+def _there(word: str) -> list[str]:
+    with store.opened() as db:
+        return run_list.there(db, word)
 
 
 def _sorted_by(sort: str) -> str:
     """The word that runs are sorted by, without its direction."""
-    return sort.lstrip("-")
+    return sort.removeprefix("-")
 
 
 def absent() -> list[str]:

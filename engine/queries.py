@@ -20,8 +20,9 @@ def vocabulary() -> Vocabulary:
     keys = [key for key in RunConfig.model_fields if key not in ("workload", "dataset")]
     return Vocabulary(
         best={key: metric.best for key, metric in METRICS.items()},
-        aliases=ALIASES,
+        aliases=ALIASES | {"speed": "samples_per_s"},  # as the column of the table is called
         config=keys,
+        nested=_nested(),
         choices={"framework": FRAMEWORK_NAMES, "accelerator": ACCELERATOR_NAMES},
     )
 
@@ -29,6 +30,10 @@ def vocabulary() -> Vocabulary:
 @cache
 def config_keys() -> tuple[str, ...]:
     """All keys of all configs, those of models and data sets as `workload.width`."""
+    return (*vocabulary().config, *vocabulary().nested)
+
+
+def _nested() -> tuple[str, ...]:
     sections = {"workload": WORKLOADS, "dataset": DATASETS}
     nested = [
         f"{section}.{key}"
@@ -37,4 +42,4 @@ def config_keys() -> tuple[str, ...]:
         for key in kind.model_fields
         if key != "name"
     ]
-    return (*vocabulary().config, *dict.fromkeys(nested))
+    return tuple(dict.fromkeys(nested))

@@ -183,7 +183,17 @@ def tags_of(db: Database, run_ids: Sequence[str]) -> list[str]:
 
 
 def _statement(db: Database, wanted: Wanted) -> Statement:
-    return Statement(wanted.vocabulary, fields.metric_keys(db), partial(choices, db))
+    return Statement(wanted.vocabulary, fields.metric_keys(db), partial(there, db))
+
+
+def there(db: Database, word: str) -> list[str]:
+    """What runs have in a column; at a key of the config, as `config.workload.width`, one value."""
+    if not word.startswith("config."):
+        return choices(db, word)
+    path = f"$.{word.removeprefix('config.')}"
+    query = "SELECT json_extract(config, :path) FROM runs WHERE json_type(config, :path) NOT NULL"
+    row = db.execute(f"{query} LIMIT 1", {"path": path}).fetchone()
+    return [] if row is None else [str(row[0])]
 
 
 def choices(db: Database, column: str) -> list[str]:
@@ -260,10 +270,10 @@ def _where(statement: Statement, wanted: Wanted) -> str:
         tests.append(f"{SEARCHED} LIKE {statement.bind(search.like(word))} ESCAPE '!'")
     now = time.time()
     if wanted.since:
-        begin, _ = search.span("The first day", wanted.since, now)
+        begin, _ = search.span("The filter 'submitted since'", wanted.since, now)
         tests.append(f"runs.submitted_at >= {statement.bind(begin)}")
     if wanted.until:
-        _, end = search.span("The last day", wanted.until, now)
+        _, end = search.span("The filter 'submitted until'", wanted.until, now)
         tests.append(f"runs.submitted_at < {statement.bind(end)}")
     tests.append(search.condition(wanted.query, statement))
     return " AND ".join(tests)

@@ -208,6 +208,12 @@ def test_what_a_link_groups_and_sorts_by_in_vain_is_told_and_left_out(here):  # 
     assert "The link's 'group' must be a column" in of_group
     assert names(at) == ["one"]
     assert "newest first" in told(at)
+    for sort in ("--accuracy", "config.nope", "workload.widht"):
+        assert "The link's 'sort' must be" in visit(sort=sort).warning[0].value.replace("\\", "")
+
+
+def test_the_speed_of_a_slow_run_is_not_shown_as_none():
+    assert [run_columns._rounded(speed) for speed in (None, 0.25, 29163.3)] == [None, 0.25, 29163]
 
 
 def test_accuracies_are_shown_with_as_many_digits_in_each_row(here):  # noqa: F811

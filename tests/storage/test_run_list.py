@@ -14,6 +14,7 @@ VOCABULARY = Vocabulary(
     best={"validation_accuracy": "max", "validation_loss": "min", "learning_rate": None},
     aliases={"accuracy": "validation_accuracy"},
     config=("epochs", "learning_rate", "optimizer", "seed"),
+    nested=("workload.width",),
     choices={"framework": FRAMEWORK_NAMES},
 )
 DAY_S = 86_400.0
@@ -87,6 +88,9 @@ def names(db, query="", sort=run_list.NEWEST, **fields):
         ("progress < 1,000.5 and accuracy < 1,000,000%", ["mid", "old"]),
         ('name = "\'; DROP TABLE runs; --"', []),
         ("user = ann and progress < 0.05", ["new", "mid"]),
+        ("took > 0.5s and took < 90min", []),
+        ("duration = none", ["new", "mid", "old"]),
+        ("config.workload.name = convnet", ["new"]),
     ],
 )
 def test_a_query_finds(three, query, found):
@@ -101,6 +105,16 @@ def test_a_query_finds(three, query, found):
         ("accuracy > high", "accuracy is compared with a number, got 'high'."),
         ("accuracy > nan", "accuracy is compared with a number, got 'nan'."),
         ("accuracy > 0,9", "accuracy is compared with a number, got '0,9'."),
+        ("accuracy > ninety", "Write it as 0.9, 90% or 1e-3."),
+        ("took > long", "took is compared with a time, got 'long'. Write it as 90s, 15min or 2h."),
+        ("workload.widht = 3", "Unknown field 'workload.widht'. Did you mean 'workload.width'?"),
+        ("config.nope.x = 3", "Unknown field 'config.nope.x'. Use a column"),
+        ("gpu", "A query compares a field with a value, got 'gpu'. Such as: accuracy > 0.9"),
+        ("status in (FAILED)", "got 'in'. Write a comparison for each value, joined by or."),
+        ("status = (FAILED or x)", "Expected a value after 'status =', got '('. Write a compari"),
+        ("accuracy > 1 && seed = 1", "Expected 'and' or 'or' before '&&'. Write and."),
+        ("name !~ x", "This is no operator: '!~ x'. Write not before the comparison."),
+        ("accuracy ≥ 1", "got '≥'. Write >=."),
         ("accuracy > 1,2345", "accuracy is compared with a number, got '1,2345'."),
         ("accuracy < 1e999", "accuracy is compared with a number, got '1e999'."),
         ("config.seed >= -inf%", "config.seed is compared with a number, got '-inf%'."),
@@ -129,7 +143,11 @@ def test_a_bad_query_says_what_is_wrong_and_the_way_out(three, query, sentence):
     assert sentence in str(error.value)
 
 
-def test_a_run_of_another_version_is_found_by_its_framework(three):
+def test_a_run_of_another_version_is_found_by_its_framework_and_its_own_keys(three):
+    three.execute(
+        "UPDATE runs SET config = json_set(config, '$.workload.odd', 3) WHERE name = 'mid'"
+    )
+    assert names(three, "workload.odd = 3") == ["mid"]
     three.execute("UPDATE runs SET framework = 'jax' WHERE name = 'mid'")
     assert names(three, 'framework = "jax"') == ["mid"]
 
