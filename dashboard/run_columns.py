@@ -56,8 +56,8 @@ RAW: dict[str, tuple[str, Callable[[Run], Any]]] = {
     "submitted": ("submitted_at", lambda run: datetime.fromtimestamp(run.submitted_at, UTC)),
 }
 # Pixels: with these, the default columns lie side by side in a window of 1280.
-WIDTHS = {"status": 104, "name": 180, "framework": 112, "device": 112, "dataset": 108,
-          "progress": 84, "accuracy": 100, "speed": 78, "took": 88, "submitted": 116}  # fmt: skip
+WIDTHS = {"status": 104, "name": 166, "framework": 112, "device": 112, "dataset": 108,
+          "progress": 84, "accuracy": 108, "speed": 84, "took": 88, "submitted": 116}  # fmt: skip
 # What a column is sorted by, where its own name is no word of the query language.
 SORTED_BY = {"speed": "throughput", "tags": "tag"}
 

@@ -41,7 +41,7 @@ def show(view: RunView) -> None:
     state = tables.show(
         "groups",
         pd.DataFrame(cells | _cells(means, baseline)),
-        raw=lambda: _raw(view),
+        raw=None,
         alt=f"Groups of runs, by {view.sort}",
         key=f"groups-{hash((view.group, view.sort, *means))}",
         column_config=_columns(view, list(means), found.groups),
@@ -103,10 +103,11 @@ def _columns(view: RunView, words: list[str], groups: Sequence[Group]) -> dict[s
     titles = {word: run_columns.title(word) for word in words}
     deltas = {f"Δ {word}": f"Δ {title.lower()}" for word, title in titles.items()}
     figures = {
-        word: column.TextColumn(title, alignment="right")
+        word: column.TextColumn(f"{title}{run_view.arrow(word, view.sort)}", alignment="right")
         for word, title in (titles | deltas).items()
     }
     by = "Repeats of" if view.group == REPEATS else run_columns.title(view.group)
+    by += run_view.arrow(view.group, view.sort)
     leads = column.ButtonColumn(
         "Runs", type="tertiary", key="open-group", on_click=_clicked, args=(view.group, groups)
     )
@@ -149,7 +150,7 @@ def _told(view: RunView, shown: int, total: int) -> str:
     return told
 
 
-def _raw(view: RunView) -> pd.DataFrame:
+def raw(view: RunView) -> pd.DataFrame:
     """Every group, values as they are: for a file."""
     words = _words(view)
     with store.opened() as db:

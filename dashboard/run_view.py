@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import links, run_columns, run_selection, store
 from dashboard.words import plain
@@ -39,12 +40,12 @@ class RunView:
     baseline: str
 
 
-def controls() -> RunView:
+def controls(bar: DeltaGenerator) -> RunView:
     """The search, the filters and what to show of the runs, all of it in the address.
 
     The menus look up what there is to choose only while they are open.
     """
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with bar:
         text = st.text_input(
             "Search", key="q", bind="query-params", placeholder="Name, tag, id or workload",
             on_change=_begin_anew,
@@ -288,6 +289,13 @@ def _day(name: str) -> None:
         key=f"filter-{name}", placeholder="2025-01-31 or 7d",
     )  # fmt: skip
     _filter(**{name: day.strip() or None})
+
+
+def arrow(word: str, sort: str) -> str:
+    """Behind the title of the column that runs are sorted by: which way."""
+    if run_columns.SORTED_BY.get(word, word) != _sorted_by(sort):
+        return ""
+    return " ↓" if sort[0] == "-" else " ↑"
 
 
 def in_order(sort: str) -> str:
