@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from typing import Literal
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -37,11 +40,29 @@ def written(frame: pd.DataFrame, suffix: str) -> bytes:
     if suffix == "csv":
         return frame.map(harmless).to_csv(index=False).encode()
     if suffix == "json":
-        text = frame.to_json(orient="records", date_format="iso", force_ascii=False)
-        return str(text).encode()
+        rows = [
+            {str(name): _as_json(cell) for name, cell in row.items()}
+            for row in frame.to_dict("records")
+        ]
+        return json.dumps(rows, ensure_ascii=False, allow_nan=False).encode()
     buffer = io.BytesIO()
     frame.apply(_of_one_kind).to_parquet(buffer, index=False)
     return buffer.getvalue()
+
+
+def _as_json(cell: Any) -> Any:
+    """With all its digits, which pandas would round to ten; null for what is no number there."""
+    if isinstance(cell, Mapping):
+        return {str(key): _as_json(value) for key, value in cell.items()}
+    if isinstance(cell, (list, tuple)):
+        return [_as_json(part) for part in cell]
+    if cell is None or cell is pd.NaT or (isinstance(cell, float) and not math.isfinite(cell)):
+        return None
+    if isinstance(cell, datetime):
+        return cell.isoformat()
+    if isinstance(cell, (str, bool, int, float)):
+        return float(cell) if isinstance(cell, float) else cell
+    return cell.item() if hasattr(cell, "item") else str(cell)
 
 
 def _of_one_kind(column: pd.Series) -> pd.Series:

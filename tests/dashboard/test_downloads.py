@@ -38,6 +38,15 @@ def test_json_and_parquet_keep_text_as_it_is():
     assert list(back["name"]) == list(FRAME["name"])
 
 
+def test_a_json_file_has_all_digits_and_null_for_what_is_no_number():
+    when = pd.Timestamp("2026-11-29T02:08:39.906699Z")
+    cells = {"loss": 0.341275229078272, "share": 0.8641, "count": 3, "when": when}
+    frame = pd.DataFrame([cells, {"loss": float("inf"), "share": float("nan"), "count": 4}])
+    first, second = json.loads(downloads.written(frame, "json"))
+    assert first == cells | {"when": "2026-11-29T02:08:39.906699+00:00"}
+    assert second == {"loss": None, "share": None, "count": 4, "when": None}
+
+
 # Text that was made for people: a figure with its unit, its interval or its spread.
 SHOWN = re.compile(
     r"^—$|±|\d \(.* to |^[+-]?[\d.,]+ ?(s|ms|min|h|%|x|pt|[kMGT]?J|[kMGT]?i?B|FLOPs?/\w+)$|^\d+,\d"
