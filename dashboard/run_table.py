@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -95,7 +96,7 @@ def _runs(view: RunView) -> None:
     if not total:
         _first_time()
     elif not found.total:
-        st.info("No run matches the filters.", icon=":material/filter_alt_off:")
+        _none_matches(view)
     else:
         line = st.container(horizontal=True, vertical_alignment="center", key="list-line")
         told = line.container()
@@ -241,7 +242,7 @@ def _under(ids: list[str], found: int, number: int, view: RunView) -> None:
             if last > 1 and st.button(label, key=f"page-{label}", disabled=not 1 <= to <= last):
                 links.put(page=None if to == 1 else str(to))
                 st.rerun()
-        table_keys("table-keys", lambda row: _open(ids, row))
+        table_keys("table-keys", lambda row: _open(ids, row), ROW_PX)
     st.caption(
         "A click on a column's title sorts all runs by it. In the table, Enter opens a run, Space "
         "selects it and Tab goes on."
@@ -269,6 +270,16 @@ def _told(found: int, total: int, number: int, sort: str, baseline: Run | None) 
     if baseline:
         told += f" Δ: distance from {plain(baseline.name[:60])} ({baseline.id})."
     return told
+
+
+def _none_matches(view: RunView) -> None:
+    """What was archived a moment ago is not lost: it is said where it is."""
+    with store.opened() as db:
+        hidden = run_list.page(db, replace(view.wanted, archived=True), limit=1).total
+    told = "No run matches the filters."
+    if hidden:
+        told += f" {counted(hidden, 'archived run')} would: Filter, Archived runs too."
+    st.info(told, icon=":material/filter_alt_off:")
 
 
 def _first_time() -> None:

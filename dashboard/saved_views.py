@@ -26,7 +26,6 @@ PAGES = (
 )  # paths of the pages that have views
 MAX_NAME_CHARS = 100
 LISTED = 30
-LINK = "color: light-dark(#1d5fd1, #7db0ff)"
 RENAMED = "view-renamed"  # the id of the one whose name is being changed
 # How a view of each earlier version is read now: a step from each to the next.
 UPGRADES: dict[int, Callable[[View], View]] = {}
@@ -63,7 +62,7 @@ def _saved(view_id: str) -> None:
     link = _link(view_id)
     shown = html.escape(link)  # exactly, for those who copy what they see
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.html(f'Saved as <a style="{LINK}" href="{shown}">{shown}</a>', width="stretch")
+        st.html(f'Saved as <a style="color: inherit" href="{shown}">{shown}</a>', width="stretch")
         copy_link("Copy", key="copy-view", link=link)
 
 

@@ -158,6 +158,16 @@ def test_what_can_be_done_to_selected_runs_is_in_sight_in_a_low_window(site, new
     page.mouse.click(place["x"] + 18, place["y"] + 40 + 18)
     expect(page.get_by_role("button", name="Archive")).to_be_in_viewport(timeout=20_000)
     expect(page.get_by_text(re.compile(r"newest first\. 1 selected\.$"))).to_be_in_viewport()
+    site.visit(page, "/?q=low")
+    focus_table(page)
+    for row in range(1, 15):
+        to_row(page, row)
+    actions = page.get_by_role("button", name="Compare", exact=True)
+    grid = page.locator('[data-testid="stDataFrame"]')
+    scrolled = page.evaluate(f"{SCROLLER}?.scrollTop ?? 0")
+    eventually(
+        lambda: grid.bounding_box()["y"] + 40 + 36 * 15 - scrolled < actions.bounding_box()["y"], 5
+    )
 
 
 # Each message of the server comes later, as over a far line.

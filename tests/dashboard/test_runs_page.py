@@ -103,6 +103,7 @@ def test_all_that_is_found_is_selected_archived_and_restored(here):  # noqa: F81
     assert set(at.session_state["selected"]) == set(made)
     assert "101 selected" in told(at)
     at.button(key="archive-selected").click().run()
+    assert "101 archived runs would: Filter, Archived runs too" in told(visit())
     with database.opened(here) as db:
         assert all(runs.get(db, run_id).archived for run_id in made)
 
