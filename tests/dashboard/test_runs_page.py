@@ -96,6 +96,20 @@ def test_runs_are_grouped_by_any_column_or_key(here, by):  # noqa: F811
     assert "name" not in row
 
 
+def test_runs_are_grouped_by_several_columns(here):  # noqa: F811
+    for seed, framework in enumerate(("torch", "torch", "keras")):
+        finished(here, f"run {seed}", seed=seed, framework=framework, epochs=2 + seed // 2)
+    at = visit(group=["framework", "config.epochs"], columns=["accuracy"])
+    frame = at.dataframe[0].value
+    by = zip(frame["by framework"], frame["by config.epochs"], frame["runs"], strict=True)
+    assert set(by) == {("PyTorch", "2", "2 runs"), ("Keras/TensorFlow", "3", "1 run")}
+    opened(at, "show-menu")
+    assert at.multiselect(key="filter-group").value == ["framework", "config.epochs"]
+    at.multiselect(key="filter-group").set_value(["framework"]).run()
+    assert at.query_params["group"] == "framework"
+    assert list(at.dataframe[0].value.columns) == ["by framework", "runs", "accuracy"]
+
+
 def test_all_that_is_found_is_selected_archived_and_restored(here):  # noqa: F811
     made = [create(here, f"run {number}") for number in range(101)]
     at = visit()

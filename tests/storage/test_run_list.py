@@ -195,16 +195,21 @@ def test_groups_have_mean_and_spread_over_the_runs_that_have_a_value(db):
         create(db, "a", [value], framework="torch", seed=seed)
     create(db, "b", [0.5], framework="keras")
     wanted = Wanted(vocabulary=VOCABULARY)
-    (torch, keras), total = run_list.groups(db, wanted, "framework", ["accuracy"], sort="-accuracy")
+    (torch, keras), total = run_list.groups(
+        db, wanted, ["framework"], ["accuracy"], sort="-accuracy"
+    )
     assert total == 2
-    assert (torch.value, torch.count, keras.value) == ("torch", 3, "keras")
+    assert (torch.values, torch.count, keras.values) == (("torch",), 3, ("keras",))
     (spread,) = torch.spreads
     assert (spread.count, spread.mean) == (2, pytest.approx(0.7))
     assert spread.variance == pytest.approx(0.02)
     assert keras.spreads[0].variance is None
-    assert [g.count for g in run_list.groups(db, wanted, "repeats", ["accuracy"]).groups] == [1, 3]
+    assert [g.count for g in run_list.groups(db, wanted, ["repeats"], ["accuracy"]).groups] == [
+        1,
+        3,
+    ]
     with pytest.raises(BadQuery, match="is no number"):
-        run_list.groups(db, wanted, "framework", ["name"])
+        run_list.groups(db, wanted, ["framework"], ["name"])
 
 
 def test_a_query_and_a_group_may_name_more_metrics_than_sqlite_joins_tables(db):
@@ -216,7 +221,7 @@ def test_a_query_and_a_group_may_name_more_metrics_than_sqlite_joins_tables(db):
     assert names(db, met, "-m89") == ["two", "one"]
     assert names(db, f"{met} and max.m88 > 88") == []
     wanted = Wanted(vocabulary=VOCABULARY)
-    (group,), _ = run_list.groups(db, wanted, "framework", keys)
+    (group,), _ = run_list.groups(db, wanted, ["framework"], keys)
     assert [spread.mean for spread in group.spreads] == list(map(float, range(90)))
 
 
@@ -227,15 +232,35 @@ def test_groups_are_by_any_word_sorted_and_say_how_many_there_are(db):
     wanted = Wanted(vocabulary=VOCABULARY)
 
     def found(by, sort, **more):
-        groups, total = run_list.groups(db, wanted, by, ["config.epochs"], sort=sort, **more)
-        return [(group.value, group.count) for group in groups], total
+        groups, total = run_list.groups(db, wanted, [by], ["config.epochs"], sort=sort, **more)
+        return [(*group.values, group.count) for group in groups], total
 
     assert found("tag", "-accuracy") == ([(None, 1), ("y", 2), ("x", 1)], 3)
     assert found("tag", "tag") == ([("x", 1), ("y", 2), (None, 1)], 3)
     assert found("config.epochs", "config.epochs", limit=1) == ([(7, 1)], 2)
     assert found("workload.width", "name") == ([(128, 3)], 1)
-    (by_text,), _ = run_list.groups(db, wanted, "priority", ["optimizer"])
+    (by_text,), _ = run_list.groups(db, wanted, ["priority"], ["optimizer"])
     assert by_text.spreads[0].mean is None
+
+
+def test_groups_are_by_several_words_at_once(db):
+    for name, framework, tags in (
+        ("a", "torch", ["x"]),
+        ("b", "torch", ["x", "y"]),
+        ("c", "keras", ()),
+    ):
+        create(db, name, [0.5], tags, framework=framework, seed=len(name))
+    wanted = Wanted(vocabulary=VOCABULARY)
+    groups, total = run_list.groups(
+        db, wanted, ["framework", "tag", "config.seed"], ["accuracy"], sort="tag"
+    )
+    assert [(*group.values, group.count) for group in groups] == [
+        ("torch", "x", 1, 2),
+        ("torch", "y", 1, 1),
+        ("keras", None, 1, 1),
+    ]
+    assert total == 3
+    assert [group.spreads[0].count for group in groups] == [2, 1, 1]
 
 
 @pytest.mark.parametrize("value", ["plain", "a 'q\"x", 'two ""', "none", "a and b", None])
