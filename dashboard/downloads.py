@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -41,17 +41,21 @@ def written(frame: pd.DataFrame, suffix: str) -> bytes:
         return frame.map(harmless).to_csv(index=False).encode()
     if suffix == "json":
         rows = [
-            {name: _told(cell) for name, cell in row.items()} for row in frame.to_dict("records")
+            {name: _as_json(cell) for name, cell in row.items()} for row in frame.to_dict("records")
         ]
-        return json.dumps(rows, ensure_ascii=False).encode()
+        return json.dumps(rows, ensure_ascii=False, allow_nan=False).encode()
     buffer = io.BytesIO()
     frame.apply(_of_one_kind).to_parquet(buffer, index=False)
     return buffer.getvalue()
 
 
-def _told(cell: Any) -> Any:
-    """As JSON has it, with every digit: pandas' own writer keeps ten decimals, and makes 1e-12 a 0.
-    What is not finite is none."""
+def _as_json(cell: Any) -> Any:
+    """With every digit: pandas' own writer keeps ten decimals, and makes 1e-12 a 0. What is not
+    finite is none."""
+    if isinstance(cell, Mapping):
+        return {str(key): _as_json(value) for key, value in cell.items()}
+    if isinstance(cell, list | tuple):
+        return [_as_json(part) for part in cell]
     if isinstance(cell, datetime):  # so is a date of pandas, and one that is none
         return None if pd.isna(cell) else cell.isoformat()
     return None if isinstance(cell, float) and not math.isfinite(cell) else cell

@@ -41,7 +41,7 @@ OWN: dict[str, Callable[[Run], Any]] = {
     "notes": lambda run: run.notes,
     "priority": lambda run: run.priority,
     "progress": lambda run: min(1.0, run.step / run.total_steps),
-    "speed": lambda run: round(found) if (found := throughput(run)) else None,
+    "speed": lambda run: _rounded(throughput(run)),
     "took": lambda run: duration(took(run)),
     "submitted": lambda run: datetime.fromtimestamp(run.submitted_at),  # as clocks here showed
     "tags": lambda run: list(run.tags),
@@ -56,8 +56,8 @@ RAW: dict[str, tuple[str, Callable[[Run], Any]]] = {
     "submitted": ("submitted_at", lambda run: datetime.fromtimestamp(run.submitted_at, UTC)),
 }
 # Pixels: with these, the default columns lie side by side in a window of 1280.
-WIDTHS = {"status": 104, "name": 180, "framework": 112, "device": 112, "dataset": 108,
-          "progress": 84, "accuracy": 100, "speed": 78, "took": 88, "submitted": 116}  # fmt: skip
+WIDTHS = {"status": 104, "name": 166, "framework": 112, "device": 112, "dataset": 108,
+          "progress": 84, "accuracy": 108, "speed": 84, "took": 88, "submitted": 116}  # fmt: skip
 # What a column is sorted by, where its own name is no word of the query language.
 SORTED_BY = {"tags": "tag"}
 
@@ -72,6 +72,11 @@ def options(metric_keys: Sequence[str], config_keys: Sequence[str]) -> list[str]
     ]
     of_config = [f"config.{key}" for key in config_keys if key not in OWN]
     return [*OWN, *ALIASES, *of_metrics, *of_config]
+
+
+def _rounded(speed: float | None) -> float | None:
+    """Whole samples a second; of a slow run also parts of one, which would be shown as 0."""
+    return speed and round(speed, None if speed >= 10 else 2)
 
 
 def cell(run: Run, word: str) -> Any:

@@ -13,6 +13,8 @@ from engine import launch
 from storage import runs
 from storage.runs import Run
 
+SAVED = "edit-saved"  # the id of the run that was just changed
+
 
 def control(run: Run) -> None:
     """Beside the page's title. An open menu looks up what it needs."""
@@ -55,13 +57,17 @@ def _form(run: Run, tags: list[str]) -> None:
             accept_new_options=True, key=f"edit-tags-{run.id}",
         )  # fmt: skip
         notes = st.text_area("Notes", value=seen["notes"], height=160, key=f"edit-notes-{run.id}")
-        saved = st.form_submit_button("Save", type="primary", key="edit-save")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            saved = st.form_submit_button("Save", type="primary", key="edit-save")
+            if st.session_state.pop(SAVED, None) == run.id and not saved:
+                st.caption("Saved.")
     if not saved:
         return
     changes = {"name": name, "tags": chosen, "notes": notes}
     with clicks.in_words():
         launch.edit(store.configured(), run.id, by=launch.this_user(), changes=changes, before=seen)
         st.session_state[_seen(run)] = changes
+        st.session_state[SAVED] = run.id
         st.rerun()
 
 

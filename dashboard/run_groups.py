@@ -41,12 +41,15 @@ def show(view: RunView) -> None:
         return
     means = {word: [g.spreads[place] for g in found.groups] for place, word in enumerate(words)}
     means = {word: spreads for word, spreads in means.items() if _is_told(word, spreads)}
-    cells = {"group": [_name(view.group, g, newest.get(g.newest)) for g in found.groups]}
+    cells = {
+        _by(word): [_name(word, g.values[place], newest.get(g.newest)) for g in found.groups]
+        for place, word in enumerate(view.group)
+    }
     cells["runs"] = [counted(group.count, "run") for group in found.groups]
     state = tables.show(
         "groups",
         pd.DataFrame(cells | _cells(means, baseline)),
-        raw=lambda: _raw(view),
+        raw=None,
         alt=f"Groups of runs, by {view.sort}",
         key=f"groups-{hash((view.group, view.sort, *means))}",
         column_config=_columns(view, list(means), found.groups),
@@ -58,7 +61,7 @@ def show(view: RunView) -> None:
         st.rerun()
     st.caption(_told(view, len(found.groups), found.total))
     table_keys("group-keys", lambda row: _open(view.group, found.groups, row))
-    run_selection.sort_by_header(state, view.sort, {"group": view.group})
+    run_selection.sort_by_header(state, view.sort, {_by(word): word for word in view.group})
 
 
 def _words(view: RunView) -> list[str]:
@@ -108,39 +111,54 @@ def _columns(view: RunView, words: list[str], groups: Sequence[Group]) -> dict[s
     titles = {word: run_columns.title(word) for word in words}
     deltas = {f"Δ {word}": f"Δ {title.lower()}" for word, title in titles.items()}
     figures = {
-        word: column.TextColumn(title, alignment="right")
+        word: column.TextColumn(f"{title}{run_view.arrow(word, view.sort)}", alignment="right")
         for word, title in (titles | deltas).items()
     }
-    by = "Repeats of" if view.group == REPEATS else run_columns.title(view.group)
+    groups_by = {
+        _by(word): column.TextColumn(
+            f"{'Repeats of' if word == REPEATS else run_columns.title(word)}"
+            f"{run_view.arrow(word, view.sort)}",
+            pinned=True,
+        )
+        for word in view.group
+    }
     leads = column.ButtonColumn(
         "Runs", type="tertiary", key="open-group", on_click=_clicked, args=(view.group, groups)
     )
-    return {"group": column.TextColumn(by, pinned=True), "runs": leads} | figures
+    return groups_by | {"runs": leads} | figures
 
 
-def _clicked(by: str, groups: Sequence[Group]) -> None:
+def _by(word: str) -> str:
+    """The column of what runs are grouped by: a figure of that name may stand beside it."""
+    return f"by {word}"
+
+
+def _clicked(by: Sequence[str], groups: Sequence[Group]) -> None:
     _open(by, groups, st.session_state["open-group"]["row"])
 
 
-def _open(by: str, groups: Sequence[Group], row: int) -> None:
-    """Show a group's runs: its own condition is added to the query."""
+def _open(by: Sequence[str], groups: Sequence[Group], row: int) -> None:
+    """Show a group's runs: its own conditions are added to the query."""
     group = groups[row]
     before = st.query_params.get("query", "").strip()
-    own = search.equal(by, group.newest if by == REPEATS else group.value)
+    own = " and ".join(
+        search.equal(word, group.newest if word == REPEATS else value)
+        for word, value in zip(by, group.values, strict=True)
+    )
     query = f"({before}) and {own}" if before else own
     st.session_state["query"] = query
     links.put(group=None, page=None)
     st.session_state["group-opened"] = True
 
 
-def _name(by: str, group: Group, newest: Run | None) -> str:
+def _name(by: str, value: Any, newest: Run | None) -> str:
     if by == REPEATS and newest:
         return newest.name
-    if group.value is None:
+    if value is None:
         return UNKNOWN
     if by == "framework":
-        return FRAMEWORK_NAMES.get(group.value, str(group.value))
-    return _value(by, group.value) if isinstance(group.value, float) else str(group.value)
+        return FRAMEWORK_NAMES.get(value, str(value))
+    return _value(by, value) if isinstance(value, float) else str(value)
 
 
 def _told(view: RunView, shown: int, total: int) -> str:
@@ -149,12 +167,12 @@ def _told(view: RunView, shown: int, total: int) -> str:
     told = f"{cut}, {order}. Mean ± standard deviation over the runs with a value."
     if shown < total:
         told += " Filter the runs, or download the table, to see the others."
-    if OTHER_NAMES.get(view.group, view.group) == "tag":
+    if "tag" in [OTHER_NAMES.get(word, word) for word in view.group]:
         told += " A run with several tags is in the group of each."
     return told
 
 
-def _raw(view: RunView) -> pd.DataFrame:
+def raw(view: RunView) -> pd.DataFrame:
     """Every group, values as they are: for a file."""
     words = _words(view)
     with store.opened() as db:
@@ -165,8 +183,11 @@ def _raw(view: RunView) -> pd.DataFrame:
     return pd.DataFrame([_raw_row(view.group, group, words, baseline) for group in found.groups])
 
 
-def _raw_row(by: str, group: Group, words: list[str], baseline: Run | None) -> dict[str, Any]:
-    row = {by: group.value, "runs": group.count, "newest_id": group.newest}
+def _raw_row(
+    by: Sequence[str], group: Group, words: list[str], baseline: Run | None
+) -> dict[str, Any]:
+    row = dict(zip(by, group.values, strict=True))
+    row |= {"runs": group.count, "newest_id": group.newest}
     for word, one in zip(words, group.spreads, strict=True):
         name = run_columns.raw_name(word)
         spread = None if one.variance is None else math.sqrt(one.variance)

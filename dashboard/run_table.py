@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -36,13 +37,36 @@ POLL_S = 2.0
 PAGE_ROWS = 100
 MOST_DOWNLOADED = 100_000
 ROW_PX, HEADER_PX, MOST_ROWS = 36, 40, 16
+# What is said above the table comes and goes without moving it, and what can be done with a
+# selection stays in sight where the window is lower than the table.
+STYLE = """<style>
+@media (min-width: 640px) {
+  .st-key-list-line { min-height: 2.5rem; }
+  [data-testid="stLayoutWrapper"]:has(> .st-key-run-actions) {
+    position: sticky; bottom: 0; z-index: 9; padding: 0.5rem 0;
+    background: light-dark(#ffffff, #0f141b);
+  }
+}
+@media (max-width: 640px) { .st-key-q, .st-key-query { min-width: 100%; } }
+</style>"""
 
 
 def show() -> None:
-    """The filters, and under them the table, which is drawn again every two seconds."""
+    """The filters, and under them the table, which is drawn again every two seconds.
+
+    The download is not: of a button that is drawn again, a click may come too late for the old one.
+    """
     st.session_state.pop("listed", None)
     run_actions.say_how_it_went()
-    _table(run_view.controls())
+    st.html(STYLE)
+    bar = st.container(horizontal=True, vertical_alignment="bottom")
+    view = run_view.controls(bar)
+    with bar:
+        if view.group:
+            downloads.table("groups", lambda: run_groups.raw(view))
+        else:
+            downloads.table("runs", lambda: _all(view))
+    _table(view)
 
 
 @st.fragment(run_every=POLL_S)
@@ -64,20 +88,27 @@ def _runs(view: RunView) -> None:
         listed, changed = _kept(db, found.runs)
     news = st.container()  # what is said here comes and goes without moving what is below
     if view.baseline and baseline is None:
-        news.warning(f"The baseline is no run of this store: {plain(view.baseline[:60])}.")
+        news.warning(
+            f"No run has the id {plain(repr(view.baseline[:60]))}, so there is no baseline. Select "
+            "a run and press Baseline.",
+            icon=":material/straighten:",
+        )
     if not total:
         _first_time()
     elif not found.total:
-        st.info("No run matches the filters.", icon=":material/filter_alt_off:")
+        _none_matches(view)
     else:
-        if changed and news.button(
+        line = st.container(horizontal=True, vertical_alignment="center", key="list-line")
+        told = line.container()
+        if changed and line.button(
             "The list has changed: update it", icon=":material/refresh:", key="update-list"
         ):
             st.session_state.pop("listed")
             st.rerun(scope="fragment")
         ids = [run.id for run in listed]
         _selectable(ids, listed, view, baseline, number)
-        _under(ids, found.total, total, number, view)
+        _under(ids, found.total, number, view)
+        told.caption(_told(found.total, total, number, view.sort, baseline))
 
 
 def _page(db: Database, view: RunView) -> tuple[int, Page]:
@@ -175,6 +206,8 @@ def _columns(
         for word in columns
         if baseline and run_columns.has_distance(word)
     }
+    for word, column in shown.items():
+        column["label"] += run_view.arrow(word, view.sort)
     return {"open": open_button} | shown | deltas
 
 
@@ -195,23 +228,25 @@ def _open(ids: list[str], row: int) -> None:
     st.session_state["opened"] = ids[row]
 
 
-def _under(ids: list[str], found: int, total: int, number: int, view: RunView) -> None:
-    """Under the table: what to do with the selection, which page it is, and how many there are."""
+def _under(ids: list[str], found: int, number: int, view: RunView) -> None:
+    """Under the table: what to do with the selection, other pages, and how to use the keyboard."""
     opened = st.session_state.pop("opened", None)
     if opened:
         clicks.go_to(pages.RUN, id=opened)
     selected = run_selection.ids()
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="run-actions"):
         run_actions.of_selected(selected, view.baseline)
         _select_all(len(selected), found, view)
-        downloads.table("runs", lambda: _all(view))
         last = math.ceil(found / PAGE_ROWS)
         for label, to in (("Previous", number - 1), ("Next", number + 1)):
             if last > 1 and st.button(label, key=f"page-{label}", disabled=not 1 <= to <= last):
                 links.put(page=None if to == 1 else str(to))
                 st.rerun()
-        st.caption(_told(len(selected), found, total, number, last, view.sort))
-        table_keys("table-keys", lambda row: _open(ids, row))
+        table_keys("table-keys", lambda row: _open(ids, row), ROW_PX)
+    st.caption(
+        "A click on a column's title sorts all runs by it. In the table, Enter opens a run, Space "
+        "selects it and Tab goes on."
+    )
 
 
 def _select_all(selected: int, found: int, view: RunView) -> None:
@@ -226,19 +261,29 @@ def _select_all(selected: int, found: int, view: RunView) -> None:
         st.rerun()
 
 
-def _told(selected: int, found: int, total: int, number: int, last: int, sort: str) -> str:
-    order = run_view.in_order(sort)
-    told = f"{found:,} of {counted(total, 'run')}, {order}."
+def _told(found: int, total: int, number: int, sort: str, baseline: Run | None) -> str:
+    """Above the table: how many runs there are, which of them are shown, and what Δ is of."""
+    last, selected = math.ceil(found / PAGE_ROWS), len(run_selection.ids())
+    told = f"{found:,} of {counted(total, 'run')}, {run_view.in_order(sort)}."
     told += f" Page {number:,} of {last:,}." if last > 1 else ""
-    told += f" {selected:,} selected, on all pages." if selected else ""
-    return (
-        f"{told} A click on a column's title sorts all of them by it. In the table, Enter opens a "
-        "run, Space selects it and Tab goes on."
-    )
+    told += f" {selected:,} selected{' on all pages' if last > 1 else ''}." if selected else ""
+    if baseline:
+        told += f" Δ: distance from {plain(baseline.name[:60])} ({baseline.id})."
+    return told
+
+
+def _none_matches(view: RunView) -> None:
+    """What was archived a moment ago is not lost: it is said where it is."""
+    with store.opened() as db:
+        hidden = run_list.page(db, replace(view.wanted, archived=True), limit=1).total
+    told = "No run matches the filters."
+    if hidden:
+        told += f" {counted(hidden, 'archived run')} would: Filter, Archived runs too."
+    st.info(told, icon=":material/filter_alt_off:")
 
 
 def _first_time() -> None:
-    with st.container(border=True, horizontal_alignment="center", key="first-time"):
+    with st.container(border=True, key="first-time"):
         st.markdown("#### No runs yet")
         st.caption(
             "A run trains a model on one kind of hardware and records what it took. The defaults "

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import links, run_columns, run_selection, store
 from dashboard.words import plain
@@ -28,23 +29,23 @@ QUERY_HELP = (
 
 @dataclass(frozen=True)
 class RunView:
-    """`pinned` are some of `columns`. `group` and `baseline` are "" for none; `sort` is a word, "-"
-    before it: descending."""
+    """`pinned` are some of `columns`, `group` is what runs are grouped by, `baseline` "" for none;
+    `sort` is a word, "-" before it: descending."""
 
     wanted: Wanted
     columns: tuple[str, ...]
     pinned: tuple[str, ...]
     sort: str
-    group: str
+    group: tuple[str, ...]
     baseline: str
 
 
-def controls() -> RunView:
+def controls(bar: DeltaGenerator) -> RunView:
     """The search, the filters and what to show of the runs, all of it in the address.
 
     The menus look up what there is to choose only while they are open.
     """
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with bar:
         text = st.text_input(
             "Search", key="q", bind="query-params", placeholder="Name, tag, id or workload",
             on_change=_begin_anew,
@@ -82,9 +83,9 @@ def view(text: str, query: str) -> RunView:
     columns = tuple(dict.fromkeys(filter(_is_column(), given("columns")))) or default_columns()
     pinned = tuple(column for column in given("pinned") if column in columns)
     is_field = _is_field()
-    sort, group = _text("sort") or run_list.NEWEST, _text("group")
+    sort = _text("sort") or run_list.NEWEST
     sort = sort if is_field(_sorted_by(sort)) else run_list.NEWEST
-    group = group if is_field(group) else ""
+    group = tuple(filter(is_field, _grouped_by()))
     return RunView(wanted, columns, pinned, sort, group, _text("baseline"))
 
 
@@ -145,17 +146,28 @@ def _is_column() -> Callable[[str], bool]:
 
 def _is_field() -> Callable[[str], bool]:
     """Whether runs can be sorted and grouped by a word. Only for a link's is the store asked."""
-    if not _text("sort") and not _text("group"):
+    if not _text("sort") and not _grouped_by():
         return (_sorted_by(run_list.NEWEST), "").__contains__
     with store.opened() as db:
         keys = fields.metric_keys(db)
     vocabulary = queries.vocabulary()
-    return lambda word: fields.is_field(word, vocabulary, keys)
+    return lambda word: fields.is_field(word, vocabulary, keys, _there)
+
+
+def _there(word: str) -> list[str]:
+    with store.opened() as db:
+        return run_list.there(db, word)
+
+
+def _grouped_by() -> list[str]:
+    """The words of the address that runs are to be grouped by, each once."""
+    given = (word.strip() for word in st.query_params.get_all("group"))
+    return list(dict.fromkeys(filter(None, given)))
 
 
 def _sorted_by(sort: str) -> str:
     """The word that runs are sorted by, without its direction."""
-    return sort.lstrip("-")
+    return sort.removeprefix("-")
 
 
 def absent() -> list[str]:
@@ -210,16 +222,18 @@ def _choose_shown() -> None:
     by = _one("Sort by", words, given.lstrip("-"), {w: run_columns.title(w) for w in words})
     down = st.toggle("Descending", value=given.startswith("-"), key="show-descending")
     sort = f"{'-' if down else ''}{run_columns.SORTED_BY.get(by, by)}"
-    titles = {"": "Nothing", REPEATS: GROUP_TITLES[REPEATS]} | {
+    titles = {REPEATS: GROUP_TITLES[REPEATS]} | {
         run_columns.SORTED_BY.get(word, word): title for word, title in titles.items()
     }
-    group = _one("Group by", list(titles), st.query_params.get("group", ""), titles)
+    titles |= {word: run_columns.title(word) for word in _grouped_by() if word not in titles}
+    _some("group", titles, label="Group by", placeholder="Nothing",
+          help="By several: a group for each combination that there is.")  # fmt: skip
     baseline = st.text_input(
         "Baseline", value=st.query_params.get("baseline", ""), key="show-baseline",
         placeholder="The id of a run",
         help="Figures are shown with their distance from its. Or select a run and press Baseline.",
     )  # fmt: skip
-    _filter(sort=None if sort == run_list.NEWEST else sort, group=group or None)
+    _filter(sort=None if sort == run_list.NEWEST else sort)
     links.put(baseline=baseline.strip() or None)
 
 
@@ -247,12 +261,12 @@ def _moved(columns: tuple[str, ...], at: int, to: int) -> None:
 
 def _some(
     name: str, titles: Mapping[str, str], default: Collection[str] = (), *,
-    placeholder: str = "Any", help: str | None = None,
+    label: str = "", placeholder: str = "Any", help: str | None = None,
 ) -> tuple[str, ...]:  # fmt: skip
     """Some of the choices, or none for any. The address holds their names, not their titles."""
     given = [choice for choice in st.query_params.get_all(name) if choice in titles]
     chosen = st.multiselect(
-        name.capitalize(),
+        label or name.capitalize(),
         list(titles),
         default=None if f"filter-{name}" in st.session_state else given or list(default),
         key=f"filter-{name}",
@@ -260,7 +274,7 @@ def _some(
         placeholder=placeholder,
         help=help,
     )
-    put = _filter if name in FILTERS else links.put
+    put = _filter if name in (*FILTERS, "group") else links.put
     put(**{name: None if chosen == list(default) else chosen})
     return tuple(chosen)
 
@@ -283,6 +297,13 @@ def _day(name: str) -> None:
         key=f"filter-{name}", placeholder="2025-01-31 or 7d",
     )  # fmt: skip
     _filter(**{name: day.strip() or None})
+
+
+def arrow(word: str, sort: str) -> str:
+    """Behind the title of the column that runs are sorted by: which way."""
+    if run_columns.SORTED_BY.get(word, word) != _sorted_by(sort):
+        return ""
+    return " ↓" if sort[0] == "-" else " ↑"
 
 
 def in_order(sort: str) -> str:

@@ -26,6 +26,7 @@ PAGES = (
 )  # paths of the pages that have views
 MAX_NAME_CHARS = 100
 LISTED = 30
+RENAMED = "view-renamed"  # the id of the one whose name is being changed
 # How a view of each earlier version is read now: a step from each to the next.
 UPGRADES: dict[int, Callable[[View], View]] = {}
 
@@ -61,7 +62,7 @@ def _saved(view_id: str) -> None:
     link = _link(view_id)
     shown = html.escape(link)  # exactly, for those who copy what they see
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.html(f'Saved as <a href="{shown}">{shown}</a>', width="stretch")
+        st.html(f'Saved as <a style="color: inherit" href="{shown}">{shown}</a>', width="stretch")
         copy_link("Copy", key="copy-view", link=link)
 
 
@@ -84,16 +85,41 @@ def _listed(page: str) -> None:
 
 
 def _row(view: View) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
+    if st.session_state.get(RENAMED) == view.id:
+        _rename(view)
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.markdown(f"[{plain(view.name)}]({_link(view.id)})", width="stretch")
-        removed = st.button(
-            "", icon=":material/delete:", key=f"view-delete-{view.id}",
-            help=f"Remove the view. Saved by {plain(view.created_by)}.", type="tertiary",
+        renamed = st.button(
+            "", icon=":material/edit:", key=f"view-rename-{view.id}", type="tertiary",
+            help=f"Rename the view {plain(view.name)}; its link stays.",
         )  # fmt: skip
+        removed = st.button(
+            "", icon=":material/delete:", key=f"view-delete-{view.id}", type="tertiary",
+            help=f"Remove the view {plain(view.name)}. Saved by {plain(view.created_by)}.",
+        )  # fmt: skip
+    if renamed:
+        st.session_state[RENAMED] = view.id
+        st.rerun()
     if removed:
         with clicks.in_words():
             launch.delete_view(store.configured(), view.id, by=launch.this_user())
             st.session_state["view-removed"] = view
+            st.rerun()
+
+
+def _rename(view: View) -> None:
+    name = st.text_input(
+        "New name", value=view.name, key=f"view-new-name-{view.id}", max_chars=MAX_NAME_CHARS
+    ).strip()
+    with st.container(horizontal=True):
+        done = st.button("Rename", key="view-rename", disabled=not name)
+        left = st.button("Cancel", key="view-rename-cancel", type="tertiary")
+    with clicks.in_words():
+        if done and name != view.name:
+            launch.rename_view(store.configured(), view, name, by=launch.this_user())
+        if done or left:
+            st.session_state.pop(RENAMED)
             st.rerun()
 
 

@@ -51,6 +51,7 @@ MOST_LOSERS = 20  # that are named before runs are deleted
 SAID_ELSEWHERE = ("devices", "timeout_s")  # or of no interest in a name
 LOG_TAIL_BYTES = 64 << 10
 SUPERVISOR_START_S = 10.0
+ANOTHER_NAME = "Choose another name, or rename or remove that one."
 
 logger = logging.getLogger("accelboard")
 
@@ -337,11 +338,26 @@ def _archive(settings: Settings, run_id: str, archived: bool, by: str) -> None:
 def save_view(
     settings: Settings, *, name: str, page: str, state: Mapping[str, Sequence[str]], by: str
 ) -> str:
-    """Keep a page's state under a name; its short id."""
+    """Keep a page's state under a name; its short id. Raise `NotPossible` if the name is taken."""
     with database.opened(settings.store) as db:
         view_id = views.create(db, name=name, page=page, state=state, by=by)
+    if view_id is None:
+        raise NotPossible(f"There is a view {name!r} already. {ANOTHER_NAME}")
     note(settings, f"{by} saved view {view_id}")
     return view_id
+
+
+def rename_view(settings: Settings, view: View, name: str, *, by: str) -> None:
+    """Call a saved view otherwise; its link stays. Raise `NotPossible` if it cannot be."""
+    with database.opened(settings.store) as db:
+        if not views.rename(db, view, name):
+            is_there = views.get(db, view.id) is not None
+            raise NotPossible(
+                f"There is a view {name!r} already. {ANOTHER_NAME}"
+                if is_there
+                else f"The view {view.name!r} was removed meanwhile. Save it anew."
+            )
+    note(settings, f"{by} renamed view {view.id}")
 
 
 def delete_view(settings: Settings, view_id: str, *, by: str) -> None:

@@ -29,6 +29,7 @@ def vocabulary() -> Vocabulary:
         best={key: metric.best for key, metric in METRICS.items()},
         aliases=ALIASES,
         config=keys,
+        nested=_nested(),
         choices={
             "framework": FRAMEWORK_NAMES,
             "accelerator": ACCELERATOR_NAMES,
@@ -40,6 +41,10 @@ def vocabulary() -> Vocabulary:
 @cache
 def config_keys() -> tuple[str, ...]:
     """All keys of all configs, those of models and data sets as `workload.width`."""
+    return (*vocabulary().config, *vocabulary().nested)
+
+
+def _nested() -> tuple[str, ...]:
     sections = {"workload": WORKLOADS, "dataset": DATASETS}
     nested = [
         f"{section}.{key}"
@@ -48,4 +53,4 @@ def config_keys() -> tuple[str, ...]:
         for key in kind.model_fields
         if key != "name"
     ]
-    return (*vocabulary().config, *dict.fromkeys(nested))
+    return tuple(dict.fromkeys(nested))

@@ -48,7 +48,8 @@ COLUMNS: dict[str, tuple[Kind, str]] = {
     REPEATS: ("text", "json_remove(runs.config, '$.seed')"),
 }
 STATUS_TITLES = {status: status for status in STATUSES}
-OTHER_NAMES = {"date": "submitted", "tags": "tag", "submitted_by": "user"}
+OTHER_NAMES = {"date": "submitted", "tags": "tag", "submitted_by": "user", "duration": "took"}
+DURATIONS = ("took", "duration")
 
 
 class BadQuery(ValueError):
@@ -58,11 +59,13 @@ class BadQuery(ValueError):
 @dataclass(frozen=True)
 class Vocabulary:
     """What this store does not know by itself: which end of a metric is the better one, shorter
-    names of metrics, a config's keys, and of a column with few values these and their titles."""
+    names of metrics, a config's keys, those of its sections as `workload.width`, and of a column
+    with few values these and their titles."""
 
     best: Mapping[str, Literal["max", "min"] | None] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     config: Collection[str] = ()
+    nested: Collection[str] = ()
     choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -80,7 +83,7 @@ class Statement:
         metric_keys: Collection[str],
         there: Callable[[str], Collection[str]] = lambda _: (),
     ) -> None:
-        """`there` tells which values runs have in a column."""
+        """`there` tells which values runs have in a column, and at a key of their configs."""
         self.values: dict[str, Any] = {}
         self._vocabulary = vocabulary
         self._metric_keys = metric_keys
@@ -132,7 +135,7 @@ class Statement:
         found = self.metric_of(word)
         if found:
             return Field("number", self._summary(*found))
-        if self._is_config(word):
+        if self._is_config(word) and self._is_there(word):
             path = "$." + word.removeprefix("config.")
             path += ".name" if path in ("$.workload", "$.dataset") else ""
             return Field("config", f"json_extract(runs.config, {self.bind(path)})")
@@ -164,10 +167,16 @@ class Statement:
         section, dot, _ = word.partition(".")
         return bool(named or (dot and section in SECTIONS and PATH.fullmatch(word)))
 
+    def _is_there(self, word: str) -> bool:
+        """Whether this version has a key of the config, or else any run has it."""
+        key, known = word.removeprefix("config."), self._vocabulary
+        is_known = key.removesuffix(".name") in SECTIONS or key in (*known.config, *known.nested)
+        return is_known or bool(self._there(f"config.{key}"))
+
     def _unknown(self, word: str) -> str:
         known = [*COLUMNS, *self._vocabulary.aliases, *self._vocabulary.best, *self._metric_keys]
-        known += self._vocabulary.config
-        close = difflib.get_close_matches(word, known, n=1)
+        known += [*self._vocabulary.config, *self._vocabulary.nested]
+        close = difflib.get_close_matches(word.removeprefix("config."), known, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else (
             "Use a column (status, framework, device, tag, submitted, …), a metric, or a key of "
             "the configuration (config.NAME)."
@@ -175,10 +184,15 @@ class Statement:
         return f"Unknown field {word[:60]!r}. {hint}"
 
 
-def is_field(word: str, vocabulary: Vocabulary, metric_keys: Collection[str]) -> bool:
-    """Whether runs can be sorted and grouped by it."""
+def is_field(
+    word: str,
+    vocabulary: Vocabulary,
+    metric_keys: Collection[str],
+    there: Callable[[str], Collection[str]] = lambda _: (),
+) -> bool:
+    """Whether runs can be sorted and grouped by it; `there` is as in `Statement`."""
     try:
-        Statement(vocabulary, metric_keys).field(word)
+        Statement(vocabulary, metric_keys, there).field(word)
     except BadQuery:
         return False
     return True

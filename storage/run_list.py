@@ -60,9 +60,9 @@ class Spread:
 
 @dataclass(frozen=True)
 class Group:
-    """`value` is what the runs have in common; `spreads` one for each figure asked for."""
+    """`values` are what the runs have in common; `spreads` one for each figure asked for."""
 
-    value: Any
+    values: tuple[Any, ...]
     count: int
     newest: str
     spreads: tuple[Spread, ...]
@@ -136,10 +136,10 @@ def ids(db: Database, wanted: Wanted) -> list[str]:
 
 
 def groups(
-    db: Database, wanted: Wanted, by: str, figures: Sequence[str], *,
+    db: Database, wanted: Wanted, by: Sequence[str], figures: Sequence[str], *,
     sort: str = NEWEST, limit: int = 500,
 ) -> Groups:  # fmt: skip
-    """Runs that have `by` in common, with the spread of each figure; dates are taken by day.
+    """Runs that have all of `by` in common, with the spread of each figure; dates are taken by day.
 
     A run with several tags is in the group of each. `sort` is by the mean of a number, the first
     of texts, the newest date; "-" before it: descending. Raise `BadQuery` for a word that is none,
@@ -147,24 +147,31 @@ def groups(
     """
     statement = _statement(db, wanted)
     where = _where(statement, wanted)
-    grouped, tagged = _grouped(statement, by)
+    grouped = [_grouped(statement, word) for word in by]
+    names = [f"g{i}" for i in range(len(by))]
+    common = ", ".join(names)
+    of_group = "".join(f", {sql} AS {name}" for (sql, _), name in zip(grouped, names, strict=True))
+    tagged = "".join(dict.fromkeys(join for _, join in grouped))
     numbers = [_number(statement, word) for word in figures]
     of_run = "".join(f", {sql} AS x{i}" for i, sql in enumerate(numbers))
-    means = "".join(f", avg(x{i}) OVER (PARTITION BY g) AS mean{i}" for i in range(len(numbers)))
+    means = "".join(
+        f", avg(x{i}) OVER (PARTITION BY {common}) AS mean{i}" for i in range(len(numbers))
+    )
     spread = "".join(
         f", count(x{i}), avg(x{i}), sum((x{i} - mean{i}) * (x{i} - mean{i})) / (count(x{i}) - 1.0)"
         for i in range(len(numbers))
     )
     ordered, over = _group_order(statement, by, sort.lstrip("-"))
     of_runs = f"FROM runs {tagged}{statement.joins} WHERE {where}"
-    inner = f"SELECT runs.id, {grouped} AS g, {ordered} AS o{of_run} {of_runs}"
+    inner = f"SELECT runs.id, {ordered} AS o{of_group}{of_run} {of_runs}"
+    count = len(by) + 2  # the column, from 1, that has the group's number of runs
     rows = db.execute(
-        f"SELECT count(*) OVER (), g, count(*), max(id){spread} FROM (SELECT *{means} FROM "  # noqa: S608
-        f"({inner})) GROUP BY g ORDER BY {over} {_way(sort)} NULLS LAST, 3 DESC, 4 DESC "
-        f"LIMIT {int(limit)}",
+        f"SELECT count(*) OVER (), {common}, count(*), max(id){spread} FROM (SELECT *{means} FROM "  # noqa: S608
+        f"({inner})) GROUP BY {common} ORDER BY {over} {_way(sort)} NULLS LAST, {count} DESC, "
+        f"{count + 1} DESC LIMIT {int(limit)}",
         statement.values,
     ).fetchall()
-    return Groups([_group(tuple(row)[1:]) for row in rows], rows[0][0] if rows else 0)
+    return Groups([_group(tuple(row)[1:], len(by)) for row in rows], rows[0][0] if rows else 0)
 
 
 def outline(db: Database, run_ids: Sequence[str]) -> Selected:
@@ -183,7 +190,17 @@ def tags_of(db: Database, run_ids: Sequence[str]) -> list[str]:
 
 
 def _statement(db: Database, wanted: Wanted) -> Statement:
-    return Statement(wanted.vocabulary, fields.metric_keys(db), partial(choices, db))
+    return Statement(wanted.vocabulary, fields.metric_keys(db), partial(there, db))
+
+
+def there(db: Database, word: str) -> list[str]:
+    """What runs have in a column; at a key of the config, as `config.workload.width`, one value."""
+    if not word.startswith("config."):
+        return choices(db, word)
+    path = f"$.{word.removeprefix('config.')}"
+    query = "SELECT json_extract(config, :path) FROM runs WHERE json_type(config, :path) NOT NULL"
+    row = db.execute(f"{query} LIMIT 1", {"path": path}).fetchone()
+    return [] if row is None else [str(row[0])]
 
 
 def choices(db: Database, column: str) -> list[str]:
@@ -213,19 +230,21 @@ def _grouped(statement: Statement, by: str) -> tuple[str, str]:
     return found.sql, ""
 
 
-def _group_order(statement: Statement, by: str, word: str) -> tuple[str, str]:
+def _group_order(statement: Statement, by: Sequence[str], word: str) -> tuple[str, str]:
     """What a run adds to its group's place, and how: (of a run, of the group)."""
-    if fields.OTHER_NAMES.get(word, word) == fields.OTHER_NAMES.get(by, by):
-        return "NULL", "g"
+    own = [fields.OTHER_NAMES.get(one, one) for one in (*by, word)]
+    if own[-1] in own[:-1]:
+        return "NULL", f"g{own.index(own[-1])}"
     found = statement.field(word)
     if found.kind in ("number", "config"):
         return _number(statement, word), "avg(o)"
     return found.sql, "max(o)" if found.kind == "date" else "min(o)"
 
 
-def _group(row: tuple[Any, ...]) -> Group:
-    spreads = tuple(Spread(*row[i : i + 3]) for i in range(3, len(row), 3))
-    return Group(row[0], row[1], row[2], spreads)
+def _group(row: tuple[Any, ...], by: int) -> Group:
+    values, (count, newest, *figures) = row[:by], row[by:]
+    spreads = tuple(Spread(*figures[i : i + 3]) for i in range(0, len(figures), 3))
+    return Group(values, count, newest, spreads)
 
 
 def _number(statement: Statement, word: str) -> str:
@@ -262,10 +281,10 @@ def _where(statement: Statement, wanted: Wanted) -> str:
         tests.append(f"{SEARCHED} LIKE {statement.bind(search.like(word))} ESCAPE '!'")
     now = time.time()
     if wanted.since:
-        begin, _ = search.span("The first day", wanted.since, now)
+        begin, _ = search.span("The filter 'submitted since'", wanted.since, now)
         tests.append(f"runs.submitted_at >= {statement.bind(begin)}")
     if wanted.until:
-        _, end = search.span("The last day", wanted.until, now)
+        _, end = search.span("The filter 'submitted until'", wanted.until, now)
         tests.append(f"runs.submitted_at < {statement.bind(end)}")
     tests.append(search.condition(wanted.query, statement))
     return " AND ".join(tests)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from storage.fields import REPEATS, BadQuery, Field, Statement
+from storage.fields import DURATIONS, REPEATS, BadQuery, Field, Statement
 
 MAX_CHARS = 2_000
 MAX_DEPTH = 20
@@ -28,7 +28,18 @@ WITH_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?%?")
 PLAIN_NAME = re.compile(r"[\w./-]+")  # of a field; one's own metric may be called `loss (test)`
 AGO = re.compile(r"(\d{1,5})([hdw])")
 AGO_S = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|h|d)")
+SPAN_S = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 QUOTE = '"'
+# How other languages say it, and how it is said here.
+OR_EACH = "Write a comparison for each value, joined by or."
+SAID_HERE = {
+    "in": OR_EACH, "like": "Write ~ for: contains.", "contains": "Write ~ for: contains.",
+    "between": "Write two comparisons, joined by and.", "is": "Write = or !=.",
+    "&&": "Write and.", "&": "Write and.", "||": "Write or.", "|": "Write or.", ",": "Write and.",
+    "!": "Write not.", "≥": "Write >=.", "≤": "Write <=.", "≠": "Write !=.", "<>": "Write !=.",
+    "!~": "Write not before the comparison.",
+}  # fmt: skip
 EXAMPLE = "Such as: accuracy > 0.9 and framework = torch."
 
 
@@ -71,12 +82,17 @@ def _tokens(text: str) -> list[Token]:
     found = []
     for match in TOKEN.finditer(text):
         if match["bad"]:
+            rest = text[match.start("bad") :]
             what = "A quote is not closed" if match["bad"] in "\"'" else "This is no operator"
-            raise BadQuery(f"{what}: {text[match.start('bad') :][:40]!r}. {EXAMPLE}")
+            raise BadQuery(f"{what}: {rest[:40]!r}. {_said_here(rest[:2])}")
         token = Token(_unquoted(match["quoted"]) if match["quoted"] else match[0].strip())
         token.quoted = match["quoted"] is not None
         found.append(token)
     return found
+
+
+def _said_here(word: str) -> str:
+    return SAID_HERE.get(word.strip().lower(), EXAMPLE)
 
 
 def _unquoted(text: str) -> str:
@@ -108,9 +124,8 @@ class _Parser:
     def whole(self) -> str:
         sql = self._any(0)
         if self._at < len(self._tokens):
-            raise BadQuery(
-                f"Expected 'and' or 'or' before {str(self._tokens[self._at])[:40]!r}. {EXAMPLE}"
-            )
+            at_hand = str(self._tokens[self._at])
+            raise BadQuery(f"Expected 'and' or 'or' before {at_hand[:40]!r}. {_said_here(at_hand)}")
         return sql
 
     def _any(self, depth: int) -> str:
@@ -141,16 +156,30 @@ class _Parser:
         name = self._next("a field")
         if name.lower() in JOINERS or name in OPERATORS or name in "()":
             raise BadQuery(f"Expected a field, got {str(name)!r}. {EXAMPLE}")
-        found = self._statement.field(name)
+        found = self._field(name)
         operator = self._next(f"one of {' '.join(OPERATORS)} after {str(name)[:60]!r}")
         operator = "=" if operator == "==" and not operator.quoted else str(operator)
         if operator not in OPERATORS:
             raise BadQuery(
                 f"Expected one of {' '.join(OPERATORS)} after {str(name)[:60]!r}, "
-                f"got {operator[:40]!r}. {EXAMPLE}"
+                f"got {operator[:40]!r}. {_said_here(operator)}"
             )
         value = self._next(f"a value after {name} {operator}")
+        if value in ("(", ")") and not value.quoted:
+            before = f"{name} {operator}"[:60]
+            raise BadQuery(f"Expected a value after {before!r}, got {str(value)!r}. {OR_EACH}")
         return _compared(self._statement, str(name), found, operator, value, self._now)
+
+    def _field(self, name: Token) -> Field:
+        try:
+            return self._statement.field(name)
+        except BadQuery:
+            if any(token in OPERATORS or token == "==" for token in self._tokens):
+                raise
+            raise BadQuery(
+                f"A query compares a field with a value, got {str(name)[:40]!r}. {EXAMPLE} "
+                "To find a word in names, write name ~ WORD."
+            ) from None
 
     def _take(self, word: str) -> bool:
         at_hand = self._at < len(self._tokens) and self._tokens[self._at]
@@ -211,14 +240,21 @@ def _configured(statement: Statement, name: str, sql: str, operator: str, value:
 
 
 def _number(name: str, value: Token) -> float:
-    """`0.9`, `1e-3`, `60,000`, and `90%` for 0.9. In `0,9` the comma has another meaning."""
+    """`0.9`, `1e-3`, `60,000`, and `90%` for 0.9. In `0,9` the comma has another meaning. Of what
+    is told in seconds, also `90s`, `15min` and `2h`."""
+    is_span = name in DURATIONS
+    if is_span and (span := SPAN.fullmatch(value)):
+        return float(span[1]) * SPAN_S[span[2]]
     text = value.replace(",", "") if WITH_THOUSANDS.fullmatch(value) else value
     try:
         number = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise BadQuery(f"{name} is compared with a number, got {value[:40]!r}.")
+        wanted, such = (
+            ("a time", "90s, 15min or 2h") if is_span else ("a number", "0.9, 90% or 1e-3")
+        )
+        raise BadQuery(f"{name} is compared with {wanted}, got {value[:40]!r}. Write it as {such}.")
     return number
 
 

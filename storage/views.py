@@ -14,6 +14,10 @@ from storage.search import like
 
 ID_CHARS = 8
 VERSION = 1  # of the way in which states are written: the parameters of addresses
+NOT_TAKEN = (
+    "NOT EXISTS (SELECT 1 FROM views AS other WHERE other.page = :page AND other.id != :id "
+    "AND other.name = :name COLLATE NOCASE)"
+)
 OF_PAGE = "page = ? AND name LIKE ? ESCAPE '!'"
 
 
@@ -38,18 +42,30 @@ def create(
     state: Mapping[str, Sequence[str]],
     by: str,
     now: float | None = None,
-) -> str:
-    """Keep a page's state and return its short id."""
+) -> str | None:
+    """Keep a page's state and return its short id; None if a view of the page has that name."""
     view_id = "".join(secrets.choice(DIGITS) for _ in range(ID_CHARS))
     written = json.dumps({key: list(values) for key, values in state.items()})
     at = time.time() if now is None else now
+    fields = {"id": view_id, "name": name, "page": page, "version": VERSION, "state": written,
+              "created_by": by, "created_at": at}  # fmt: skip
     with change(db):
-        db.execute(
-            "INSERT INTO views (id, name, page, version, state, created_by, created_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [view_id, name, page, VERSION, written, by, at],
+        added = db.execute(
+            f"INSERT INTO views ({', '.join(fields)}) "
+            f"SELECT {', '.join(f':{field}' for field in fields)} WHERE {NOT_TAKEN}",
+            fields,
         )
-    return view_id
+    return view_id if added.rowcount else None
+
+
+def rename(db: Database, view: View, name: str) -> bool:
+    """Call it so, under the same link. False if it is gone, or another of its page has the name."""
+    with change(db):
+        done = db.execute(
+            f"UPDATE views SET name = :name WHERE id = :id AND {NOT_TAKEN}",  # noqa: S608  own words
+            {"id": view.id, "page": view.page, "name": name},
+        )
+    return bool(done.rowcount)
 
 
 def get(db: Database, view_id: str) -> View | None:

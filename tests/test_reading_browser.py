@@ -137,15 +137,62 @@ def test_a_new_run_moves_neither_the_rows_nor_the_selection(site, browser_page):
     before = page.evaluate(scroller)
     assert before > 100
     page.evaluate(f"() => {{ {KEEP_LOOKING} }}")
+    place = table.bounding_box()
     create(site.lab.store, "late")
     update = page.get_by_role("button", name="The list has changed")
     expect(update).to_be_visible(timeout=20_000)
     page.wait_for_timeout(1000)
+    assert table.bounding_box() == place
     assert page.evaluate("window.seen") == [[1, before, 0], [1, before, 1]]
     update.click()
     expect(update).to_have_count(0, timeout=20_000)
     with database.opened(site.lab.store) as db:
         assert runs.list_newest(db, 1)[0].name == "late"
+
+
+def test_what_can_be_done_to_selected_runs_is_in_sight_in_a_low_window(site, new_page):
+    for number in range(20):
+        create(site.lab.store, f"low {number}")
+    page = site.visit(new_page(viewport={"width": 1280, "height": 640}), "/?q=low")
+    place = page.locator('[data-testid="stDataFrame"]').bounding_box()
+    page.mouse.click(place["x"] + 18, place["y"] + 40 + 18)
+    expect(page.get_by_role("button", name="Archive")).to_be_in_viewport(timeout=20_000)
+    expect(page.get_by_text(re.compile(r"newest first\. 1 selected\.$"))).to_be_in_viewport()
+    site.visit(page, "/?q=low")
+    focus_table(page)
+    for row in range(1, 15):
+        to_row(page, row)
+    actions = page.get_by_role("button", name="Compare", exact=True)
+    grid = page.locator('[data-testid="stDataFrame"]')
+    scrolled = page.evaluate(f"{SCROLLER}?.scrollTop ?? 0")
+    eventually(
+        lambda: grid.bounding_box()["y"] + 40 + 36 * 15 - scrolled < actions.bounding_box()["y"], 5
+    )
+
+
+# Each message of the server comes later, as over a far line.
+FAR = """
+const listen = WebSocket.prototype.addEventListener;
+WebSocket.prototype.addEventListener = function (kind, listener, ...others) {
+  const later = event => setTimeout(() => listener.call(this, event), 500);
+  listen.call(this, kind, kind === 'message' ? later : listener, ...others);
+};
+"""
+
+
+def test_a_table_is_downloaded_whenever_its_button_is_clicked(site, browser_page):
+    """Between two polls, or while one is under way: the file is that of the button."""
+    create(site.lab.store, "fetched")
+    browser_page.add_init_script(FAR)
+    page = site.visit(browser_page, "/?q=fetched")
+    page.get_by_role("button", name="Download").click()
+    csv = page.get_by_role("button", name="CSV")
+    expect(csv).to_be_visible(timeout=20_000)
+    for _ in range(12):
+        with page.expect_download(timeout=20_000) as found:
+            csv.click()
+        assert "fetched" in found.value.path().read_text()
+        page.wait_for_timeout(130)
 
 
 SCROLLER = "document.querySelector('[data-testid=stDataFrame] .dvn-scroller')"

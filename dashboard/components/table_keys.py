@@ -15,6 +15,14 @@ _mount = component(
 )
 
 
-def table_keys(key: str, on_open: Callable[[int], None]) -> None:
+GRIDS_ROW_PX = 35
+
+
+def table_keys(key: str, on_open: Callable[[int], None], row_px: int = GRIDS_ROW_PX) -> None:
     """For the one table of a page. `on_open` is called with the row in which Enter was pressed."""
-    _mount(key=key, on_open_change=lambda: on_open(st.session_state[key].open), width="content")
+    _mount(
+        key=key,
+        data={"row_px": row_px},
+        on_open_change=lambda: on_open(st.session_state[key].open),
+        width="content",
+    )

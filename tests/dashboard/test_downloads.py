@@ -43,12 +43,12 @@ def test_json_holds_every_digit_and_tells_of_what_is_unknown_as_null():
     at = datetime(2025, 1, 31, 9, 30, 0, 123456, UTC)
     frame = pd.DataFrame(
         {"rate": [1e-12, float("inf")], "share": [0.1234567890123456, None], "at": [at, None],
-         "seed": [2**53 + 1, 0], "is_warm": [True, False]}
+         "seed": [2**53 + 1, 0], "fits": [[1, float("nan")], {"of": True}]}
     )  # fmt: skip
     assert json.loads(downloads.written(frame, "json")) == [
         {"rate": 1e-12, "share": 0.1234567890123456, "at": at.isoformat(), "seed": 2**53 + 1,
-         "is_warm": True},
-        {"rate": None, "share": None, "at": None, "seed": 0, "is_warm": False},
+         "fits": [1, None]},
+        {"rate": None, "share": None, "at": None, "seed": 0, "fits": {"of": True}},
     ]  # fmt: skip
 
 

@@ -277,6 +277,27 @@ def test_each_page_that_has_a_state_can_be_saved_as_a_view(here, page):
     assert f"/v/{view.id}" in told(at)
 
 
+def test_a_view_is_renamed_under_its_link_and_no_two_of_a_page_have_one_name(here):
+    create(here)
+    with database.opened(here) as db:
+        first, _ = (views.create(db, name=n, page="", state={}, by="ann") for n in ("one", "two"))
+        assert views.create(db, name="One", page="", state={}, by="ann") is None
+        assert views.create(db, name="one", page="compare", state={}, by="ann")
+    at = opened(visit(), "views-menu")
+    at.text_input(key="view-name").set_value("two").run()
+    at.button(key="save-view").click().run()
+    assert "There is a view 'two' already" in at.error[0].value.replace("\\", "")
+    at.button(key=f"view-rename-{first}").click().run()
+    at.text_input(key=f"view-new-name-{first}").set_value("Two").run()
+    at.button(key="view-rename").click().run()
+    assert "There is a view 'Two' already" in at.error[0].value.replace("\\", "")
+    at.text_input(key=f"view-new-name-{first}").set_value("ONE").run()
+    at.button(key="view-rename").click().run()
+    assert "[ONE](" in told(at)
+    with database.opened(here) as db:
+        assert views.get(db, first).name == "ONE"
+
+
 def test_a_short_link_begins_with_the_public_address(here, monkeypatch):
     monkeypatch.setenv("ACCELBOARD_PUBLIC_ADDRESS", "https://boards.example/accel")
     create(here)

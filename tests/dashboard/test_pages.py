@@ -544,6 +544,7 @@ def test_a_name_and_notes_are_edited_in_place(here):
     at.text_input(key=f"edit-name-{run_id}").set_value("*new*")
     at.text_area(key=f"edit-notes-{run_id}").set_value("<b>why</b>")
     at.button(key="edit-save").click().run()
+    assert "Saved." in [caption.value for caption in at.caption]
     assert not at.error
     with database.opened(here) as db:
         run = runs.get(db, run_id)

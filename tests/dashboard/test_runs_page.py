@@ -126,6 +126,20 @@ def test_runs_are_grouped_by_any_column_or_key(here, by):  # noqa: F811
     assert "name" not in row
 
 
+def test_runs_are_grouped_by_several_columns(here):  # noqa: F811
+    for seed, framework in enumerate(("torch", "torch", "keras")):
+        finished(here, f"run {seed}", seed=seed, framework=framework, epochs=2 + seed // 2)
+    at = visit(group=["framework", "config.epochs"], columns=["accuracy"])
+    frame = at.dataframe[0].value
+    by = zip(frame["by framework"], frame["by config.epochs"], frame["runs"], strict=True)
+    assert set(by) == {("PyTorch", "2", "2 runs"), ("Keras/TensorFlow", "3", "1 run")}
+    opened(at, "show-menu")
+    assert at.multiselect(key="filter-group").value == ["framework", "config.epochs"]
+    at.multiselect(key="filter-group").set_value(["framework"]).run()
+    assert at.query_params["group"] == "framework"
+    assert list(at.dataframe[0].value.columns) == ["by framework", "runs", "accuracy"]
+
+
 def test_all_that_is_found_is_selected_archived_and_restored(here):  # noqa: F811
     made = [create(here, f"run {number}") for number in range(101)]
     at = visit()
@@ -133,6 +147,7 @@ def test_all_that_is_found_is_selected_archived_and_restored(here):  # noqa: F81
     assert set(at.session_state["selected"]) == set(made)
     assert "101 selected" in told(at)
     at.button(key="archive-selected").click().run()
+    assert "101 archived runs would: Filter, Archived runs too" in told(visit())
     with database.opened(here) as db:
         assert all(runs.get(db, run_id).archived for run_id in made)
 
@@ -264,6 +279,12 @@ def test_what_a_link_groups_and_sorts_by_in_vain_is_told_and_left_out(here):  # 
     assert "The link's 'group' must be a column" in of_group
     assert names(at) == ["one"]
     assert "newest first" in told(at)
+    for sort in ("--accuracy", "config.nope", "workload.widht"):
+        assert "The link's 'sort' must be" in visit(sort=sort).warning[0].value.replace("\\", "")
+
+
+def test_the_speed_of_a_slow_run_is_not_shown_as_none():
+    assert [run_columns._rounded(speed) for speed in (None, 0.25, 29163.3)] == [None, 0.25, 29163]
 
 
 def test_accuracies_are_shown_with_as_many_digits_in_each_row(here):  # noqa: F811

@@ -65,7 +65,8 @@ def test_of_the_table_of_runs(here):
         "filter-tag": ["mine"], "filter-since": "2020-01-31", "filter-until": "2100-01-01",
         "filter-archived": True, "filter-columns": ["name", "accuracy", "took"],
         "filter-pinned": ["name"], "show-sort": "took", "show-descending": False,
-        "show-baseline": run_id, "q": "two", "query": "accuracy > 0.1", "show-group": "framework",
+        "show-baseline": run_id, "q": "two", "query": "accuracy > 0.1",
+        "filter-group": ["framework", "config.epochs"],
     }  # fmt: skip
     assert_all_comes_back("runs", {}, ("filter-menu", "show-menu"), values)
 

@@ -15,6 +15,7 @@ VOCABULARY = Vocabulary(
     best={"validation_accuracy": "max", "validation_loss": "min", "learning_rate": None},
     aliases={"accuracy": "validation_accuracy"},
     config=("epochs", "learning_rate", "optimizer", "seed"),
+    nested=("workload.width",),
     choices={"framework": FRAMEWORK_NAMES, "dataset": DATASET_NAMES},
 )
 DAY_S = 86_400.0
@@ -91,6 +92,9 @@ def names(db, query="", sort=run_list.NEWEST, **fields):
         ("progress < 1,000.5 and accuracy < 1,000,000%", ["mid", "old"]),
         ('name = "\'; DROP TABLE runs; --"', []),
         ("user = ann and progress < 0.05", ["new", "mid"]),
+        ("took > 0.5s and took < 90min", []),
+        ("duration = none", ["new", "mid", "old"]),
+        ("config.workload.name = convnet", ["new"]),
     ],
 )
 def test_a_query_finds(three, query, found):
@@ -105,6 +109,16 @@ def test_a_query_finds(three, query, found):
         ("accuracy > high", "accuracy is compared with a number, got 'high'."),
         ("accuracy > nan", "accuracy is compared with a number, got 'nan'."),
         ("accuracy > 0,9", "accuracy is compared with a number, got '0,9'."),
+        ("accuracy > ninety", "Write it as 0.9, 90% or 1e-3."),
+        ("took > long", "took is compared with a time, got 'long'. Write it as 90s, 15min or 2h."),
+        ("workload.widht = 3", "Unknown field 'workload.widht'. Did you mean 'workload.width'?"),
+        ("config.nope.x = 3", "Unknown field 'config.nope.x'. Use a column"),
+        ("gpu", "A query compares a field with a value, got 'gpu'. Such as: accuracy > 0.9"),
+        ("status in (FAILED)", "got 'in'. Write a comparison for each value, joined by or."),
+        ("status = (FAILED or x)", "Expected a value after 'status =', got '('. Write a compari"),
+        ("accuracy > 1 && seed = 1", "Expected 'and' or 'or' before '&&'. Write and."),
+        ("name !~ x", "This is no operator: '!~ x'. Write not before the comparison."),
+        ("accuracy ≥ 1", "got '≥'. Write >=."),
         ("accuracy > 1,2345", "accuracy is compared with a number, got '1,2345'."),
         ("accuracy < 1e999", "accuracy is compared with a number, got '1e999'."),
         ("config.seed >= -inf%", "config.seed is compared with a number, got '-inf%'."),
@@ -135,7 +149,11 @@ def test_a_bad_query_says_what_is_wrong_and_the_way_out(three, query, sentence):
     assert sentence in str(error.value)
 
 
-def test_a_run_of_another_version_is_found_by_its_framework(three):
+def test_a_run_of_another_version_is_found_by_its_framework_and_its_own_keys(three):
+    three.execute(
+        "UPDATE runs SET config = json_set(config, '$.workload.odd', 3) WHERE name = 'mid'"
+    )
+    assert names(three, "workload.odd = 3") == ["mid"]
     three.execute("UPDATE runs SET framework = 'jax' WHERE name = 'mid'")
     assert names(three, 'framework = "jax"') == names(three, "framework = JAX") == ["mid"]
 
@@ -162,7 +180,7 @@ def test_a_number_is_compared_with_no_text_and_a_truth_value_has_no_mean(three):
     assert names(three, "config.devices != 1") == ["mid"]
     assert names(three, "config.keep_last_batch = false") == ["new", "mid", "old"]
     found = run_list.groups(
-        three, Wanted(vocabulary=VOCABULARY), "workload", ["config.keep_last_batch"]
+        three, Wanted(vocabulary=VOCABULARY), ["workload"], ["config.keep_last_batch"]
     )
     assert [spread.mean for group in found.groups for spread in group.spreads] == [None, None]
 
@@ -210,16 +228,21 @@ def test_groups_have_mean_and_spread_over_the_runs_that_have_a_value(db):
         create(db, "a", [value], framework="torch", seed=seed)
     create(db, "b", [0.5], framework="keras")
     wanted = Wanted(vocabulary=VOCABULARY)
-    (torch, keras), total = run_list.groups(db, wanted, "framework", ["accuracy"], sort="-accuracy")
+    (torch, keras), total = run_list.groups(
+        db, wanted, ["framework"], ["accuracy"], sort="-accuracy"
+    )
     assert total == 2
-    assert (torch.value, torch.count, keras.value) == ("torch", 3, "keras")
+    assert (torch.values, torch.count, keras.values) == (("torch",), 3, ("keras",))
     (spread,) = torch.spreads
     assert (spread.count, spread.mean) == (2, pytest.approx(0.7))
     assert spread.variance == pytest.approx(0.02)
     assert keras.spreads[0].variance is None
-    assert [g.count for g in run_list.groups(db, wanted, "repeats", ["accuracy"]).groups] == [1, 3]
+    assert [g.count for g in run_list.groups(db, wanted, ["repeats"], ["accuracy"]).groups] == [
+        1,
+        3,
+    ]
     with pytest.raises(BadQuery, match="is no number"):
-        run_list.groups(db, wanted, "framework", ["name"])
+        run_list.groups(db, wanted, ["framework"], ["name"])
 
 
 def test_a_query_and_a_group_may_name_more_metrics_than_sqlite_joins_tables(db):
@@ -231,7 +254,7 @@ def test_a_query_and_a_group_may_name_more_metrics_than_sqlite_joins_tables(db):
     assert names(db, met, "-m89") == ["two", "one"]
     assert names(db, f"{met} and max.m88 > 88") == []
     wanted = Wanted(vocabulary=VOCABULARY)
-    (group,), _ = run_list.groups(db, wanted, "framework", keys)
+    (group,), _ = run_list.groups(db, wanted, ["framework"], keys)
     assert [spread.mean for spread in group.spreads] == list(map(float, range(90)))
 
 
@@ -242,15 +265,35 @@ def test_groups_are_by_any_word_sorted_and_say_how_many_there_are(db):
     wanted = Wanted(vocabulary=VOCABULARY)
 
     def found(by, sort, **more):
-        groups, total = run_list.groups(db, wanted, by, ["config.epochs"], sort=sort, **more)
-        return [(group.value, group.count) for group in groups], total
+        groups, total = run_list.groups(db, wanted, [by], ["config.epochs"], sort=sort, **more)
+        return [(*group.values, group.count) for group in groups], total
 
     assert found("tag", "-accuracy") == ([(None, 1), ("y", 2), ("x", 1)], 3)
     assert found("tag", "tag") == ([("x", 1), ("y", 2), (None, 1)], 3)
     assert found("config.epochs", "config.epochs", limit=1) == ([(7, 1)], 2)
     assert found("workload.width", "name") == ([(128, 3)], 1)
-    (by_text,), _ = run_list.groups(db, wanted, "priority", ["optimizer"])
+    (by_text,), _ = run_list.groups(db, wanted, ["priority"], ["optimizer"])
     assert by_text.spreads[0].mean is None
+
+
+def test_groups_are_by_several_words_at_once(db):
+    for name, framework, tags in (
+        ("a", "torch", ["x"]),
+        ("b", "torch", ["x", "y"]),
+        ("c", "keras", ()),
+    ):
+        create(db, name, [0.5], tags, framework=framework, seed=len(name))
+    wanted = Wanted(vocabulary=VOCABULARY)
+    groups, total = run_list.groups(
+        db, wanted, ["framework", "tag", "config.seed"], ["accuracy"], sort="tag"
+    )
+    assert [(*group.values, group.count) for group in groups] == [
+        ("torch", "x", 1, 2),
+        ("torch", "y", 1, 1),
+        ("keras", None, 1, 1),
+    ]
+    assert total == 3
+    assert [group.spreads[0].count for group in groups] == [2, 1, 1]
 
 
 @pytest.mark.parametrize("value", ["plain", "a 'q\"x", 'two ""', "none", "a and b", None])
