@@ -39,15 +39,16 @@ MOST_DOWNLOADED = 100_000
 ROW_PX, HEADER_PX, MOST_ROWS = 36, 40, 16
 # What is said above the table comes and goes without moving it, and what can be done with a
 # selection stays in sight where the window is lower than the table.
-STYLE = """<style>
-@media (min-width: 640px) {
-  .st-key-list-line { min-height: 2.5rem; }
-  [data-testid="stLayoutWrapper"]:has(> .st-key-run-actions) {
+PAPER = [st.get_option(f"theme.{of}.backgroundColor") or "Canvas" for of in ("light", "dark")]
+STYLE = f"""<style>
+@media (min-width: 640px) {{
+  .st-key-list-line {{ min-height: 2.5rem; }}
+  [data-testid="stLayoutWrapper"]:has(> .st-key-run-actions) {{
     position: sticky; bottom: 0; z-index: 9; padding: 0.5rem 0;
-    background: light-dark(#ffffff, #0f141b);
-  }
-}
-@media (max-width: 640px) { .st-key-q, .st-key-query { min-width: 100%; } }
+    background: light-dark({", ".join(PAPER)});
+  }}
+}}
+@media (max-width: 640px) {{ .st-key-q, .st-key-query {{ min-width: 100%; }} }}
 </style>"""
 
 

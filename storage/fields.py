@@ -43,7 +43,7 @@ COLUMNS: dict[str, tuple[Kind, str]] = {
     "finished": ("date", "runs.finished_at"),
     "took": ("number", TOOK),
     "speed": ("number", SPEED),
-    "progress": ("number", "CAST(runs.step AS REAL) / runs.total_steps"),
+    "progress": ("number", "min(1.0, CAST(runs.step AS REAL) / runs.total_steps)"),
     "priority": ("number", "runs.priority"),
     REPEATS: ("text", "json_remove(runs.config, '$.seed')"),
 }
