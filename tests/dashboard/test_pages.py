@@ -528,7 +528,7 @@ def test_figures_are_shown_with_their_distance_from_the_baseline(here):
     base = finished(here)
     frame = visit(baseline=base, columns=["accuracy"]).dataframe[0].value
     assert list(frame["Δ accuracy"]) == ["±0"]
-    assert "is no run of this store" in told(visit(baseline="nope"))
+    assert "so there is no baseline" in told(visit(baseline="nope"))
 
 
 def test_archived_runs_are_shown_when_asked_for(here):
