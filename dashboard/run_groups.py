@@ -21,12 +21,7 @@ from storage.runs import Run
 
 MOST = 500
 MOST_DOWNLOADED = 100_000
-NUMBERS = (
-    "speed",
-    "took",
-    "progress",
-    "priority",
-)  # of a run's own columns, those that have a mean
+NUMBERS = ("speed", "took", "progress", "priority")  # of a run's own columns, what has a mean
 
 
 def show(view: RunView) -> None:
