@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -261,19 +260,10 @@ def differing(picked: Sequence[Run]) -> list[str]:
 def telling_number(picked: Sequence[Run]) -> str | None:
     """The first parameter that is a number in all of the runs and not the same in all; of texts,
     many points of a chart lie on each other."""
-    asked = _asked(picked)
-    for word in _words(asked):
-        told = _told(asked, word)
-        if word != "seed" and len(set(told)) > 1 and all(map(_is_number, told)):
+    for word in differing(picked):
+        if word != "seed" and all(isinstance(one, float) for one in values(picked, word, "best")):
             return word
     return None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def _asked(picked: Sequence[Run]) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import clicks, links, pages, store
 from dashboard.words import plain
-from engine import launch
+from engine import changes, launch
 from engine.format import counted
 from storage import run_list, runs
 from storage.run_list import Selected
@@ -42,11 +42,11 @@ def of_selected(ids: Sequence[str], baseline: str) -> None:
     if selected.archived < selected.total and st.button(
         "Archive", icon=":material/archive:", key="archive-selected"
     ):
-        _each(_those(ids, lambda run: not run.archived), launch.archive, "archived")
+        _each(_those(ids, lambda run: not run.archived), changes.archive, "archived")
     if selected.archived and st.button(
         "Restore", icon=":material/unarchive:", key="restore-selected"
     ):
-        _each(_those(ids, lambda run: run.archived), launch.restore, "restored")
+        _each(_those(ids, lambda run: run.archived), changes.restore, "restored")
     _deletion(ids, selected)
 
 
@@ -60,10 +60,10 @@ def _tags(ids: Sequence[str]) -> None:
     with menu:
         tag = st.text_input("Add to the selected runs", key="tag-selected-text", max_chars=50)
         if st.button("Add tag", key="tag-selected", disabled=not tag.strip()):
-            _each(ids, lambda s, i, by: launch.add_tags(s, i, [tag], by=by), "tagged")
+            _each(ids, lambda s, i, by: changes.add_tags(s, i, [tag], by=by), "tagged")
         gone = st.multiselect("Remove from them", there, key="untag-selected-tags")
         if st.button("Remove tags", key="untag-selected", disabled=not gone):
-            _each(ids, lambda s, i, by: launch.remove_tags(s, i, gone, by=by), "changed")
+            _each(ids, lambda s, i, by: changes.remove_tags(s, i, gone, by=by), "changed")
 
 
 def _deletion(ids: Sequence[str], selected: Selected) -> None:
@@ -76,7 +76,7 @@ def _deletion(ids: Sequence[str], selected: Selected) -> None:
         st.caption(plain(_what_goes(ids, selected)))
         if st.button("Delete for good", type="primary", key="delete-selected",
                      disabled=selected.active == selected.total):  # fmt: skip
-            _each(_those(ids, lambda run: not run.active), launch.delete, "deleted")
+            _each(_those(ids, lambda run: not run.active), changes.delete, "deleted")
 
 
 def _what_goes(ids: Sequence[str], selected: Selected) -> str:
@@ -84,11 +84,11 @@ def _what_goes(ids: Sequence[str], selected: Selected) -> str:
     told = []
     if over > MOST_WEIGHED:
         told = [f"{over:,} runs with all their points, logs and checkpoints go for good."]
-        told += launch.who_loses(store.configured(), _not_active(ids))
+        told += changes.who_loses(store.configured(), _not_active(ids))
     elif over:
         with store.opened() as db:
             gone = [run for run in run_list.of_ids(db, ids) if not run.active]
-        told = [launch.what_goes(store.configured(), gone)]
+        told = [changes.what_goes(store.configured(), gone)]
     if selected.active:
         told.append(
             f"{counted(selected.active, 'run')} of those selected "

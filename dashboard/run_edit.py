@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import clicks, pages, store
 from dashboard.words import plain
-from engine import launch
+from engine import changes, launch
 from storage import runs
 from storage.runs import Run
 
@@ -30,9 +30,9 @@ def removal(run: Run, problems: DeltaGenerator) -> None:
     """Of a run that is over; `problems` is where what goes wrong is said."""
     if run.archived:
         if st.button("Restore", icon=":material/unarchive:", key="restore", width="stretch"):
-            _do(launch.restore, run, problems)
+            _do(changes.restore, run, problems)
     elif st.button("Archive", icon=":material/archive:", key="archive", width="stretch"):
-        _do(launch.archive, run, problems)
+        _do(changes.archive, run, problems)
     gone = st.expander("Delete", icon=":material/delete:", key="delete-menu", on_change="rerun")
     if gone.open:
         with gone:
@@ -40,7 +40,7 @@ def removal(run: Run, problems: DeltaGenerator) -> None:
 
 
 def _delete_form(run: Run) -> None:
-    st.caption(plain(launch.what_goes(store.configured(), [run])))
+    st.caption(plain(changes.what_goes(store.configured(), [run])))
     if st.button("Delete for good", type="primary", key="delete"):
         _delete(run)
 
@@ -63,10 +63,12 @@ def _form(run: Run, tags: list[str]) -> None:
                 st.caption("Saved.")
     if not saved:
         return
-    changes = {"name": name, "tags": chosen, "notes": notes}
+    changed = {"name": name, "tags": chosen, "notes": notes}
     with clicks.in_words():
-        launch.edit(store.configured(), run.id, by=launch.this_user(), changes=changes, before=seen)
-        st.session_state[_seen(run)] = changes
+        changes.edit(
+            store.configured(), run.id, by=launch.this_user(), changes=changed, before=seen
+        )
+        st.session_state[_seen(run)] = changed
         st.session_state[SAVED] = run.id
         st.rerun()
 
@@ -83,5 +85,5 @@ def _do(change: Callable[..., None], run: Run, problems: DeltaGenerator) -> None
 
 def _delete(run: Run) -> None:
     with clicks.in_words():
-        launch.delete(store.configured(), run.id, by=launch.this_user())
+        changes.delete(store.configured(), run.id, by=launch.this_user())
         clicks.go_to(pages.RUNS)

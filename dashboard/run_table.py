@@ -275,9 +275,10 @@ def _told(found: int, total: int, number: int, sort: str, baseline: Run | None) 
 
 def _none_matches(view: RunView) -> None:
     """What was archived a moment ago is not lost: it is said where it is."""
-    with store.opened() as db:
-        hidden = run_list.page(db, replace(view.wanted, archived=True), limit=1).total
-    told = "No run matches the filters."
+    told, hidden = "No run matches the filters.", 0
+    if not view.wanted.archived:
+        with store.opened() as db:
+            hidden = run_list.page(db, replace(view.wanted, archived=True), limit=1).total
     if hidden:
         told += f" {counted(hidden, 'archived run')} would: Filter, Archived runs too."
     st.info(told, icon=":material/filter_alt_off:")

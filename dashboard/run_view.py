@@ -23,9 +23,8 @@ GROUP_TITLES = {REPEATS: "Repeats (all but the seed)"}
 QUERY_HELP = (
     "Words: status, framework, accelerator, device, workload, dataset, tag, name, "
     "submitted (> 7d), took (> 2h), speed, any metric (accuracy, last.train_loss) and key of the "
-    "configuration. "
-    "Operators: = != < <= > >= and ~ (contains), joined by and, or, not and brackets. "
-    "repeats = ID: a run and its repeats."
+    "configuration. Operators: = != < <= > >= and ~ (contains), joined by and, or, not and "
+    "brackets. repeats = ID: a run and its repeats."
 )
 
 
@@ -86,7 +85,7 @@ def view(text: str, query: str) -> RunView:
     pinned = tuple(column for column in given("pinned") if column in columns)
     is_field = _is_field()
     sort = _text("sort") or run_list.NEWEST
-    sort = sort if is_field(_sorted_by(sort)) else run_list.NEWEST
+    sort = sort if is_field(run_list.sorted_by(sort)) else run_list.NEWEST
     group = tuple(filter(is_field, _grouped_by()))
     return RunView(wanted, columns, pinned, sort, group, _text("baseline"))
 
@@ -130,7 +129,7 @@ def rules() -> dict[str, links.Rule]:
     shown = links.one_of(tuple(filter(_is_column(), given)), "a column that is shown")
     column, is_field = (_is_column(), A_COLUMN), _is_field()
     sort = (
-        lambda word: is_field(_sorted_by(word.strip())),
+        lambda word: is_field(run_list.sorted_by(word.strip())),
         f"{A_COLUMN}, or one with a minus before it",
     )
     group = (lambda word: not word.strip() or is_field(word.strip()), A_COLUMN)
@@ -149,7 +148,7 @@ def _is_column() -> Callable[[str], bool]:
 def _is_field() -> Callable[[str], bool]:
     """Whether runs can be sorted and grouped by a word. Only for a link's is the store asked."""
     if not _text("sort") and not _grouped_by():
-        return (_sorted_by(run_list.NEWEST), "").__contains__
+        return (run_list.sorted_by(run_list.NEWEST), "").__contains__
     with store.opened() as db:
         keys = fields.metric_keys(db)
     vocabulary = queries.vocabulary()
@@ -165,11 +164,6 @@ def _grouped_by() -> list[str]:
     """The words of the address that runs are to be grouped by, each once."""
     given = (word.strip() for word in st.query_params.get_all("group"))
     return list(dict.fromkeys(filter(None, given)))
-
-
-def _sorted_by(sort: str) -> str:
-    """The word that runs are sorted by, without its direction."""
-    return sort.removeprefix("-")
 
 
 def absent() -> list[str]:
@@ -221,7 +215,7 @@ def _choose_shown() -> None:
           help="They stay at the left while the others scroll.")  # fmt: skip
     words = ["submitted", *(word for word in options if word != "submitted")]
     given = st.query_params.get("sort", run_list.NEWEST)
-    by = _one("Sort by", words, given.lstrip("-"), {w: run_columns.title(w) for w in words})
+    by = _one("Sort by", words, run_list.sorted_by(given), {w: run_columns.title(w) for w in words})
     down = st.toggle("Descending", value=given.startswith("-"), key="show-descending")
     sort = f"{'-' if down else ''}{run_columns.SORTED_BY.get(by, by)}"
     titles = {REPEATS: GROUP_TITLES[REPEATS]} | {
@@ -303,7 +297,7 @@ def _day(name: str) -> None:
 
 def arrow(word: str, sort: str) -> str:
     """Behind the title of the column that runs are sorted by: which way."""
-    if run_columns.SORTED_BY.get(word, word) != _sorted_by(sort):
+    if run_columns.SORTED_BY.get(word, word) != run_list.sorted_by(sort):
         return ""
     return " ↓" if sort[0] == "-" else " ↑"
 

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import clicks, links, store
 from dashboard.components.copy_link import copy_link
 from dashboard.words import plain
-from engine import launch
+from engine import changes, launch
 from storage import views
 from storage.views import View
 
@@ -52,7 +52,7 @@ def _save(page: str) -> None:
         return
     state = {key: st.query_params.get_all(key) for key in st.query_params}
     with clicks.in_words():
-        view_id = launch.save_view(
+        view_id = changes.save_view(
             store.configured(), name=name.strip(), page=page, state=state, by=launch.this_user()
         )
         _saved(view_id)
@@ -103,7 +103,7 @@ def _row(view: View) -> None:
         st.rerun()
     if removed:
         with clicks.in_words():
-            launch.delete_view(store.configured(), view.id, by=launch.this_user())
+            changes.delete_view(store.configured(), view.id, by=launch.this_user())
             st.session_state["view-removed"] = view
             st.rerun()
 
@@ -117,7 +117,7 @@ def _rename(view: View) -> None:
         left = st.button("Cancel", key="view-rename-cancel", type="tertiary")
     with clicks.in_words():
         if done and name != view.name:
-            launch.rename_view(store.configured(), view, name, by=launch.this_user())
+            changes.rename_view(store.configured(), view, name, by=launch.this_user())
         if done or left:
             st.session_state.pop(RENAMED)
             st.rerun()
@@ -133,7 +133,7 @@ def _removed() -> None:
         undone = st.button("Undo", key="view-undo", icon=":material/undo:", type="tertiary")
     if undone:
         with clicks.in_words():
-            launch.restore_view(store.configured(), view, by=launch.this_user())
+            changes.restore_view(store.configured(), view, by=launch.this_user())
             st.session_state.pop("view-removed")
             st.rerun()
 

@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from engine import (
+    changes,
     cli_fields,
     cli_references,
     cli_studies,
@@ -194,8 +195,8 @@ def resume(
     database.prepare(settings.store)
     with database.opened(settings.store) as db:
         config = launch.find(db, run_id).config
-    changes = unflatten(given_pairs(pairs), config)
-    new_id = launch.resume(settings, run_id, by=launch.this_user(), changes=changes)
+    changed = unflatten(given_pairs(pairs), config)
+    new_id = launch.resume(settings, run_id, by=launch.this_user(), changes=changed)
     _submitted(settings, new_id, watch, as_json)
 
 
@@ -218,11 +219,11 @@ def edit(
 ) -> None:
     """Change what a run is called: its name, notes and tags."""
     given = {"name": name, "notes": notes, "tags": tags if tags or no_tags else None}
-    changes = {key: value for key, value in given.items() if value is not None}
-    if not changes:
+    changed = {key: value for key, value in given.items() if value is not None}
+    if not changed:
         raise click.UsageError("Nothing to change. Give --name, --notes, --tag or --no-tags.")
     database.prepare(settings.store)
-    launch.edit(settings, run_id, by=launch.this_user(), changes=changes)
+    changes.edit(settings, run_id, by=launch.this_user(), changes=changed)
     with database.opened(settings.store) as db:
         output.run(launch.find(db, run_id), as_json)
 
@@ -233,7 +234,7 @@ def edit(
 @store_option
 def archive(settings: Settings, run_ids: tuple[str, ...], as_json: bool) -> None:
     """Leave runs out of lists; they stay as they are."""
-    _each(settings, run_ids, launch.archive, "archived", as_json)
+    _each(settings, run_ids, changes.archive, "archived", as_json)
 
 
 @main.command()
@@ -242,7 +243,7 @@ def archive(settings: Settings, run_ids: tuple[str, ...], as_json: bool) -> None
 @store_option
 def restore(settings: Settings, run_ids: tuple[str, ...], as_json: bool) -> None:
     """Bring archived runs back into lists."""
-    _each(settings, run_ids, launch.restore, "restored", as_json)
+    _each(settings, run_ids, changes.restore, "restored", as_json)
 
 
 @main.command()
@@ -256,9 +257,9 @@ def delete(settings: Settings, run_ids: tuple[str, ...], yes: bool, as_json: boo
     with database.opened(settings.store) as db:
         found = [launch.find(db, run_id) for run_id in run_ids]
     if not yes:
-        output.will_go(found, launch.what_goes(settings, found))
+        output.will_go(found, changes.what_goes(settings, found))
         click.confirm("Delete for good?", abort=True, err=True)
-    _each(settings, run_ids, launch.delete, "deleted", as_json)
+    _each(settings, run_ids, changes.delete, "deleted", as_json)
 
 
 @main.command("export")

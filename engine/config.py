@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from engine import conflicts
-from engine.problems import ConfigError, Problem, cut, is_text, problems_of, shown
+from engine.problems import NO_TEXT, ConfigError, Problem, cut, is_text, problems_of, shown
 
 Framework = Literal["keras", "torch", "torch_xla"]
 Accelerator = Literal["cpu", "gpu", "tpu"]
@@ -49,7 +49,6 @@ PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "tpu": ("fp32", "bf16"),
 }
 MOST_DEVICES = 1024
-NO_TEXT = "holds characters that are not Unicode text; type it again."
 COUNT_OR_IDS = "Devices must be a count or ids such as cpu:0,gpu:1"
 MOST_WORKERS = 64  # of a loader on the host
 DEFAULT_BATCH_SIZE = {"keras": 32, "torch": 128, "torch_xla": 128}

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 SHOWN_VALUE_CHARS = 60
+NO_TEXT = "holds characters that are not Unicode text; type it again."
 # Of a run and not of its config: where else they are given.
 OF_A_RUN = {
     "name": "--name",
@@ -119,7 +120,7 @@ def _sentence(details: ErrorDetails, field: str, model: type[BaseModel]) -> str:
             most, length = context["max_length"], context["actual_length"]
             return f"{label} may have {most:,} entries at most, got {length:,}."
         case "string_unicode":
-            return f"{label} holds characters that are not Unicode text; type it again."
+            return f"{label} {NO_TEXT}"
         case "model_type" | "dict_type" | "union_tag_not_found" | "model_attributes_type":
             return f"{label} must be an object of named fields, got {value}."
         case "string_type":

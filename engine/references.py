@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from engine import devices, launch, notify
+from engine import changes, devices, launch, notify
 from engine.config import RunConfig, RunDetails
 from engine.describe import flattened, throughput, workload_version
 from engine.format import UNKNOWN, figure
@@ -72,7 +72,7 @@ def add(settings: Settings, run_id: str, *, by: str, name: str = "") -> str:
         now = time.time()
         if not references.create(db, name=name, run_id=run_id, config=config, by=by, now=now):
             raise NotPossible(f"A reference job is called {name!r} already. Choose another name.")
-    launch.note(settings, f"{by} named run {run_id} the reference job {name!r}")
+    changes.note(settings, f"{by} named run {run_id} the reference job {name!r}")
     return name
 
 
@@ -81,7 +81,7 @@ def remove(settings: Settings, name: str, *, by: str) -> None:
     with database.opened(settings.store) as db:
         if not references.remove(db, name):
             raise UnknownReference(name)
-    launch.note(settings, f"{by} removed the reference job {name!r}")
+    changes.note(settings, f"{by} removed the reference job {name!r}")
 
 
 def find(db: Database, name: str) -> Reference:
@@ -121,10 +121,10 @@ def judge(settings: Settings, name: str, run_id: str) -> Judgement | None:
             found = against(run, earlier)
             if found.standing != "alert":
                 return found
-            changes = differences(earlier[0], run) if earlier else []
+            differing = differences(earlier[0], run) if earlier else []
             sentence = f"Reference job {name}: {found.sentence}"
             alert_id = alerts.create(
-                db, reference=name, run_id=run_id, sentence=sentence, changes=changes
+                db, reference=name, run_id=run_id, sentence=sentence, changes=differing
             )
         problems = _send(settings, db, alert_id)
     return found._replace(alert_id=alert_id, problems=problems)
@@ -176,7 +176,7 @@ def acknowledge(settings: Settings, alert_id: str, *, by: str) -> None:
     with database.opened(settings.store) as db:
         if not alerts.acknowledge(db, alert_id, by=by, now=time.time()):
             raise NotPossible(f"Alert {alert_id[:60]!r} is no open alert. List them to see.")
-    launch.note(settings, f"{by} acknowledged alert {alert_id}")
+    changes.note(settings, f"{by} acknowledged alert {alert_id}")
 
 
 def in_words(alert: alerts.Alert) -> str:
@@ -197,7 +197,7 @@ def _send(settings: Settings, db: Database, alert_id: str) -> tuple[str, ...]:
     problems = tuple(notify.send(settings.alerts, "Accelboard alert", in_words(alert)))
     alerts.note_sent(db, alert_id, " ".join(problems) or "sent")
     for problem in problems:
-        launch.note(settings, f"Alert {alert_id} was not sent. {problem.rstrip('.')}")
+        changes.note(settings, f"Alert {alert_id} was not sent. {problem.rstrip('.')}")
     return problems
 
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from pydantic import TypeAdapter
 
-from engine import exported, launch, supervisor
+from engine import changes, exported, launch, supervisor
 from engine.exported import FORMAT, VERSION, Line, NotOurs
 from engine.format import amount
 from engine.launch import NotPossible
@@ -115,7 +115,7 @@ def _add(
         _extract(archive, files, beside)
         with database.opened(settings.store) as db:
             _write(db, record, Path(beside) / FILES, folder)
-    launch.note(settings, f"{by} imported run {run_id}")
+    changes.note(settings, f"{by} imported run {run_id}")
     return run_id
 
 

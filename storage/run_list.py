@@ -95,8 +95,8 @@ def page(
     counted = f"SELECT count(*) FROM runs {statement.joins} WHERE {where}"  # noqa: S608
     way, key, filters_metrics = _way(sort), "NULL", bool(statement.joins)
     by = f"submitted_at {way}, id {way}"
-    if sort.lstrip("-") != "submitted":
-        found = statement.field(sort.lstrip("-"))
+    if sorted_by(sort) != "submitted":
+        found = statement.field(sorted_by(sort))
         letters = " COLLATE NOCASE" if found.kind == "text" else ""
         key, by = found.sql, f"key{letters} {way} NULLS LAST, submitted_at DESC, id DESC"
     # To count takes no metric that is only sorted by. Where metrics are looked up for both, once.
@@ -111,6 +111,11 @@ def page(
     beyond = offset and not rows
     total = db.execute(counted, statement.values).fetchone()[0] if beyond else 0
     return Page(of_ids(db, [row[0] for row in rows]), rows[0][1] if rows else total)
+
+
+def sorted_by(sort: str) -> str:
+    """The word that runs are sorted by, without its direction."""
+    return sort.removeprefix("-")
 
 
 def of_ids(db: Database, run_ids: Sequence[str]) -> list[Run]:
@@ -161,7 +166,7 @@ def groups(
         f", count(x{i}), avg(x{i}), sum((x{i} - mean{i}) * (x{i} - mean{i})) / (count(x{i}) - 1.0)"
         for i in range(len(numbers))
     )
-    ordered, over = _group_order(statement, by, sort.lstrip("-"))
+    ordered, over = _group_order(statement, by, sorted_by(sort))
     of_runs = f"FROM runs {tagged}{statement.joins} WHERE {where}"
     inner = f"SELECT runs.id, {ordered} AS o{of_group}{of_run} {of_runs}"
     count = len(by) + 2  # the column, from 1, that has the group's number of runs

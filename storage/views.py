@@ -89,12 +89,13 @@ def count(db: Database, page: str, text: str = "") -> int:
 
 
 def put_back(db: Database, view: View) -> bool:
-    """A view that was deleted, as it was: its link works again. False if it is there."""
+    """A view that was deleted, as it was: its link works again. False if it is there, or another of
+    its page has the name."""
     fields = asdict(view) | {"state": json.dumps(view.state)}
     with change(db):
         added = db.execute(
-            f"INSERT OR IGNORE INTO views ({', '.join(fields)}) "  # noqa: S608  own names
-            f"VALUES ({', '.join(f':{name}' for name in fields)})",
+            f"INSERT OR IGNORE INTO views ({', '.join(fields)}) "
+            f"SELECT {', '.join(f':{name}' for name in fields)} WHERE {NOT_TAKEN}",
             fields,
         )
         return bool(added.rowcount)

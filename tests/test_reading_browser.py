@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 from benchmarks.sessions import Reader
 from dashboard import links
-from engine import launch, supervision
+from engine import changes, supervision
 from storage import database, metrics, readings, runs, transfer
 from storage.metrics import Point
 from storage.readings import Reading
@@ -413,7 +413,7 @@ def test_a_run_comes_back_from_its_file_through_the_page_with_nothing_lost(site,
     add = page.get_by_test_id("stPopoverBody").get_by_role("button", name="Import", exact=True)
     add.click()
     expect(page.get_by_text(f"Run {run_id} is in this store already")).to_be_visible()
-    launch.delete(site.lab.settings, run_id, by="test")
+    changes.delete(site.lab.settings, run_id, by="test")
     add.click()
     page.wait_for_url(re.compile(f"/run.id={run_id}"), timeout=20_000)
     settle(page)

@@ -4,9 +4,8 @@
 // Streamlit calls the default export on each run.
 
 const CELL = /^glide-cell-\d+-(\d+)$/; // the id of a cell that has the focus ends with its row
+const HEADER_PX = 40; // of the grid, and of the page: what is under it is not seen
 const mounted = new WeakMap(); // parent element -> what takes its listener away
-
-const HEADER_PX = 40;
 
 export default function ({ data, parentElement, setTriggerValue }) {
   mounted.get(parentElement)?.abort();

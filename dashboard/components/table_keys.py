@@ -8,14 +8,12 @@ from pathlib import Path
 import streamlit as st
 from streamlit.components.v2 import component
 
+GRIDS_ROW_PX = 35  # of a table that asks for no other
 _mount = component(
     "accelboard_table_keys",
     html="<span></span>",
     js=Path(__file__).with_name("table_keys.js").read_text("utf-8"),
 )
-
-
-GRIDS_ROW_PX = 35
 
 
 def table_keys(key: str, on_open: Callable[[int], None], row_px: int = GRIDS_ROW_PX) -> None:

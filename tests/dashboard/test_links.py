@@ -298,6 +298,24 @@ def test_a_view_is_renamed_under_its_link_and_no_two_of_a_page_have_one_name(her
         assert views.get(db, first).name == "ONE"
 
 
+def test_a_removed_view_comes_back_unless_its_name_was_taken_meanwhile(here):
+    create(here)
+    with database.opened(here) as db:
+        first = views.create(db, name="one", page="", state={}, by="ann")
+    at = opened(visit(), "views-menu")
+    at.button(key=f"view-delete-{first}").click().run()
+    with database.opened(here) as db:
+        second = views.create(db, name="ONE", page="", state={}, by="bob")
+    at.button(key="view-undo").click().run()
+    assert "There is a view 'one' already" in at.error[0].value.replace("\\", "")
+    with database.opened(here) as db:
+        assert views.get(db, first) is None
+        views.delete(db, second)
+    at.button(key="view-undo").click().run()
+    with database.opened(here) as db:
+        assert views.get(db, first).name == "one"
+
+
 def test_a_short_link_begins_with_the_public_address(here, monkeypatch):
     monkeypatch.setenv("ACCELBOARD_PUBLIC_ADDRESS", "https://boards.example/accel")
     create(here)

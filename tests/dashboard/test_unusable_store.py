@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from engine import checkpoints, cli, launch, settings, supervision
+from engine import changes, checkpoints, cli, launch, settings, supervision
 from engine.config import RunConfig
 from engine.supervisor import run_dir_of
 from storage import database, run_list, runs, views
@@ -204,7 +204,7 @@ def test_what_a_locked_store_refuses_the_command_line_says_with_status_5(here, c
 
 def test_a_change_that_is_made_is_not_called_failed_since_its_line_in_the_log_is(here, caplog):
     (here.folder / "changes.log").mkdir()
-    launch.archive(settings.load(), here.runs["done"], by="ann")
+    changes.archive(settings.load(), here.runs["done"], by="ann")
     assert here.all()[0][1].archived
     assert f"ann archived run {here.runs['done']}. That has no line in changes.log" in caplog.text
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from click.testing import CliRunner
 
-from engine import cli, launch, transfer
+from engine import changes, cli, transfer
 from engine.config import RunConfig
 from engine.launch import NotPossible
 from engine.problems import ConfigError
@@ -281,7 +281,7 @@ def test_damage_anywhere_in_a_file_is_said_in_words_and_changes_nothing(run_file
             damaged += 1
             assert count(there) == 0
         else:  # it hit what nobody reads, such as a time of a member
-            launch.delete(there, run_id, by="bob")
+            changes.delete(there, run_id, by="bob")
     assert damaged > 20
     assert not list((there.store / "runs").glob("*"))
 
@@ -337,18 +337,18 @@ def test_a_truncated_file_or_another_kind_is_refused(here, there, tmp_path):
 
 
 def test_a_tag_of_several_lines_is_noted_in_one(here):
-    launch.add_tags(here, finished(here), ["a\n2025-01-31 eve deleted all"], by="ann")
+    changes.add_tags(here, finished(here), ["a\n2025-01-31 eve deleted all"], by="ann")
     (line,) = (here.store / "changes.log").read_text().splitlines()
     assert line.endswith(": a 2025-01-31 eve deleted all.")
 
 
 def test_who_deleted_and_archived_a_run_is_noted_and_a_waiting_run_stays(here):
     run_id = finished(here)
-    launch.archive(here, run_id, by="ann")
+    changes.archive(here, run_id, by="ann")
     with pytest.raises(NotPossible, match="archived already"):
-        launch.archive(here, run_id, by="ann")
-    launch.restore(here, run_id, by="bob")
-    launch.delete(here, run_id, by="eve")
+        changes.archive(here, run_id, by="ann")
+    changes.restore(here, run_id, by="bob")
+    changes.delete(here, run_id, by="eve")
     assert not (here.store / "runs" / run_id).exists()
     log = (here.store / "changes.log").read_text()
     assert f"eve deleted run {run_id}." in log
@@ -356,15 +356,15 @@ def test_who_deleted_and_archived_a_run_is_noted_and_a_waiting_run_stays(here):
         config = RunConfig.parse({}).model_dump(mode="json")
         waiting = runs.create(db, name="a", config=config, total_steps=1, submitted_by="ann")
     with pytest.raises(NotPossible, match="is not over, so it stays"):
-        launch.delete(here, waiting, by="eve")
+        changes.delete(here, waiting, by="eve")
     assert count(here) == 1
 
 
-@pytest.mark.parametrize("changes", [{"name": " "}, {"name": "x" * 300}, {"tags": ["x" * 60]}])
-def test_a_bad_edit_changes_nothing(here, changes):
+@pytest.mark.parametrize("bad", [{"name": " "}, {"name": "x" * 300}, {"tags": ["x" * 60]}])
+def test_a_bad_edit_changes_nothing(here, bad):
     run_id = finished(here)
     with pytest.raises(ConfigError):
-        launch.edit(here, run_id, by="ann", changes=changes)
+        changes.edit(here, run_id, by="ann", changes=bad)
     assert everything(here, run_id)[0].name == "<b>\n🚀"
 
 
@@ -378,14 +378,14 @@ def test_what_studies_and_reference_jobs_lose_is_told_before_runs_are_deleted(he
         config = RunConfig.parse({}).model_dump(mode="json")
         references.create(db, name="nightly", run_id=first, config=config, by="ann", now=1.0)
         found = [runs.get(db, run_id) for run_id in (first, second)]
-    told = launch.what_goes(here, found[:1])
+    told = changes.what_goes(here, found[:1])
     assert told.startswith("3 points and 2 files (263 B) of this run go for good")
     assert "Study '<which>' loses 1 of its 2 runs." in told
     assert "Reference job 'nightly' loses 1 of its 1 repeat." in told
-    both = launch.what_goes(here, found)
+    both = changes.what_goes(here, found)
     assert both.startswith("6 points and 4 files (526 B) of 2 runs go for good")
     assert "loses 2 of its 2 runs" in both
-    assert "Reference job" not in launch.what_goes(here, found[1:])
+    assert "Reference job" not in changes.what_goes(here, found[1:])
 
 
 def test_an_edit_changes_only_what_was_edited(here):
@@ -395,11 +395,11 @@ def test_an_edit_changes_only_what_was_edited(here):
         runs.add_tags(db, run_id, ["theirs"])
         runs.edit(db, run_id, name="their name")
     mine = {"name": seen["name"], "tags": ["x", "mine"], "notes": "because"}
-    launch.edit(here, run_id, by="ann", changes=mine, before=seen)
+    changes.edit(here, run_id, by="ann", changes=mine, before=seen)
     run = everything(here, run_id)[0]
     assert (run.name, run.notes) == ("their name", "because")
     assert set(run.tags) == {"x", "mine", "theirs"}
     with pytest.raises(NotPossible, match="changed the name of run"):
-        launch.edit(here, run_id, by="ann", changes=mine | {"name": "my name"}, before=seen)
+        changes.edit(here, run_id, by="ann", changes=mine | {"name": "my name"}, before=seen)
     run = everything(here, run_id)[0]
     assert (run.name, set(run.tags)) == ("their name", {"x", "mine", "theirs"})

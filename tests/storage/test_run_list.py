@@ -158,6 +158,11 @@ def test_a_run_of_another_version_is_found_by_its_framework_and_its_own_keys(thr
     assert names(three, 'framework = "jax"') == names(three, "framework = JAX") == ["mid"]
 
 
+def test_a_sort_has_one_direction(three):
+    with pytest.raises(BadQuery, match="Unknown field '-accuracy'"):
+        names(three, sort="--accuracy")
+
+
 @pytest.mark.parametrize("fields", [{"text": "x" * 60_000}, {"since": f"{'9' * 5_000}d"}])
 def test_what_is_too_long_to_be_searched_by_is_said_in_a_sentence(three, fields):
     with pytest.raises(BadQuery, match=r"got 60,000\. Shorten|compared with a date"):
