@@ -119,7 +119,7 @@ def test_the_form_as_it_stands_trains_on_fashion_mnist_and_its_page_tells_the_ac
 def test_a_run_of_each_framework_is_started_from_the_form_and_its_curve_grows(
     site, browser_page, framework
 ):
-    page = site.visit(browser_page, f"/new?framework={framework}&epochs=400&{SMALL_FORM}")
+    page = site.visit(browser_page, f"/new?framework={framework}&epochs=100000&{SMALL_FORM}")
     page.get_by_role("button", name="Start run").click()
     run_id = run_id_of(page)
     eventually(lambda: points(page, "train_loss") >= 2, 120)
@@ -127,8 +127,8 @@ def test_a_run_of_each_framework_is_started_from_the_form_and_its_curve_grows(
     eventually(lambda: points(page, "train_loss") > before, 30)
     expect(page.locator(".st-key-page-header")).to_contain_text(run_id)
     page.locator(".st-key-stop button").click()
-    badge(page, "Stopped|Succeeded", within_s=60)
-    assert site.lab.run(run_id).status in ("STOPPED", "SUCCEEDED")
+    badge(page, "Stopped", within_s=60)
+    assert site.lab.run(run_id).status == "STOPPED"
     assert site.lab.run(run_id).framework == framework
     expect(page.get_by_role("button", name="Retry")).to_be_visible()
 
