@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 import streamlit as st
 
-from dashboard import clicks, pages, store, tables
+from dashboard import clicks, clock, pages, store, tables
 from dashboard.words import plain
 from engine import launch, references
 from storage import alerts
@@ -126,7 +125,7 @@ def _alert_raw(alert: Alert) -> dict[str, Any]:
 
 
 def _alert_row(alert: Alert) -> dict[str, str]:
-    at = datetime.fromtimestamp(alert.raised_at).astimezone()
+    at = clock.at(alert.raised_at)
     changed = "; ".join(f"{what}: {before} → {now}" for what, before, now in alert.changes)
     return {
         "Raised": f"{at:%d %b %Y, %H:%M}",

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard import bands, charts, points
+from dashboard import bands, charts, clock, points
 from dashboard.bands import Band
 from dashboard.charts import Curve, Drawing
 from dashboard.components.plot import payload
@@ -222,17 +221,10 @@ def _own_averages(run: Run, found: metrics.Averages) -> metrics.Averages:
     return metrics.Averages(taken, found.weight[own])
 
 
-def _zone(name: str | None) -> tzinfo | None:
-    """The reader's, or this server's where it is not known here."""
-    try:
-        return ZoneInfo(name or "")
-    except (ZoneInfoNotFoundError, ValueError):
-        return datetime.now().astimezone().tzinfo
-
-
 def _dates(at: NDArray[np.float64], zone: str | None) -> NDArray[Any]:
     """Unix seconds as the dates that a clock in the zone shows, of type datetime64."""
-    dates = pd.to_datetime(at, unit="s", utc=True).tz_convert(_zone(zone))
+    shown = clock.zone(zone) or datetime.now().astimezone().tzinfo  # None would be UTC to pandas
+    dates = pd.to_datetime(at, unit="s", utc=True).tz_convert(shown)
     return dates.tz_localize(None).to_numpy().astype("datetime64[ms]")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard import clock
 from engine import metrics
 from engine.config import FRAMEWORK_NAMES, flatten
 from engine.describe import device_names, setting_name, throughput, took
@@ -43,7 +44,7 @@ OWN: dict[str, Callable[[Run], Any]] = {
     "progress": lambda run: min(1.0, run.step / run.total_steps),
     "speed": lambda run: _rounded(throughput(run)),
     "took": lambda run: duration(took(run)),
-    "submitted": lambda run: datetime.fromtimestamp(run.submitted_at),  # as clocks here showed
+    "submitted": lambda run: clock.cell(run.submitted_at),
     "tags": lambda run: list(run.tags),
 }
 # In a file: values as they are, under names with their unit, where that is not what is shown.
@@ -195,7 +196,7 @@ def shown(word: str, cells: Sequence[Any], pinned: bool = False) -> Any:
     if word == "progress":
         return column.ProgressColumn(**about, format="percent")
     if word == "submitted":
-        return column.DatetimeColumn(**about, format="D MMM, HH:mm:ss")
+        return column.DatetimeColumn(**about, format=clock.column_format(cells))
     if word == "tags":
         return column.ListColumn(**about)
     if word == "speed":

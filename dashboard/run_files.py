@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import streamlit as st
 
-from dashboard import links, store, tables
+from dashboard import clock, links, store, tables
 from dashboard.run_import import ALONE
 from dashboard.words import plain
 from engine import launch, run_files
@@ -64,14 +64,17 @@ def draw(run: Run) -> None:
     if not listed:
         st.caption("No files yet." if run.active else "The run left no files.")
         return
+    rows = [_row(run, file) for file in listed]
     tables.show(
         f"files-{run.id}",
-        [_row(run, file) for file in listed],
+        rows,
         raw=lambda: [_raw(run, file) for file in listed],
         height="content",
         column_config={
             "Download": st.column_config.LinkColumn(display_text="Download", width="small"),
-            "Written": st.column_config.DatetimeColumn(format="D MMM, HH:mm:ss"),
+            "Written": st.column_config.DatetimeColumn(
+                format=clock.column_format([row["Written"] for row in rows])
+            ),
         },
         alt="Files of the run",
     )
@@ -82,7 +85,7 @@ def _row(run: Run, file: RunFile) -> dict[str, Any]:
         "File": file.name,
         "What": WHAT.get(file.name, ""),
         "Size": amount(float(file.size_bytes), "B"),
-        "Written": datetime.fromtimestamp(file.at),
+        "Written": clock.cell(file.at),
         "Download": address(run, file.name),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -291,6 +292,7 @@ def _day(name: str) -> None:
     day = st.text_input(
         {"since": "Submitted since", "until": "Submitted until"}[name], value=given,
         key=f"filter-{name}", placeholder="2025-01-31 or 7d",
+        help=f"A day is one of the server's clock ({datetime.now().astimezone():%Z}).",
     )  # fmt: skip
     _filter(**{name: day.strip() or None})
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 import pandas as pd
 import streamlit as st
 
 from dashboard import (
     clicks,
+    clock,
     downloads,
     links,
     pages,
@@ -63,14 +63,14 @@ def listed() -> None:
         st.info("No studies yet. Ask the first one above.", icon=":material/science:")
     for study, latest in rows:
         over = sum(trial.status in runs.FINAL for trial in latest)
-        submitted = datetime.fromtimestamp(study.submitted_at).astimezone()
+        submitted = clock.at(study.submitted_at)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             words.status_badge(arms.status_of(study, latest))
             if st.button(plain(study.name), key=f"open-{study.id}", type="tertiary"):
                 clicks.go_to(pages.STUDY, id=study.id)
             st.caption(
                 f"{KIND_NAMES[study.kind]} · {over:,} of {len(latest):,} runs · "
-                f"{submitted:%d %b, %H:%M} by {plain(study.submitted_by)}"
+                f"{submitted:%d %b %Y, %H:%M} by {plain(study.submitted_by)}"
             )
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import streamlit as st
 
-from dashboard import links, store
+from dashboard import clock, links, store
 from dashboard.words import plain
 from engine.config import RunConfig
 from engine.format import amount, step_time
@@ -113,7 +111,7 @@ def _result(found: TpuCheck, at: float) -> None:
         grid.metric("Step time, at least", step_time(found.bound_s))
         grid.metric("FLOPs a step", amount(found.flops, "FLOP"))
         grid.metric("HBM traffic a step", amount(found.bytes, "B"))
-        when = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M %Z")
+        when = clock.at(at).strftime("%Y-%m-%d %H:%M %Z")
         bound = f"Bound by {results.binding(found)}. The time is {results.caveat(found)}. "
         several = f"All figures are each chip's, {results.SEVERAL_CHIPS}. "
         each = several if found.chips > 1 else ""

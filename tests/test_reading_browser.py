@@ -7,7 +7,9 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import expect
@@ -442,6 +444,14 @@ def in_order(page, word):
     """The letters after a word in the table's cells, from the top."""
     focus_table(page)
     return re.findall(f"{word}(.)", page.evaluate(CELLS))
+
+
+def test_times_are_those_of_the_readers_clock(site, new_page):
+    run_id = create(site.lab.store, "far away")
+    far = ZoneInfo("Pacific/Kiritimati")  # 14 hours before UTC: on no server's clock
+    submitted = datetime.fromtimestamp(site.lab.run(run_id).submitted_at, far)
+    page = site.visit(new_page(timezone_id=far.key), "/?q=far+away")
+    eventually(lambda: f"{submitted:%H:%M}" in (page.evaluate(CELLS) or ""), 20)
 
 
 def test_figures_are_told_with_their_distance_from_a_selected_baseline(site, browser_page):
