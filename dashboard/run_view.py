@@ -23,9 +23,9 @@ A_COLUMN = "a column, a metric or a key of the configuration"
 GROUP_TITLES = {REPEATS: "Repeats (all but the seed)"}
 QUERY_HELP = (
     "Words: status, framework, accelerator, device, workload, dataset, tag, name, "
-    "submitted (> 7d), took (> 2h), speed, any metric (accuracy, last.train_loss) and key of the "
-    "configuration. Operators: = != < <= > >= and ~ (contains), joined by and, or, not and "
-    "brackets. repeats = ID: a run and its repeats."
+    "submitted (> 7d, or the server's date), took (> 2h), speed, any metric (accuracy, "
+    "last.train_loss) and key of the configuration. Operators: = != < <= > >= and ~ (contains), "
+    "joined by and, or, not and brackets. repeats = ID: a run and its repeats."
 )
 
 

@@ -448,7 +448,7 @@ def in_order(page, word):
 
 def test_times_are_those_of_the_readers_clock(site, new_page):
     run_id = create(site.lab.store, "far away")
-    far = ZoneInfo("Pacific/Kiritimati")  # 14 hours before UTC: on no server's clock
+    far = ZoneInfo("Pacific/Kiritimati")  # 14 hours ahead of UTC, as hardly a server is
     submitted = datetime.fromtimestamp(site.lab.run(run_id).submitted_at, far)
     page = site.visit(new_page(timezone_id=far.key), "/?q=far+away")
     eventually(lambda: f"{submitted:%H:%M}" in (page.evaluate(CELLS) or ""), 20)
