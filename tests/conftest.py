@@ -47,7 +47,8 @@ NewPage = Callable[..., Page]
 LONGEST_FILES_FIRST = (
     *("test_nothing_lost", "test_frameworks", "test_replicas", "test_browser", "test_tpu_check"),
     *("test_reading_browser", "test_cli", "test_workloads", "test_advice", "test_compare_browser"),
-    *("test_studies", "test_plot_component", "test_parity", "test_unusable_store", "test_pages"),
+    *("test_runs_browser", "test_studies", "test_plot_component", "test_parity"),
+    *("test_unusable_store", "test_run_page", "test_pages"),
 )
 
 

@@ -10,13 +10,13 @@ from dashboard.readings_view import PANELS
 from engine import launch
 from engine.config import RunConfig
 from engine.format import metric
-from tests.dashboard.test_pages import finished
+from tests.browsing import Site, settle
+from tests.dashboard.pages import finished
 from tests.processes import (
     CACHED,
     ENDLESS,
     HAS_FASHION_MNIST,
     SMALL,
-    Lab,
     eventually,
     free_port,
     healthy,
@@ -25,37 +25,19 @@ from tests.processes import (
 )
 
 pytestmark = pytest.mark.browser
-SETTLED = '[data-testid="stApp"][data-test-script-state="notRunning"]'
+
 # Epochs of some tenths of a second, as a reader would follow them.
 LIVE = ENDLESS | {"dataset": SMALL["dataset"] | {"train_samples": 65_536}}
+
 # The small job of the other tests, as an address of the form.
 SMALL_FORM = (
     "workload.width=16&dataset=synthetic&dataset.height=8&dataset.width=8"
     "&dataset.train_samples=2048&dataset.test_samples=256&batch_size=64"
 )
+
 HOSTILE = (
     "<img src=x onerror=alert(1)> <b>b</b> **m** [l](javascript:alert(1)) :smile: $x^2$ 'q\" 🚀"
 )
-
-
-class Site:
-    """A dashboard on a store of its own, and pages of it in Chromium."""
-
-    def __init__(self, made: Lab, url: str) -> None:
-        self.lab, self.url = made, url
-
-    def visit(self, page: Page, path: str) -> Page:
-        page.goto(self.url + path)
-        settle(page)
-        return page
-
-
-def settle(page: Page) -> None:
-    page.wait_for_selector(SETTLED, timeout=60_000)
-    page.wait_for_timeout(300)
-    page.wait_for_selector(SETTLED, timeout=60_000)
-    assert page.locator('[data-testid="stException"]').count() == 0
-
 
 # Runs of the site that were over before its supervisor came: name -> id.
 PAST = {}

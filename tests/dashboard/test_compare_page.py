@@ -8,9 +8,7 @@ from dashboard import saved_views
 from engine.config import RunConfig
 from storage import database, metrics, runs, views
 from storage.metrics import Point
-from tests.dashboard.test_pages import GPU, create, finished, here, told, visit
-
-__all__ = ["here"]  # the fixture
+from tests.dashboard.pages import GPU, create, finished, told, visit
 
 
 def tables(at):

@@ -11,10 +11,8 @@ import pytest
 from dashboard import downloads, links
 from storage import alerts, database, metrics, readings, references
 from storage.readings import Reading
-from tests.dashboard.test_pages import GPU, finished, here, visit
-from tests.dashboard.test_study_pages import ask, finish_runs, settings
-
-__all__ = ["here", "settings"]  # fixtures
+from tests.dashboard.pages import GPU, finished, visit
+from tests.dashboard.test_study_pages import ask, finish_runs
 
 FRAME = pd.DataFrame(
     [

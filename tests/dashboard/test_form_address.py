@@ -8,9 +8,7 @@ from click.testing import CliRunner
 from dashboard import words
 from engine import cli
 from storage import database, runs
-from tests.dashboard.test_pages import create, here, told, visit
-
-__all__ = ["here"]  # a fixture
+from tests.dashboard.pages import create, told, visit
 
 WRONG = [
     {"dataset.height": "8"},

@@ -18,10 +18,8 @@ from engine import transfer
 from engine.settings import Settings
 from storage import database, runs, views
 from storage.views import View
-from tests.dashboard.test_pages import create, finished, here, opened, told, visit
+from tests.dashboard.pages import create, finished, opened, told, visit
 from tests.processes import free_port
-
-__all__ = ["here"]  # the fixture
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from dashboard import downloads, run_columns
 from dashboard.words import plain
 from storage import database, metrics, references, runs, studies
 from storage.metrics import Point
-from tests.dashboard.test_pages import create, finished, here, opened, told, visit  # noqa: F401
+from tests.dashboard.pages import create, finished, opened, told, visit
 
 DASHBOARD = Path(run_columns.__file__).parent
 
@@ -40,7 +40,7 @@ def test_no_table_is_shown_without_its_download():
     assert bare == []
 
 
-def test_a_page_that_is_not_there_is_the_last_one(here):  # noqa: F811
+def test_a_page_that_is_not_there_is_the_last_one(here):
     create(here, "only")
     at = _visit_page("50")
     assert names(at) == ["only"]
@@ -51,12 +51,12 @@ def test_a_page_that_is_not_there_is_the_last_one(here):  # noqa: F811
     ("number", "text", "sentence"),
     [("9" * 5_000, "only", "must be a whole number"), ("1", "x" * 60_000, "characters at most")],
 )
-def test_what_is_too_long_in_an_address_is_said_in_a_sentence(here, number, text, sentence):  # noqa: F811
+def test_what_is_too_long_in_an_address_is_said_in_a_sentence(here, number, text, sentence):
     create(here, "only")
     assert sentence in told(_visit_page(number, q=text))
 
 
-def test_runs_of_summer_and_winter_each_show_the_time_of_their_own_clock(here, monkeypatch):  # noqa: F811
+def test_runs_of_summer_and_winter_each_show_the_time_of_their_own_clock(here, monkeypatch):
     with database.opened(here) as db:
         for month, run_id in ((1, create(here, "winter")), (7, create(here, "summer"))):
             noon_utc = datetime(2025, month, 8, 12, tzinfo=UTC).timestamp()
@@ -87,7 +87,7 @@ def _visit_page(number, **query):
     return at
 
 
-def test_another_search_begins_at_its_first_page_and_with_nothing_selected(here):  # noqa: F811
+def test_another_search_begins_at_its_first_page_and_with_nothing_selected(here):
     made = [create(here, f"run {number}") for number in range(101)]
     at = _visit_page("2")
     assert names(at) == ["run 0"]
@@ -97,7 +97,7 @@ def test_another_search_begins_at_its_first_page_and_with_nothing_selected(here)
     assert at.session_state["selected"] == []
 
 
-def test_filters_are_cleared_at_once(here):  # noqa: F811
+def test_filters_are_cleared_at_once(here):
     finished(here, "one")
     at = visit(status=["FAILED"], q="x", device=["A CPU"])
     assert "No run matches" in told(at)
@@ -107,14 +107,14 @@ def test_filters_are_cleared_at_once(here):  # noqa: F811
     assert "clear-filters" not in {button.key for button in at.button}
 
 
-def test_a_device_is_filtered_by_its_name(here):  # noqa: F811
+def test_a_device_is_filtered_by_its_name(here):
     finished(here, "on a CPU")
     create(here, "waits")
     assert names(visit(device=["A CPU"])) == ["on a CPU"]
 
 
 @pytest.mark.parametrize("by", ["tag", "host", "failure", "priority", "config.workload.width"])
-def test_runs_are_grouped_by_any_column_or_key(here, by):  # noqa: F811
+def test_runs_are_grouped_by_any_column_or_key(here, by):
     finished(here, "one", seed=1)
     finished(here, "two", seed=2)
     base = finished(here, "three", seed=3)
@@ -126,7 +126,7 @@ def test_runs_are_grouped_by_any_column_or_key(here, by):  # noqa: F811
     assert "name" not in row
 
 
-def test_runs_are_grouped_by_several_columns(here):  # noqa: F811
+def test_runs_are_grouped_by_several_columns(here):
     for seed, framework in enumerate(("torch", "torch", "keras")):
         finished(here, f"run {seed}", seed=seed, framework=framework, epochs=2 + seed // 2)
     at = visit(group=["framework", "config.epochs"], columns=["accuracy"])
@@ -140,7 +140,7 @@ def test_runs_are_grouped_by_several_columns(here):  # noqa: F811
     assert list(at.dataframe[0].value.columns) == ["by framework", "runs", "accuracy"]
 
 
-def test_all_that_is_found_is_selected_archived_and_restored(here):  # noqa: F811
+def test_all_that_is_found_is_selected_archived_and_restored(here):
     made = [create(here, f"run {number}") for number in range(101)]
     at = visit()
     at.button(key="select-all").click().run()
@@ -152,7 +152,7 @@ def test_all_that_is_found_is_selected_archived_and_restored(here):  # noqa: F81
         assert all(runs.get(db, run_id).archived for run_id in made)
 
 
-def test_tags_of_selected_runs_are_added_and_removed_beside_those_of_others(here):  # noqa: F811
+def test_tags_of_selected_runs_are_added_and_removed_beside_those_of_others(here):
     first, second = create(here, "one"), create(here, "two")
     at = visit()
     select(at, first, second)
@@ -172,7 +172,7 @@ def test_tags_of_selected_runs_are_added_and_removed_beside_those_of_others(here
     assert tags(here, first) == ("new", "theirs")
 
 
-def test_a_deletion_says_what_stays_and_deletes_the_rest(here):  # noqa: F811
+def test_a_deletion_says_what_stays_and_deletes_the_rest(here):
     gone, stays = finished(here, "over"), create(here, "waits")
     at = visit()
     select(at, gone, stays)
@@ -186,7 +186,7 @@ def test_a_deletion_says_what_stays_and_deletes_the_rest(here):  # noqa: F811
         assert runs.get(db, stays) is not None
 
 
-def test_what_was_deleted_is_selected_no_longer(here):  # noqa: F811
+def test_what_was_deleted_is_selected_no_longer(here):
     first, second, third = (finished(here, name) for name in ("one", "two", "three"))
     at = visit()
     select(at, first, second)
@@ -200,7 +200,7 @@ def test_what_was_deleted_is_selected_no_longer(here):  # noqa: F811
     assert other.session_state["selected"] == [third]
 
 
-def test_a_deletion_of_very_many_runs_names_the_studies_and_jobs_of_all_that_go(here):  # noqa: F811
+def test_a_deletion_of_very_many_runs_names_the_studies_and_jobs_of_all_that_go(here):
     made = [create(here, f"run {number}") for number in range(202)]
     with database.opened(here) as db:
         for run_id in made[1:]:
@@ -219,7 +219,7 @@ def test_a_deletion_of_very_many_runs_names_the_studies_and_jobs_of_all_that_go(
     assert "Reference job 'nightly' loses 1 of its 1 repeat." in said
 
 
-def test_a_file_of_runs_has_values_as_they_are(here):  # noqa: F811
+def test_a_file_of_runs_has_values_as_they_are(here):
     base = finished(here, "base", seed=1)
     with database.opened(here) as db:
         run = runs.get(db, base)
@@ -235,7 +235,7 @@ def test_a_file_of_runs_has_values_as_they_are(here):  # noqa: F811
         assert downloads.written(frame, suffix)
 
 
-def test_runs_are_sorted_and_averaged_by_the_speed_that_is_shown(here):  # noqa: F811
+def test_runs_are_sorted_and_averaged_by_the_speed_that_is_shown(here):
     for name, steady, best in (("a", 100.0, 900.0), ("b", 300.0, 500.0), ("c", None, 200.0)):
         run_id = finished(here, name)
         with database.opened(here) as db:
@@ -253,7 +253,7 @@ def test_runs_are_sorted_and_averaged_by_the_speed_that_is_shown(here):  # noqa:
     assert names(visit(query="speed > 250")) == ["b"]
 
 
-def test_columns_of_numbers_are_numbers_and_move_by_a_place(here):  # noqa: F811
+def test_columns_of_numbers_are_numbers_and_move_by_a_place(here):
     finished(here, "one", seed=12)
     at = visit(columns=["name", "config.seed", "config.optimizer"])
     frame = at.dataframe[0].value
@@ -263,7 +263,7 @@ def test_columns_of_numbers_are_numbers_and_move_by_a_place(here):  # noqa: F811
     assert list(at.dataframe[0].value.columns)[1:3] == ["config.seed", "name"]
 
 
-def test_what_a_link_names_as_the_baseline_is_no_markup(here):  # noqa: F811
+def test_what_a_link_names_as_the_baseline_is_no_markup(here):
     finished(here, "one")
     at = visit(baseline="![x](https://example.com/x.png)")
     assert (
@@ -271,7 +271,7 @@ def test_what_a_link_names_as_the_baseline_is_no_markup(here):  # noqa: F811
     )
 
 
-def test_what_a_link_groups_and_sorts_by_in_vain_is_told_and_left_out(here):  # noqa: F811
+def test_what_a_link_groups_and_sorts_by_in_vain_is_told_and_left_out(here):
     finished(here, "one")
     at = visit(group="nope", sort="-zzz")
     of_sort, of_group = (warning.value.replace("\\", "") for warning in at.warning)
@@ -287,7 +287,7 @@ def test_the_speed_of_a_slow_run_is_not_shown_as_none():
     assert [run_columns._rounded(speed) for speed in (None, 0.25, 29163.3)] == [None, 0.25, 29163]
 
 
-def test_accuracies_are_shown_with_as_many_digits_in_each_row(here):  # noqa: F811
+def test_accuracies_are_shown_with_as_many_digits_in_each_row(here):
     finished(here, "one")
     at = visit(columns=["accuracy", "last.validation_accuracy"])
     assert at.dataframe[0].value["accuracy"].tolist() == pytest.approx([80.0])

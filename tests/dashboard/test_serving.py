@@ -17,9 +17,9 @@ from dashboard.components import assets
 from engine import launch, supervision
 from engine.settings import Settings
 from storage import database, views
-from tests.dashboard.test_pages import finished
+from tests.browsing import settle
+from tests.dashboard.pages import finished
 from tests.processes import alive, eventually, free_port, healthy, lab
-from tests.test_browser import settle
 
 NEEDED = re.compile(r"static/(?:js|css)/[\w.-]+")
 

@@ -4,10 +4,8 @@ import pytest
 
 from dashboard import tpu_view
 from dashboard.form_state import KEY as NEW_RUN
-from tests.dashboard.test_pages import finished, here, visit
-from tests.dashboard.test_study_pages import ask, finish_runs, settings
-
-__all__ = ["here", "settings"]  # fixtures
+from tests.dashboard.pages import finished, visit
+from tests.dashboard.test_study_pages import ask, finish_runs
 
 KINDS = ("text_input", "selectbox", "multiselect", "toggle", "slider",
          "segmented_control", "pills", "text_area", "checkbox", "radio")  # fmt: skip

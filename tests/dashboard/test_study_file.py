@@ -6,10 +6,8 @@ from dashboard import study_file
 from engine.studies import report
 from engine.studies.cost import Prices
 from storage import database, studies
-from tests.dashboard.test_study_pages import ask, finish_runs, here, settings
+from tests.dashboard.test_study_pages import ask, finish_runs
 from tests.processes import eventually
-
-__all__ = ["here", "settings"]  # fixtures
 
 pytestmark = pytest.mark.browser
 

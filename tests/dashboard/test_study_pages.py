@@ -8,18 +8,9 @@ from engine.studies.cost import Prices
 from engine.studies.question import Question
 from storage import database, metrics, runs, studies
 from storage.metrics import Point
-from tests.dashboard.test_pages import DEVICE, create, here, told, visit
-
-__all__ = ["here"]  # the fixture
+from tests.dashboard.pages import DEVICE, create, told, visit
 
 SMALL = {"dataset": {"name": "synthetic"}, "epochs": 2, "batch_size": 64}
-
-
-@pytest.fixture
-def settings(here):
-    from engine import settings
-
-    return settings.load(here)
 
 
 def said(text):

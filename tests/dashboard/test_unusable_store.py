@@ -12,7 +12,7 @@ from engine.config import RunConfig
 from engine.supervisor import run_dir_of
 from storage import database, run_list, runs, views
 from storage.run_list import Wanted
-from tests.dashboard.test_pages import DEVICE, create, finished, opened, visit
+from tests.dashboard.pages import DEVICE, create, finished, opened, visit
 from tests.processes import fill, locked, mounted
 
 

@@ -8,9 +8,7 @@ from engine.studies.cost import Prices
 from storage import metrics, readings, runs, studies
 from storage.metrics import Point
 from storage.readings import Reading
-from tests.engine.test_studies import DEVICE, db, question, settings
-
-__all__ = ["db", "settings"]  # fixtures
+from tests.engine.studies import DEVICE, question
 
 CLEAN = {"commit": "a" * 40, "dirty": False}
 CHANGED = {"commit": "a" * 40, "dirty": True, "changes": "1" * 64}

@@ -14,7 +14,7 @@ from engine import settings as settings_module
 from engine.problems import ConfigError
 from storage import alerts, database, metrics, runs
 from storage import references as stored
-from tests.engine.test_studies import DEVICE
+from tests.engine.studies import DEVICE
 from tests.processes import SMALL, free_port, lab
 
 ENVIRONMENT = {"python": "3.11", "nvidia": {"driver": "550.54", "cuda": "12.8"}}

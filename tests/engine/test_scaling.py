@@ -8,10 +8,8 @@ from engine.studies import actions, report, scaling
 from engine.studies.cost import Prices
 from engine.studies.question import Question
 from storage import studies
-from tests.engine.test_studies import db, end, settings
+from tests.engine.studies import end
 from tests.processes import SMALL
-
-__all__ = ["db", "settings"]  # fixtures
 
 BASE = SMALL | {"batch_size": 64}
 

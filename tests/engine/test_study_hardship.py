@@ -7,11 +7,9 @@ from engine import launch
 from engine.studies import actions, report
 from engine.supervisor import DEVICE_MISSING_S, Supervisor
 from storage import database, runs, studies
+from tests.engine.studies import DEVICE, question
 from tests.engine.test_comparable import GPU, record
-from tests.engine.test_studies import DEVICE, db, question, settings
 from tests.processes import SMALL, eventually, free_port, healthy, kill, lab
-
-__all__ = ["db", "settings"]  # fixtures
 
 
 def test_kills_of_supervisor_and_dashboard_at_any_moment_repeat_no_run_and_lose_none(tmp_path):
